@@ -1,0 +1,17 @@
+//! What decides in vitalsync: who did what (usage, identity), how well an account is (measures), what follows for each
+//! tool (rules, mappings, alerts, plans).
+//!
+//! Everything here is a pure function of its arguments. There is deliberately no clock, no I/O, no store, no HTTP, no
+//! environment and no async in this crate; its manifest and `clippy.toml` keep it so.
+
+pub mod alert;
+pub mod connector;
+pub mod expr;
+pub mod mapping;
+pub mod section;
+pub mod time;
+pub mod value;
+
+pub use connector::Connector;
+pub use time::{Calendar, Day, Timestamp};
+pub use value::{Type, Value};

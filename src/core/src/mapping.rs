@@ -1,0 +1,147 @@
+//! Which records a tool should hold: the config's mappings, evaluated for accounts and users.
+//!
+//! A record set is one section of a destination (`companies:`, `contacts:`). Connectors read it from the config in
+//! their own words; evaluating it is written once, here.
+
+use std::collections::BTreeMap;
+
+use crate::connector::Key;
+use crate::expr::{Expr, Names};
+use crate::time::Calendar;
+use crate::value::{Type, Value};
+
+/// Whom a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// An account: names are bare (`health.score`).
+    Account,
+    /// A user: `user.…`, and `account.…` for the primary account.
+    User,
+}
+
+/// What to do about an account or user that the tool has no record of.
+#[derive(Debug, Clone)]
+pub enum Missing {
+    /// Leave it.
+    Skip,
+    /// Create it.
+    Create,
+    /// Create it where the rule holds.
+    When(Expr),
+}
+
+/// One mapped field. What it writes is made to stay still: measures are rounded half up to whole numbers, other numbers
+/// to two decimals, and a time is written as its date, so that a record changes when the customer did.
+#[derive(Debug, Clone)]
+pub struct FieldMap {
+    /// The field's name in the tool.
+    pub field: String,
+    /// What it holds.
+    pub expr: Expr,
+    /// The kind of value that is written, as far as the config shows; never [`Type::Time`].
+    pub kind: Type,
+}
+
+impl FieldMap {
+    /// Maps a field to an expression.
+    pub fn new(field: impl Into<String>, expr: Expr) -> Self {
+        let kind = if expr.kind() == Type::Time { Type::Date } else { expr.kind() };
+        Self { field: field.into(), expr, kind }
+    }
+
+    /// The value to write for one account or user.
+    pub fn value(&self, names: &dyn Names, calendar: &Calendar) -> Value {
+        match self.expr.value(names) {
+            Value::Number(number) => {
+                let own = self.expr.source().contains("round(");
+                let trait_like = self.expr.names().iter().any(|name| name.split('.').any(|part| part == "traits"));
+                let scale = if own || trait_like { 100.0 } else { 1.0 };
+                Value::from((number * scale + 0.5).floor() / scale)
+            }
+            Value::Time(time) => Value::Date(calendar.day(time)),
+            other => other,
+        }
+    }
+}
+
+/// Tags of which a record carries at most one: the first whose rule holds.
+#[derive(Debug, Clone)]
+pub struct TagGroup {
+    /// The group's name in the config.
+    pub name: String,
+    /// The tags in the order of the config, each with its rule.
+    pub tags: Vec<(String, Expr)>,
+}
+
+/// One section of a destination: which records it holds, how they are found, what they carry.
+#[derive(Debug, Clone)]
+pub struct RecordSet {
+    /// The kind of record, as in slots: `company`, `contact`.
+    pub kind: &'static str,
+    /// Whom the records are about.
+    pub level: Level,
+    /// Only where this holds.
+    pub only: Option<Expr>,
+    /// How to find the record, in this order: the way (`domain`, `property:x`, `external_id`) and the value.
+    pub keys: Vec<(String, Expr)>,
+    /// What to do where there is no record.
+    pub missing: Missing,
+    /// Fields that only creation writes.
+    pub create_fields: Vec<FieldMap>,
+    /// The mapped fields.
+    pub fields: Vec<FieldMap>,
+    /// The exclusive tag groups.
+    pub groups: Vec<TagGroup>,
+}
+
+/// A record as the config asks for it now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WantedRecord {
+    /// The kind of record.
+    pub kind: &'static str,
+    /// The account's or user's own id.
+    pub subject: String,
+    /// How to find it.
+    pub keys: Vec<Key>,
+    /// `Some`: create it if it is not there, with these fields in addition.
+    pub create: Option<BTreeMap<String, Value>>,
+    /// The mapped fields. Null means: no value, so nothing is written and what was written is cleared.
+    pub fields: BTreeMap<String, Value>,
+    /// For each tag group the tag that should be set, if any.
+    pub tags: BTreeMap<String, Option<String>>,
+}
+
+impl RecordSet {
+    /// The record for one account or user; `None` where `only` does not hold.
+    pub fn wanted(&self, subject: &str, names: &dyn Names, calendar: &Calendar) -> Option<WantedRecord> {
+        if self.only.as_ref().is_some_and(|only| !only.holds(names)) {
+            return None;
+        }
+        let values =
+            |maps: &[FieldMap]| maps.iter().map(|map| (map.field.clone(), map.value(names, calendar))).collect();
+        let create = match &self.missing {
+            Missing::Skip => false,
+            Missing::Create => true,
+            Missing::When(rule) => rule.holds(names),
+        };
+        Some(WantedRecord {
+            kind: self.kind,
+            subject: subject.to_owned(),
+            keys: self
+                .keys
+                .iter()
+                .filter_map(|(by, expr)| Some(Key { by: by.clone(), value: expr.value(names).as_key()? }))
+                .collect(),
+            create: create.then(|| values(&self.create_fields)),
+            fields: values(&self.fields),
+            tags: self
+                .groups
+                .iter()
+                .map(|group| {
+                    let tag = group.tags.iter().find(|(_, rule)| rule.holds(names)).map(|(tag, _)| tag.clone());
+                    (group.name.clone(), tag)
+                })
+                .collect(),
+        })
+    }
+}

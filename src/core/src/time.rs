@@ -1,0 +1,343 @@
+//! Days, moments and the calendar of the configured time zone.
+//!
+//! A day is a calendar day in that zone; a window ends with the last day that is over. There is no
+//! clock here: `now` and `as of` are always handed in.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds in a day of UTC.
+pub const DAY_MS: i64 = 86_400_000;
+
+/// A calendar day, as days since 1970-01-01. Prints as `2026-08-13`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Day(pub i32);
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z. Prints as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Timestamp(pub i64);
+
+impl Day {
+    /// The day of a date.
+    pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Self> {
+        NaiveDate::from_ymd_opt(year, month, day).map(Self::from_date)
+    }
+
+    fn from_date(date: NaiveDate) -> Self {
+        Self(date.num_days_from_ce() - NaiveDate::default().num_days_from_ce())
+    }
+
+    /// The date of this day.
+    pub fn date(self) -> NaiveDate {
+        NaiveDate::default().checked_add_signed(chrono::Duration::days(i64::from(self.0))).unwrap_or(if self.0 < 0 {
+            NaiveDate::MIN
+        } else {
+            NaiveDate::MAX
+        })
+    }
+
+    /// Reads `2026-08-13`.
+    pub fn parse(text: &str) -> Option<Self> {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10).map(Self::from_date)
+    }
+
+    /// This day moved by a number of days.
+    #[must_use]
+    pub fn plus(self, days: i32) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// The first day of this day's month.
+    #[must_use]
+    pub fn month_start(self) -> Self {
+        self.date().with_day(1).map_or(self, Self::from_date)
+    }
+
+    /// The first day of this day's quarter (1 January, April, July, October).
+    #[must_use]
+    pub fn quarter_start(self) -> Self {
+        let date = self.date();
+        let month = date.month0() / 3 * 3 + 1;
+        Self::from_ymd(date.year(), month, 1).unwrap_or(self)
+    }
+
+    /// The Monday of this day's week.
+    #[must_use]
+    pub fn week_start(self) -> Self {
+        self.plus(-(self.date().weekday().num_days_from_monday() as i32))
+    }
+
+    /// Midnight UTC of this day, in milliseconds: HubSpot's form of a date.
+    pub fn midnight_utc(self) -> Timestamp {
+        Timestamp(i64::from(self.0) * DAY_MS)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.date().format("%Y-%m-%d"))
+    }
+}
+
+impl Timestamp {
+    /// The moment in chrono's terms, clamped to what chrono can hold.
+    pub fn utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0 < 0 {
+            DateTime::<Utc>::MIN_UTC
+        } else {
+            DateTime::<Utc>::MAX_UTC
+        })
+    }
+
+    /// This moment moved by milliseconds.
+    #[must_use]
+    pub fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Unix seconds: Intercom's form of a time.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Reads an ISO 8601 / RFC 3339 time with an offset (`Z`, `+02:00`), with or without fractions of a second.
+    /// A time without an offset is UTC; a bare date is its midnight in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        fast_utc(text.as_bytes()).or_else(|| {
+            if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+                return Some(Self(time.timestamp_millis()));
+            }
+            for form in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z"] {
+                if let Ok(time) = DateTime::parse_from_str(text, form) {
+                    return Some(Self(time.timestamp_millis()));
+                }
+            }
+            for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f UTC"] {
+                if let Ok(time) = NaiveDateTime::parse_from_str(text, form) {
+                    return Some(Self(time.and_utc().timestamp_millis()));
+                }
+            }
+            Day::parse(text).map(Day::midnight_utc)
+        })
+    }
+}
+
+/// The form that nearly every call of an archive uses, `2026-02-01T13:28:22.000Z`, read without allocation.
+/// `None` means: not that form, ask chrono.
+fn fast_utc(bytes: &[u8]) -> Option<Timestamp> {
+    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
+        let mut number = 0i64;
+        for byte in bytes.get(range)? {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            number = number * 10 + i64::from(byte - b'0');
+        }
+        Some(number)
+    };
+    if bytes.len() != 24 || bytes[23] != b'Z' || bytes[19] != b'.' || bytes[10] != b'T' {
+        return None;
+    }
+    if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second, milli) = (digits(11..13)?, digits(14..16)?, digits(17..19)?, digits(20..23)?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let length = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => return None,
+    };
+    if day < 1 || day > length {
+        return None;
+    }
+    // Days from civil, after Howard Hinnant's public-domain algorithm.
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let yoe = y - era * 400;
+    let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    let days = era * 146_097 + doe - 719_468;
+    Some(Timestamp(days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + milli))
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = if self.0.rem_euclid(1000) == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%.3fZ" };
+        write!(f, "{}", self.utc().format(form))
+    }
+}
+
+/// The calendar of one time zone: which day a moment belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calendar {
+    zone: Tz,
+}
+
+impl Default for Calendar {
+    fn default() -> Self {
+        Self { zone: Tz::UTC }
+    }
+}
+
+impl Calendar {
+    /// The calendar of an IANA zone such as `Europe/Brussels`; `None` if there is no such zone.
+    pub fn of(name: &str) -> Option<Self> {
+        name.parse().ok().map(|zone| Self { zone })
+    }
+
+    /// The IANA name.
+    pub fn name(&self) -> &'static str {
+        self.zone.name()
+    }
+
+    /// The zone.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// The day of a moment.
+    pub fn day(&self, time: Timestamp) -> Day {
+        if self.zone == Tz::UTC {
+            return Day(time.0.div_euclid(DAY_MS) as i32);
+        }
+        Day::from_date(time.utc().with_timezone(&self.zone).date_naive())
+    }
+
+    /// The first moment of a day. Where clocks skip midnight, the first moment after the gap.
+    pub fn start(&self, day: Day) -> Timestamp {
+        let mut local = day.date().and_time(NaiveTime::MIN);
+        for _ in 0..8 {
+            if let Some(time) = self.zone.from_local_datetime(&local).earliest() {
+                return Timestamp(time.timestamp_millis());
+            }
+            local += chrono::Duration::minutes(30);
+        }
+        day.midnight_utc()
+    }
+
+    /// The last second of a day: what a bare date means as an as-of time.
+    pub fn end(&self, day: Day) -> Timestamp {
+        self.start(day.plus(1)).plus_ms(-1000)
+    }
+
+    /// The last day that is over at a moment; its last second (23:59:59) counts as over.
+    pub fn last_over(&self, at: Timestamp) -> Day {
+        let day = self.day(at);
+        if at >= self.end(day) { day } else { day.plus(-1) }
+    }
+}
+
+/// A length of time as the config writes it: one number and one unit (`30m`, `12h`, `7d`, `1mo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Seconds.
+    Seconds(i64),
+    /// Calendar days.
+    Days(i32),
+    /// Calendar months.
+    Months(i32),
+}
+
+impl Span {
+    /// Reads `45s`, `30m`, `12h`, `7d`, `2w`, `1mo`; `None` if it is none of them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let split = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(split);
+        let number: i32 = number.parse().ok()?;
+        Some(match unit {
+            "s" => Self::Seconds(i64::from(number)),
+            "m" => Self::Seconds(i64::from(number) * 60),
+            "h" => Self::Seconds(i64::from(number) * 3600),
+            "d" => Self::Days(number),
+            "w" => Self::Days(number.checked_mul(7)?),
+            "mo" => Self::Months(number),
+            _ => return None,
+        })
+    }
+
+    /// The length in milliseconds, a month taken as 30 days.
+    pub fn millis(self) -> i64 {
+        match self {
+            Self::Seconds(seconds) => seconds * 1000,
+            Self::Days(days) => i64::from(days) * DAY_MS,
+            Self::Months(months) => i64::from(months) * 30 * DAY_MS,
+        }
+    }
+
+    /// The length in whole days; `None` if it is not a whole number of days. A month is 30 days.
+    pub fn days(self) -> Option<i32> {
+        match self {
+            Self::Seconds(seconds) => (seconds % 86_400 == 0).then(|| i32::try_from(seconds / 86_400).ok()).flatten(),
+            Self::Days(days) => Some(days),
+            Self::Months(months) => months.checked_mul(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_form_agrees_with_chrono() {
+        for text in [
+            "2023-01-01T13:28:22.000Z",
+            "2024-02-29T23:59:59.999Z",
+            "1969-12-31T23:59:59.500Z",
+            "2000-03-01T00:00:00.001Z",
+        ] {
+            let slow = DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis();
+            assert_eq!(fast_utc(text.as_bytes()), Some(Timestamp(slow)), "{text}");
+        }
+        for text in [
+            "2023-02-29T00:00:00.000Z",
+            "2023-13-01T00:00:00.000Z",
+            "2023-01-01T24:00:00.000Z",
+            "2023-01-01T00:00:00.0000",
+        ] {
+            assert_eq!(fast_utc(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_and_without_offset() {
+        let noon = Timestamp::parse("2026-08-13T12:00:00Z").unwrap();
+        for text in [
+            "2026-08-13T14:00:00+02:00",
+            "2026-08-13T12:00:00",
+            "2026-08-13 12:00:00",
+            "2026-08-13T12:00:00.000Z",
+            "2026-08-13T14:00:00+0200",
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(noon), "{text}");
+        }
+        assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn a_day_is_over_in_its_last_second() {
+        let brussels = Calendar::of("Europe/Brussels").unwrap();
+        let day = Day::parse("2026-08-13").unwrap();
+        assert_eq!(brussels.end(day), Timestamp::parse("2026-08-13T21:59:59Z").unwrap());
+        assert_eq!(brussels.last_over(brussels.end(day)), day);
+        assert_eq!(brussels.last_over(brussels.end(day).plus_ms(-1)), day.plus(-1));
+        assert_eq!(brussels.day(Timestamp::parse("2026-08-13T22:00:00Z").unwrap()), day.plus(1));
+    }
+
+    #[test]
+    fn periods_start_where_the_calendar_says() {
+        let day = Day::parse("2026-08-13").unwrap();
+        assert_eq!(day.quarter_start().to_string(), "2026-07-01");
+        assert_eq!(day.month_start().to_string(), "2026-08-01");
+        assert_eq!(day.week_start().to_string(), "2026-08-10");
+    }
+}

@@ -5,11 +5,18 @@
 //! environment and no async in this crate; its manifest and `clippy.toml` keep it so.
 
 pub mod alert;
+pub mod call;
 pub mod connector;
+pub mod evaluate;
 pub mod expr;
+pub mod health;
+pub mod identity;
 pub mod mapping;
+pub mod model;
+pub mod names;
 pub mod section;
 pub mod time;
+pub mod usage;
 pub mod value;
 
 pub use connector::Connector;

@@ -276,7 +276,7 @@ impl Checker<'_> {
             }
             (name, 2) if comparison(name).is_some() => {
                 let time_like = |kind: Type| matches!(kind, Type::Text | Type::Date | Type::Time);
-                if !fits(kinds[0], kinds[1]) && !(time_like(kinds[0]) && time_like(kinds[1])) {
+                if !(fits(kinds[0], kinds[1]) || time_like(kinds[0]) && time_like(kinds[1])) {
                     self.fault(node, format!("can't compare {} with {}", kinds[0], kinds[1]), None);
                 }
                 self.check_word(node, &asts[0], &asts[1]);

@@ -1,0 +1,431 @@
+//! One call of a Segment-style source, read from a line of JSON without copying.
+//!
+//! Tolerant where vendors differ (a number as user id, RudderStack's `context.traits`, a repeated key: the last counts),
+//! strict where a count would be wrong: a line that says not who, what or when is rejected with the reason. Times in the
+//! future are clamped to `receivedAt`. Nothing is resolved here: which account or person an id stands for is decided when
+//! accounts are evaluated.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::time::Timestamp;
+
+/// Lines longer than this are rejected unread (Segment's own limit for a call is 32 KB).
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Times outside these years are taken for a broken clock.
+const YEARS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// Somebody did something.
+    Track,
+    /// Somebody is known, with traits.
+    Identify,
+    /// Somebody belongs to an account, with the account's traits.
+    Group,
+    /// Somebody saw a page.
+    Page,
+    /// Somebody saw a screen.
+    Screen,
+    /// One id continues another.
+    Alias,
+}
+
+/// A call, borrowed from its line where possible.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What it does.
+    pub kind: CallKind,
+    /// The sender's id of the call.
+    pub message_id: Option<Cow<'a, str>>,
+    /// The identified user.
+    pub user_id: Option<Cow<'a, str>>,
+    /// The device or browser.
+    pub anonymous_id: Option<Cow<'a, str>>,
+    /// What an alias continues.
+    pub previous_id: Option<Cow<'a, str>>,
+    /// The account that the call states, if it does; of a group call always.
+    pub account: Option<Cow<'a, str>>,
+    /// The event's name; of a page or screen its name, if it has one.
+    pub event: Option<Cow<'a, str>>,
+    /// When it happened, never after `received`.
+    pub time: Timestamp,
+    /// When the source received it; where it does not say, when it happened.
+    pub received: Timestamp,
+    /// The user's traits (identify) or the account's (group), as JSON.
+    pub traits: Option<&'a RawValue>,
+}
+
+/// Why a line was not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rejection {
+    /// Not a JSON object.
+    BadJson,
+    /// Over [`MAX_LINE`].
+    TooLong,
+    /// No `type`.
+    NoType,
+    /// A `type` that is none of the six.
+    UnknownType,
+    /// Neither `userId` nor `anonymousId`.
+    NoUser,
+    /// A track call without an event name.
+    NoEvent,
+    /// A group call without an account.
+    NoAccount,
+    /// A time that is missing, unreadable or outside the years 2000–2099.
+    AbsurdTime,
+}
+
+impl Rejection {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::TooLong => "too_long",
+            Self::NoType => "no_type",
+            Self::UnknownType => "unknown_type",
+            Self::NoUser => "no_user",
+            Self::NoEvent => "no_event",
+            Self::NoAccount => "no_account",
+            Self::AbsurdTime => "absurd_time",
+        }
+    }
+}
+
+/// Where a call may state its account: dotted paths, the first found counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPaths(pub Vec<Vec<String>>);
+
+impl Default for AccountPaths {
+    fn default() -> Self {
+        Self(vec![vec!["context".into(), "groupId".into()]])
+    }
+}
+
+/// The fields of a line as written.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<Cow<'a, str>>,
+    message_id: Option<Cow<'a, str>>,
+    user_id: Option<Cow<'a, str>>,
+    anonymous_id: Option<Cow<'a, str>>,
+    previous_id: Option<Cow<'a, str>>,
+    group_id: Option<Cow<'a, str>>,
+    event: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
+    timestamp: Option<Cow<'a, str>>,
+    original_timestamp: Option<Cow<'a, str>>,
+    sent_at: Option<Cow<'a, str>>,
+    received_at: Option<Cow<'a, str>>,
+    context: Option<&'a RawValue>,
+    properties: Option<&'a RawValue>,
+    traits: Option<&'a RawValue>,
+}
+
+/// Reads one line.
+pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
+    if line.len() > MAX_LINE {
+        return Err(Rejection::TooLong);
+    }
+    let text = std::str::from_utf8(line).map_err(|_| Rejection::BadJson)?;
+    let fields: Fields<'a> = serde_json::from_str(text).map_err(|_| Rejection::BadJson)?;
+    let kind = match fields.kind.as_deref() {
+        None => return Err(Rejection::NoType),
+        Some("track") => CallKind::Track,
+        Some("identify") => CallKind::Identify,
+        Some("group") => CallKind::Group,
+        Some("page") => CallKind::Page,
+        Some("screen") => CallKind::Screen,
+        Some("alias") => CallKind::Alias,
+        Some(_) => return Err(Rejection::UnknownType),
+    };
+    if fields.user_id.is_none() && fields.anonymous_id.is_none() {
+        return Err(Rejection::NoUser);
+    }
+    let stated = || accounts.0.iter().find_map(|path| stated_account(&fields, path));
+    let account = match kind {
+        CallKind::Group => fields.group_id.clone().or_else(stated),
+        _ => stated(),
+    };
+    let event = match kind {
+        CallKind::Track => fields.event.clone(),
+        CallKind::Page | CallKind::Screen => fields.name.clone(),
+        _ => None,
+    };
+    if kind == CallKind::Track && event.is_none() {
+        return Err(Rejection::NoEvent);
+    }
+    if kind == CallKind::Group && account.is_none() {
+        return Err(Rejection::NoAccount);
+    }
+    let (time, received) = times(&fields)?;
+    let traits = match kind {
+        CallKind::Identify | CallKind::Group => fields
+            .traits
+            .or_else(|| (kind == CallKind::Identify).then(|| pick_raw(fields.context?, "traits")).flatten()),
+        _ => None,
+    };
+    Ok(Call {
+        kind,
+        message_id: fields.message_id,
+        user_id: fields.user_id,
+        anonymous_id: fields.anonymous_id,
+        previous_id: fields.previous_id,
+        account,
+        event,
+        time,
+        received,
+        traits,
+    })
+}
+
+/// When a call happened and was received. A missing `receivedAt` is when it happened; a missing `timestamp` is
+/// `originalTimestamp`, else `sentAt`, else `receivedAt`.
+fn times(fields: &Fields<'_>) -> Result<(Timestamp, Timestamp), Rejection> {
+    let read = |text: &Option<Cow<'_, str>>| match text {
+        None => Ok(None),
+        Some(text) => moment(text).filter(|time| YEARS.contains(&time.0)).map(Some).ok_or(Rejection::AbsurdTime),
+    };
+    let received = read(&fields.received_at)?;
+    let happened = match read(&fields.timestamp)? {
+        Some(time) => Some(time),
+        None => read(&fields.original_timestamp)?.or(read(&fields.sent_at)?),
+    };
+    match (happened, received) {
+        (Some(time), Some(received)) => Ok((time.min(received), received)),
+        (Some(time), None) | (None, Some(time)) => Ok((time, time)),
+        (None, None) => Err(Rejection::AbsurdTime),
+    }
+}
+
+/// ISO 8601, or a number of seconds or milliseconds since 1970.
+fn moment(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).or_else(|| {
+        let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
+        Some(Timestamp(if number.abs() < 1e11 { number * 1000.0 } else { number } as i64))
+    })
+}
+
+fn stated_account<'a>(fields: &Fields<'a>, path: &[String]) -> Option<Cow<'a, str>> {
+    let (first, rest) = path.split_first()?;
+    let root = match first.as_str() {
+        "context" => fields.context,
+        "properties" => fields.properties,
+        "traits" => fields.traits,
+        "groupId" if rest.is_empty() => return fields.group_id.clone(),
+        "userId" if rest.is_empty() => return fields.user_id.clone(),
+        _ => None,
+    }?;
+    pick(root, rest)
+}
+
+fn pick<'a>(raw: &'a RawValue, path: &[String]) -> Option<Cow<'a, str>> {
+    match path.split_first() {
+        None => serde_json::from_str::<Loose<'a>>(raw.get()).ok()?.0,
+        Some((key, rest)) => pick(pick_raw(raw, key)?, rest),
+    }
+}
+
+/// The value of one key of a JSON object; null counts as absent.
+fn pick_raw<'a>(raw: &'a RawValue, key: &str) -> Option<&'a RawValue> {
+    struct Pick<'k>(&'k str);
+    impl<'de> Visitor<'de> for Pick<'_> {
+        type Value = Option<&'de RawValue>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(name) = map.next_key::<Loose<'de>>()? {
+                if name.0.as_deref() == Some(self.0) {
+                    found = Some(map.next_value::<&'de RawValue>()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found.filter(|raw| raw.get() != "null"))
+        }
+    }
+    if !raw.get().starts_with('{') {
+        return None;
+    }
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Pick(key)).ok()?
+}
+
+/// Text, or a number as its text; anything else, and empty text, counts as absent.
+struct Loose<'a>(Option<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for Loose<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Loose<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Loose((!text.is_empty()).then_some(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Loose((!text.is_empty()).then(|| Cow::Owned(text.to_owned()))))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Loose(Some(number.to_string().into())))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Loose(Some(number.to_string().into())))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Loose(number.is_finite().then(|| crate::value::plain_number(number).into())))
+            }
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Loose(None))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                Ok(Loose(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose(None))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a call as a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<Loose<'de>>()? {
+                    match key.0.as_deref().unwrap_or_default() {
+                        "type" => fields.kind = map.next_value::<Loose<'de>>()?.0,
+                        "messageId" => fields.message_id = map.next_value::<Loose<'de>>()?.0,
+                        "userId" => fields.user_id = map.next_value::<Loose<'de>>()?.0,
+                        "anonymousId" => fields.anonymous_id = map.next_value::<Loose<'de>>()?.0,
+                        "previousId" => fields.previous_id = map.next_value::<Loose<'de>>()?.0,
+                        "groupId" => fields.group_id = map.next_value::<Loose<'de>>()?.0,
+                        "event" => fields.event = map.next_value::<Loose<'de>>()?.0,
+                        "name" => fields.name = map.next_value::<Loose<'de>>()?.0,
+                        "timestamp" => fields.timestamp = map.next_value::<Loose<'de>>()?.0,
+                        "originalTimestamp" => fields.original_timestamp = map.next_value::<Loose<'de>>()?.0,
+                        "sentAt" => fields.sent_at = map.next_value::<Loose<'de>>()?.0,
+                        "receivedAt" => fields.received_at = map.next_value::<Loose<'de>>()?.0,
+                        "context" => fields.context = Some(map.next_value::<&'de RawValue>()?),
+                        "properties" => fields.properties = Some(map.next_value::<&'de RawValue>()?),
+                        "traits" => {
+                            fields.traits = Some(map.next_value::<&'de RawValue>()?).filter(|raw| raw.get() != "null")
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Call<'_>, Rejection> {
+        parse(line.as_bytes(), &AccountPaths::default())
+    }
+
+    #[test]
+    fn a_track_call_says_who_what_when_and_for_whom() {
+        let line = r#"{"type":"track","messageId":"m","userId":"u","anonymousId":null,"event":"Report \"X\"","timestamp":"2026-01-01T00:00:00.000Z","receivedAt":"2026-01-01T00:00:01.000Z","context":{"library":{"groupId":"no"},"groupId":"acme"},"properties":{"a":[1,{"b":null}]}}"#;
+        let call = read(line).unwrap();
+        assert_eq!(
+            (call.kind, call.user_id.as_deref(), call.anonymous_id.as_deref()),
+            (CallKind::Track, Some("u"), None)
+        );
+        assert_eq!((call.event.as_deref(), call.account.as_deref()), (Some("Report \"X\""), Some("acme")));
+        assert_eq!((call.received.0 - call.time.0, call.message_id.as_deref()), (1000, Some("m")));
+    }
+
+    #[test]
+    fn the_account_is_where_the_config_says_first_found() {
+        let paths = AccountPaths(vec![
+            vec!["context".into(), "groupId".into()],
+            vec!["properties".into(), "org".into(), "id".into()],
+        ]);
+        let line = r#"{"type":"page","userId":7,"name":"Home","timestamp":1767225600,"context":{"groupId":""},"properties":{"org":{"id":42}}}"#;
+        let call = parse(line.as_bytes(), &paths).unwrap();
+        assert_eq!((call.account.as_deref(), call.user_id.as_deref()), (Some("42"), Some("7")));
+        assert_eq!(call.time.to_string(), "2026-01-01T00:00:00Z");
+        let group = r#"{"type":"group","userId":"u","groupId":"g","context":{"groupId":"other"},"receivedAt":"2026-01-01T00:00:00Z","traits":{"plan":"team"}}"#;
+        let call = parse(group.as_bytes(), &paths).unwrap();
+        assert_eq!((call.account.as_deref(), call.traits.unwrap().get()), (Some("g"), r#"{"plan":"team"}"#));
+    }
+
+    #[test]
+    fn rudderstacks_form_of_an_identify_is_read() {
+        let line = r#"{"type":"identify","channel":"web","rudderId":"r","userId":"u","anonymousId":"a","context":{"traits":{"email":"x"}},"originalTimestamp":"2026-01-01T00:00:00.000Z","request_ip":"::1"}"#;
+        assert_eq!(read(line).unwrap().traits.unwrap().get(), r#"{"email":"x"}"#);
+    }
+
+    #[test]
+    fn future_times_are_clamped_and_absurd_ones_rejected() {
+        let at = |time: &str, received: &str| {
+            let line = format!(
+                r#"{{"type":"track","event":"E","userId":"u","timestamp":"{time}","receivedAt":"{received}"}}"#
+            );
+            read(&line).map(|call| call.time.to_string())
+        };
+        assert_eq!(at("2026-05-01T00:00:00Z", "2026-01-01T00:00:00Z").unwrap(), "2026-01-01T00:00:00Z");
+        for time in
+            ["1926-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2126-01-01T00:00:00Z", "soon", "99999-01-01T00:00:00Z"]
+        {
+            assert_eq!(at(time, "2026-01-01T00:00:00Z").unwrap_err(), Rejection::AbsurdTime, "{time}");
+        }
+        assert_eq!(read(r#"{"type":"track","event":"E","userId":"u"}"#).unwrap_err(), Rejection::AbsurdTime);
+    }
+
+    #[test]
+    fn broken_lines_are_rejected_with_the_reason() {
+        let deep = "[".repeat(100_000);
+        let long = format!("{{\"type\":\"track\",\"x\":\"{}\"}}", "y".repeat(MAX_LINE));
+        for (line, reason) in [
+            ("", Rejection::BadJson),
+            ("[]", Rejection::BadJson),
+            ("{\"type\":\"track\"", Rejection::BadJson),
+            ("{\"type\":\"track\"} x", Rejection::BadJson),
+            (deep.as_str(), Rejection::BadJson),
+            (long.as_str(), Rejection::TooLong),
+            ("{}", Rejection::NoType),
+            ("{\"type\":null,\"userId\":\"u\"}", Rejection::NoType),
+            ("{\"type\":\"delete\",\"userId\":\"u\"}", Rejection::UnknownType),
+            ("{\"type\":\"track\",\"event\":\"E\",\"userId\":\"\"}", Rejection::NoUser),
+            ("{\"type\":\"track\",\"userId\":\"u\"}", Rejection::NoEvent),
+            ("{\"type\":\"group\",\"userId\":\"u\"}", Rejection::NoAccount),
+        ] {
+            assert_eq!(read(line).unwrap_err(), reason, "{}", &line[..line.len().min(60)]);
+        }
+        assert_eq!(parse(b"{\"type\":\"\xff\"}", &AccountPaths::default()).unwrap_err(), Rejection::BadJson);
+        // A repeated key: the last counts, as in JavaScript.
+        let line =
+            r#"{"type":"x","type":"track","event":"E","userId":"u","userId":"v","timestamp":"2026-01-01T00:00:00Z"}"#;
+        assert_eq!(read(line).unwrap().user_id.as_deref(), Some("v"));
+    }
+}

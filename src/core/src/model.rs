@@ -1,0 +1,161 @@
+//! The health model as the config means it: profiles, bands, benchmarks, checklists. Types only; the arithmetic is in
+//! [`crate::health`], putting it together in [`crate::evaluate`].
+
+use std::collections::BTreeMap;
+
+use crate::expr::Expr;
+use crate::time::{Calendar, Day};
+
+/// Weights and raw scores are kept in millionths, so that sums are exact in any order.
+pub const MICRO: i64 = 1_000_000;
+
+/// Everything that evaluation needs of the config.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// The calendar of days, windows and benchmarks.
+    pub calendar: Calendar,
+    /// An account's display name.
+    pub name: Option<Expr>,
+    /// An account's owner.
+    pub owner: Option<Expr>,
+    /// Accounts that are left out altogether.
+    pub exclude_accounts: Option<Expr>,
+    /// Users that are left out altogether.
+    pub exclude_users: Option<Expr>,
+    /// Scoring models; the first whose `only` holds is an account's health.
+    pub profiles: Vec<Profile>,
+    /// The activation checklist.
+    pub activation: Vec<Step>,
+    /// Named rules: lifecycle stages.
+    pub lifecycle: Vec<(String, Expr)>,
+    /// Named rules: segments.
+    pub segments: Vec<(String, Expr)>,
+}
+
+/// One scoring model.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// The accounts that it is for; everyone, if left out.
+    pub only: Option<Expr>,
+    /// The window in days.
+    pub window: i32,
+    /// Weight of each scored event in millionths, 0 < weight ≤ 10.
+    pub weights: BTreeMap<String, i64>,
+    /// The bounds of the bands.
+    pub bands: Bands,
+    /// What raw score counts as 100.
+    pub benchmark: Benchmark,
+}
+
+/// Bounds on the unrounded score, half-open: healthy from `healthy` up, at risk below `at_risk`, normal between.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bands {
+    /// Healthy from here up.
+    pub healthy: f64,
+    /// At risk below.
+    pub at_risk: f64,
+    /// A band is left only after so many days in a row …
+    pub hold_days: u32,
+    /// … more than so many points beyond its bound.
+    pub hold_points: f64,
+}
+
+impl Default for Bands {
+    fn default() -> Self {
+        Self { healthy: 70.0, at_risk: 40.0, hold_days: 2, hold_points: 5.0 }
+    }
+}
+
+/// How well an account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Band {
+    /// Below the lower bound.
+    AtRisk,
+    /// Between the bounds.
+    Normal,
+    /// From the upper bound up.
+    Healthy,
+}
+
+impl Band {
+    /// The names in rules, JSON and mappings.
+    pub const NAMES: [&'static str; 3] = ["healthy", "normal", "at_risk"];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Normal => "normal",
+            Self::AtRisk => "at_risk",
+        }
+    }
+}
+
+/// What raw score is pegged to 100.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Benchmark {
+    /// The percentile over accounts with raw > 0.
+    pub percentile: f64,
+    /// When it is renewed.
+    pub refresh: Refresh,
+}
+
+impl Default for Benchmark {
+    fn default() -> Self {
+        Self { percentile: 90.0, refresh: Refresh::Quarterly }
+    }
+}
+
+/// When a benchmark is renewed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Refresh {
+    /// With every day.
+    EveryRun,
+    /// On Mondays.
+    Weekly,
+    /// On the first of each month.
+    Monthly,
+    /// On the first of January, April, July and October.
+    Quarterly,
+    /// Never: it is this raw score.
+    Fixed(f64),
+}
+
+impl Refresh {
+    /// The last day of the windows that the benchmark in force on `day` was computed from. `over` is the last day that is
+    /// over as of then; `None` for a fixed benchmark.
+    pub fn computed_from(self, day: Day, over: Day) -> Option<Day> {
+        match self {
+            Self::EveryRun => Some(over),
+            Self::Weekly => Some(day.week_start().plus(-1)),
+            Self::Monthly => Some(day.month_start().plus(-1)),
+            Self::Quarterly => Some(day.quarter_start().plus(-1)),
+            Self::Fixed(_) => None,
+        }
+    }
+}
+
+/// One step of the activation checklist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// What completes it.
+    pub done: Done,
+}
+
+/// What completes a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Done {
+    /// An event, so often.
+    Event {
+        /// The event's name.
+        event: String,
+        /// How often, at least 1.
+        count: u32,
+    },
+    /// A trait of the account or of one of its users that is set.
+    Trait(String),
+}

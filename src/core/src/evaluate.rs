@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::expr::Names as _;
 use crate::health::{self, CURVE, Drop, Pegged};
-use crate::identity::{AccountUsage, Resolved, Traits, traits_at};
+use crate::identity::{AccountUsage, Resolved, Resolver, Traits, traits_at};
 use crate::model::{Band, Done, Model, Profile, Refresh};
 use crate::names::{AccountNames, TraitNames};
 use crate::time::{Day, Timestamp};
@@ -235,9 +235,17 @@ impl Scale<'_> {
 
 /// Evaluates everything as of `at`. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
+    let mut resolver = Resolver::new(&usage.statements, ids, &model.calendar, at);
+    for (spot, uses) in &usage.days {
+        resolver.add(spot, uses);
+    }
+    measure(resolver.finish(), ids, model, at, recent_days)
+}
+
+/// Measures what was resolved as of the same time.
+pub fn measure(mut resolved: Resolved, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
     let calendar = &model.calendar;
     let (today, over) = (calendar.day(at), calendar.last_over(at));
-    let mut resolved = Resolved::of(usage, ids, calendar, at);
     exclude_users(&mut resolved, ids, model, at);
 
     let mut accounts: Vec<(Id, AccountUsage, Traits)> = resolved

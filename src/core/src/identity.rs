@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::time::{Calendar, Day, Timestamp};
-use crate::usage::{About, Content, Id, Ids, Stated, Usage};
+use crate::usage::{About, Content, DayUse, Id, Ids, Spot, Stated, Subject};
 use crate::value::Value;
 
 /// Counts of one event by one user on one day, resolved.
@@ -109,15 +109,28 @@ impl Links<'_> {
     }
 }
 
-impl Resolved {
-    /// Resolves all filed usage as of a time: event days up to that of `at`, statements up to `at` itself.
-    pub fn of(usage: &Usage, ids: &Ids, calendar: &Calendar, at: Timestamp) -> Self {
-        let today = calendar.day(at);
+/// Resolves usage spot by spot, so that the whole of it never has to be in memory.
+pub struct Resolver<'a> {
+    links: Links<'a>,
+    /// A person's group calls, from whichever of the ids they were made with.
+    groups: Dated,
+    at: Timestamp,
+    today: Day,
+    resolved: Resolved,
+}
+
+impl<'a> Resolver<'a> {
+    /// As of a time: event days up to that of `at`, statements up to `at` itself.
+    pub fn new(
+        statements: &FxHashMap<Subject, Stated<Content>>,
+        ids: &'a Ids,
+        calendar: &Calendar,
+        at: Timestamp,
+    ) -> Self {
         let mut links = Links { links: Dated::default(), ids };
         let mut memberships = Dated::default();
-        let mut resolved = Self::default();
         let mut trait_statements = Vec::new();
-        for (subject, stated) in &usage.statements {
+        for (subject, stated) in statements {
             if stated.at > at.0 {
                 continue;
             }
@@ -142,7 +155,6 @@ impl Resolved {
         for statements in links.links.values_mut() {
             sort(statements, |id| ids.subjects.name(id).to_owned());
         }
-        // A person's group calls, from whichever of the ids they were made with.
         let mut groups = Dated::default();
         for (subject, statements) in memberships {
             for (day, stated) in statements {
@@ -152,38 +164,7 @@ impl Resolved {
         for statements in groups.values_mut() {
             sort(statements, |id| ids.accounts.name(id).to_owned());
         }
-
-        for (spot, uses) in &usage.days {
-            if spot.day > today || uses.counts.is_empty() {
-                continue;
-            }
-            let user = links.user(spot.subject, spot.day);
-            let account = match spot.account {
-                0 => groups.get(&user).and_then(|statements| at_day(statements, spot.day)),
-                stated => Some(stated),
-            };
-            let Some(account) = account else {
-                resolved.unassigned += uses.counts.values().map(|count| count.unsigned_abs()).sum::<u64>();
-                continue;
-            };
-            let entry = resolved.accounts.entry(account).or_default();
-            for ((event, _lag), count) in &uses.counts {
-                let count = u32::try_from(*count).unwrap_or(0);
-                if count > 0 {
-                    entry.cells.push(Cell { day: spot.day, user, event: *event, count });
-                }
-            }
-            let last = Timestamp(uses.last);
-            if last <= at {
-                entry.last = entry.last.max(Some(last));
-                let own = entry.user_last.entry(user).or_insert(last);
-                *own = (*own).max(last);
-            }
-        }
-        for usage in resolved.accounts.values_mut() {
-            usage.cells.sort_unstable_by_key(|cell| cell.day);
-        }
-
+        let mut resolved = Resolved::default();
         for (about, subject, at, message, json) in trait_statements {
             let value: Traits = serde_json::from_str::<serde_json::Map<_, _>>(json)
                 .map(|map| map.iter().map(|(name, value)| (name.clone(), Value::from_json(value))).collect())
@@ -201,9 +182,49 @@ impl Resolved {
         };
         resolved.accounts.values_mut().for_each(|usage| usage.traits.sort_by(order));
         resolved.user_traits.values_mut().for_each(|statements| statements.sort_by(order));
-        resolved
+        Self { links, groups, at, today: calendar.day(at), resolved }
     }
 
+    /// Adds a spot. The same spot may come in parts.
+    pub fn add(&mut self, spot: &Spot, uses: &DayUse) {
+        if spot.day > self.today || uses.counts.is_empty() {
+            return;
+        }
+        let user = self.links.user(spot.subject, spot.day);
+        let account = match spot.account {
+            0 => self.groups.get(&user).and_then(|statements| at_day(statements, spot.day)),
+            stated => Some(stated),
+        };
+        let Some(account) = account else {
+            self.resolved.unassigned += uses.counts.iter().map(|entry| entry.count.unsigned_abs()).sum::<u64>();
+            return;
+        };
+        let usage = self.resolved.accounts.entry(account).or_default();
+        for entry in &uses.counts {
+            let count = u32::try_from(entry.count).unwrap_or(0);
+            if count > 0 {
+                usage.cells.push(Cell { day: spot.day, user, event: entry.event, count });
+            }
+        }
+        let last = Timestamp(uses.last);
+        if last <= self.at {
+            usage.last = usage.last.max(Some(last));
+            let own = usage.user_last.entry(user).or_insert(last);
+            *own = (*own).max(last);
+        }
+    }
+
+    /// Everything that was added, resolved.
+    pub fn finish(mut self) -> Resolved {
+        for usage in self.resolved.accounts.values_mut() {
+            usage.cells.sort_unstable_by_key(|cell| (cell.day, cell.user, cell.event));
+            usage.cells.shrink_to_fit();
+        }
+        self.resolved
+    }
+}
+
+impl Resolved {
     /// Takes out everything that users did, as if they had never been.
     pub fn without_users(&mut self, excluded: &FxHashSet<Id>) {
         if excluded.is_empty() {

@@ -99,20 +99,41 @@ pub struct Spot {
 pub struct DayUse {
     /// The latest moment, in milliseconds since 1970 UTC.
     pub last: i64,
-    /// How often, by event and lag (received day − event day). Differences while a batch is gathered.
-    pub counts: BTreeMap<(Id, i32), i64>,
+    /// How often, by event and lag (received day − event day), in that order. Differences while a batch is gathered.
+    pub counts: Vec<Count>,
+}
+
+/// How often an event was received with a lag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The event.
+    pub event: Id,
+    /// Received day − event day.
+    pub lag: i32,
+    /// How often.
+    pub count: i64,
 }
 
 impl DayUse {
-    /// Adds what another part of the same spot counted. Counts that cancel out vanish.
+    /// Adds to a count. Counts that cancel out vanish.
+    pub fn add(&mut self, event: Id, lag: i32, count: i64) {
+        match self.counts.binary_search_by_key(&(event, lag), |entry| (entry.event, entry.lag)) {
+            Ok(at) => {
+                let entry = &mut self.counts[at];
+                entry.count += count;
+                if entry.count == 0 {
+                    self.counts.remove(at);
+                }
+            }
+            Err(at) => self.counts.insert(at, Count { event, lag, count }),
+        }
+    }
+
+    /// Adds what another part of the same spot counted.
     pub fn merge(&mut self, other: &Self) {
         self.last = self.last.max(other.last);
-        for (key, count) in &other.counts {
-            let sum = self.counts.entry(*key).or_default();
-            *sum += count;
-            if *sum == 0 {
-                self.counts.remove(key);
-            }
+        for Count { event, lag, count } in &other.counts {
+            self.add(*event, *lag, *count);
         }
     }
 }
@@ -216,7 +237,7 @@ impl Usage {
                 let lag = calendar.day(call.received).0 - day.0;
                 let spot = self.days.entry(Spot { account, subject, day }).or_default();
                 spot.last = spot.last.max(call.time.0);
-                *spot.counts.entry((event, lag)).or_default() += 1;
+                spot.add(event, lag, 1);
                 return true;
             }
             CallKind::Group => {
@@ -267,9 +288,9 @@ impl Usage {
         let received = calendar.day(call.received);
         let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
         let event = ids.events.id(event_name(call));
-        let counts = &mut self.days.entry(Spot { account, subject, day }).or_default().counts;
-        *counts.entry((event, received.0 - day.0)).or_default() += 1;
-        *counts.entry((event, first_received.0 - day.0)).or_default() -= 1;
+        let spot = self.days.entry(Spot { account, subject, day }).or_default();
+        spot.add(event, received.0 - day.0, 1);
+        spot.add(event, first_received.0 - day.0, -1);
     }
 
     /// Adds another part of the same history.

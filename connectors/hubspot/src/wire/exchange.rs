@@ -1,0 +1,162 @@
+//! One conversation: takes the replies in the order of the requests, and stops where the next request has none yet.
+//!
+//! What every request has in common is read here: which answers ask for patience, which for a login, which refuse.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use vitalsync_core::connector::{Answer, Method, Operation, Pool, Reply, Request, Step};
+
+use super::reason;
+use crate::{API, SEARCH};
+
+/// No conversation is longer, whatever HubSpot answers. A hundred companies with the longest domains need 33.
+const MOST_REQUESTS: usize = 50;
+
+/// A day: the longest that HubSpot is taken at its word.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// What came of a request.
+pub(super) enum Got {
+    /// A 2xx with a JSON object.
+    Fine(Json),
+    /// A refusal that sending again won't change.
+    Refused(Refused),
+}
+
+/// A refusal.
+pub(super) struct Refused {
+    /// The status code.
+    pub status: u16,
+    /// The body, null if it is no JSON.
+    pub body: Json,
+}
+
+/// The conversation so far.
+pub(super) struct Exchange<'a> {
+    operations: &'a [Operation],
+    replies: std::slice::Iter<'a, Reply>,
+    sent: usize,
+}
+
+impl<'a> Exchange<'a> {
+    /// A conversation about operations, with the replies so far.
+    pub fn new(operations: &'a [Operation], replies: &'a [Reply]) -> Self {
+        Self { operations, replies: replies.iter(), sent: 0 }
+    }
+
+    /// Reads.
+    pub fn get(&mut self, path: String) -> Result<Got, Step> {
+        self.ask(Request { method: Method::Get, path, headers: Vec::new(), body: None, pool: Pool::of(API) })
+    }
+
+    /// Posts to everything but search.
+    pub fn post(&mut self, path: String, body: &Json) -> Result<Got, Step> {
+        self.send(path, body.to_string(), API)
+    }
+
+    /// Posts a search.
+    pub fn search(&mut self, path: String, body: String) -> Result<Got, Step> {
+        self.send(path, body, SEARCH)
+    }
+
+    fn send(&mut self, path: String, body: String, pool: &'static str) -> Result<Got, Step> {
+        self.ask(Request { method: Method::Post, path, headers: Vec::new(), body: Some(body), pool: Pool::of(pool) })
+    }
+
+    /// The reply to a request; `Err` with the request itself where it has none yet.
+    fn ask(&mut self, request: Request) -> Result<Got, Step> {
+        let Some(reply) = self.replies.next() else {
+            if self.sent >= MOST_REQUESTS {
+                return Err(self.smaller("HubSpot's answers have no end"));
+            }
+            return Err(Step::Send(request));
+        };
+        self.sent += 1;
+        match reply {
+            Reply::Lost { .. } => Err(Step::Retry {
+                after: None,
+                why: "the connection broke before HubSpot answered; sending again is harmless".into(),
+            }),
+            Reply::Answer(answer) => read(answer),
+        }
+    }
+
+    /// Refuses as a whole what was sent together; what was sent alone for the reason that HubSpot gave.
+    pub fn refuse(&self, refused: &Refused) -> Step {
+        match self.operations {
+            [alone] => {
+                let why = format!("HubSpot refused ({}): {}", refused.status, reason::of(&refused.body, alone));
+                match refused.status {
+                    409 => Step::Conflict { why },
+                    _ => Step::Reject { why },
+                }
+            }
+            _ => Step::Split { why: format!("HubSpot refused the batch ({})", refused.status) },
+        }
+    }
+
+    /// Tries with fewer; alone, gives up.
+    pub fn smaller(&self, why: &str) -> Step {
+        match self.operations.len() {
+            0 | 1 => Step::Reject { why: why.into() },
+            _ => Step::Split { why: why.into() },
+        }
+    }
+
+    /// True if nothing else is in the batch.
+    pub fn alone(&self) -> bool {
+        self.operations.len() <= 1
+    }
+}
+
+/// An answer that does not say what happened.
+pub(super) fn unreadable() -> Step {
+    Step::Retry { after: None, why: "HubSpot's answer can't be read, so nothing counts as confirmed".into() }
+}
+
+fn read(answer: &Answer) -> Result<Got, Step> {
+    let body = answer.json();
+    let status = answer.status;
+    let patience = |after: Option<Duration>, why: &str| Step::Retry { after, why: format!("{why} ({status})") };
+    let asked = answer.retry_after().map(|after| after.min(LONGEST_WAIT));
+    Err(match status {
+        200..=299 if body.is_object() => return Ok(Got::Fine(body)),
+        200..=299 => unreadable(),
+        401 => Step::NeedsLogin { why: "HubSpot does not accept the token (401): renew it or log in again".into() },
+        403 => Step::NeedsLogin { why: reason::missing_scopes(&body) },
+        408 => patience(asked, "HubSpot gave up waiting"),
+        423 => {
+            let least = Duration::from_secs(2);
+            patience(Some(asked.unwrap_or(least).max(least)), "HubSpot has locked the record")
+        }
+        429 => limit(answer, &body, asked),
+        477 => patience(asked, "HubSpot is moving the account"),
+        500.. => patience(asked, "HubSpot is out of order"),
+        _ => return Ok(Got::Refused(Refused { status, body })),
+    })
+}
+
+/// Which limit, and for how long. `Retry-After` is often missing here; the daily limit ends at midnight in the account's
+/// own time zone, which is not said, so it is asked again after an hour.
+fn limit(answer: &Answer, body: &Json, asked: Option<Duration>) -> Step {
+    let text = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default().to_lowercase();
+    let policy = text("policyName");
+    let message = text("message");
+    let second = Duration::from_secs(1);
+    let interval = answer
+        .header("x-hubspot-ratelimit-interval-milliseconds")
+        .and_then(|millis| millis.trim().parse().ok())
+        .map(|millis: u64| Duration::from_millis(millis.clamp(1_000, 60_000)));
+    let (after, why) = if policy.contains("daily") || message.contains("daily limit") {
+        let hour = Duration::from_secs(3_600);
+        (Some(asked.unwrap_or(hour).max(hour)), "the account's daily limit of calls is used up; asked again in an hour")
+    } else if policy == "secondly" || message.contains("secondly limit") {
+        (asked.or(Some(second)), "HubSpot's limit for a second is used up")
+    } else if policy == "ten_secondly_rolling" {
+        (asked.or(interval).or(Some(second * 10)), "HubSpot's limit for ten seconds is used up")
+    } else {
+        (asked.or(interval), "HubSpot asks for fewer calls")
+    };
+    Step::Retry { after, why: format!("{why} (429)") }
+}

@@ -1,0 +1,197 @@
+//! Groups and properties: read what is there, create what is missing, refuse what doesn't fit.
+//!
+//! An existing property is never changed: its type may hold data that others rely on.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use vitalsync_core::Value;
+use vitalsync_core::connector::{Operation, Outcome, Step};
+
+use super::batch::Answered;
+use super::exchange::{Exchange, Got};
+use super::reason;
+use crate::plan::{GROUP_SLOT, PROPERTY_SLOT};
+use crate::{BATCH, HubSpot};
+
+fn done() -> Outcome {
+    Outcome::Done { remote_id: None }
+}
+
+fn field<'a>(operation: &'a Operation, name: &str) -> &'a str {
+    operation.fields.get(name).and_then(|change| change.new.as_text()).unwrap_or_default()
+}
+
+fn named<'a>(operation: &'a Operation, prefix: &str) -> &'a str {
+    operation.slot.strip_prefix(prefix).unwrap_or(&operation.slot)
+}
+
+/// Reads a list of named things.
+fn list(exchange: &mut Exchange<'_>, path: String) -> Result<BTreeMap<String, Json>, Step> {
+    let json = match exchange.get(path)? {
+        Got::Fine(json) => json,
+        Got::Refused(refused) => return Err(exchange.refuse(&refused)),
+    };
+    let Some(items) = json.get("results").and_then(Json::as_array) else { return Err(super::exchange::unreadable()) };
+    let name = |item: &Json| item.get("name").and_then(Json::as_str).map(str::to_owned);
+    Ok(items.iter().filter_map(|item| Some((name(item)?, item.clone()))).collect())
+}
+
+/// Property groups: nearly always one.
+pub(super) fn groups(
+    hubspot: &HubSpot,
+    exchange: &mut Exchange<'_>,
+    operations: &[Operation],
+) -> Result<Vec<Outcome>, Step> {
+    let there = list(exchange, hubspot.schema("/groups"))?;
+    for operation in operations {
+        let name = named(operation, GROUP_SLOT);
+        if there.contains_key(name) {
+            continue;
+        }
+        let body = json!({"name": name, "label": field(operation, "label")});
+        match exchange.post(hubspot.schema("/groups"), &body)? {
+            Got::Fine(json) if json.get("name").and_then(Json::as_str) == Some(name) => {}
+            Got::Fine(_) => return Err(super::exchange::unreadable()),
+            // It has come to be there meanwhile.
+            Got::Refused(refused) if refused.status == 409 => {}
+            Got::Refused(refused) => return Err(exchange.refuse(&refused)),
+        }
+    }
+    Ok(operations.iter().map(|_| done()).collect())
+}
+
+/// Properties: one read for all, one creation for those that are missing, one more read where that is in doubt.
+pub(super) fn properties(
+    hubspot: &HubSpot,
+    exchange: &mut Exchange<'_>,
+    operations: &[Operation],
+) -> Result<Vec<Outcome>, Step> {
+    let there = list(exchange, hubspot.schema(""))?;
+    let missing: Vec<&Operation> =
+        operations.iter().filter(|operation| !there.contains_key(named(operation, PROPERTY_SLOT))).collect();
+    let mut created: Vec<String> = Vec::new();
+    let mut refusals: BTreeMap<String, Json> = BTreeMap::new();
+    for chunk in missing.chunks(BATCH) {
+        let inputs: Vec<Json> = chunk.iter().map(|operation| definition(operation)).collect();
+        let json = match exchange.post(hubspot.schema("/batch/create"), &json!({"inputs": inputs}))? {
+            Got::Fine(json) => json,
+            // Some name is taken meanwhile: the second read says which.
+            Got::Refused(refused) if refused.status == 409 => continue,
+            Got::Refused(refused) => return Err(exchange.refuse(&refused)),
+        };
+        let answered = Answered::read(&json)?;
+        let name = |result: &Json| result.get("name").and_then(Json::as_str).map(str::to_owned);
+        created.extend(answered.results.iter().filter_map(name));
+        for error in answered.errors {
+            let context = error.get("context");
+            for key in ["name", "propertyName", "ids", "id"] {
+                for name in reason::texts(context.and_then(|context| context.get(key))) {
+                    refusals.insert(name.to_owned(), error.clone());
+                }
+            }
+            if let ([only], true) = (chunk, answered.errors.len() == 1) {
+                refusals.insert(named(only, PROPERTY_SLOT).to_owned(), error.clone());
+            }
+        }
+    }
+    let confirmed = |operation: &&Operation| created.iter().any(|name| name == named(operation, PROPERTY_SLOT));
+    let now = match missing.iter().all(confirmed) {
+        true => BTreeMap::new(),
+        false => list(exchange, hubspot.schema(""))?,
+    };
+    let mut outcomes = Vec::new();
+    for operation in operations {
+        let name = named(operation, PROPERTY_SLOT);
+        let outcome = if let Some(found) = there.get(name).or_else(|| now.get(name)) {
+            match misfit(operation, found) {
+                None => done(),
+                Some(why) => Outcome::Rejected { why },
+            }
+        } else if confirmed(&operation) {
+            done()
+        } else if let Some(error) = refusals.get(name) {
+            Outcome::Rejected { why: format!("HubSpot did not create `{name}`: {}", reason::of(error, operation)) }
+        } else if exchange.alone() {
+            let why = format!(
+                "HubSpot answered without creating `{name}`; an archived property may have the name: restore or delete it"
+            );
+            Outcome::Rejected { why }
+        } else {
+            return Err(exchange.smaller("HubSpot answered without confirming all properties"));
+        };
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+/// A property as it is created.
+fn definition(operation: &Operation) -> Json {
+    let mut definition = json!({
+        "name": named(operation, PROPERTY_SLOT),
+        "label": field(operation, "label"),
+        "type": field(operation, "type"),
+        "fieldType": field(operation, "fieldType"),
+        "groupName": field(operation, "groupName"),
+    });
+    if unique(operation) {
+        definition["hasUniqueValue"] = true.into();
+    }
+    if field(operation, "type") == "bool" {
+        let option = |label: &str, value: &str, order: u8| json!({"label": label, "value": value, "displayOrder": order, "hidden": false});
+        definition["options"] = json!([option("Yes", "true", 0), option("No", "false", 1)]);
+    }
+    definition
+}
+
+fn unique(operation: &Operation) -> bool {
+    operation.fields.get("hasUniqueValue").is_some_and(|change| change.new == Value::Bool(true))
+}
+
+/// Why a property that is there can't hold what is mapped to it. HubSpot judges the values of properties whose kind the
+/// config does not show (`any value`), and of lists of options.
+fn misfit(operation: &Operation, found: &Json) -> Option<String> {
+    let name = named(operation, PROPERTY_SLOT);
+    let text = |key: &str| found.get(key).and_then(Json::as_str).unwrap_or_default();
+    let flag = |json: Option<&Json>| json.and_then(Json::as_bool).unwrap_or_default();
+    let (found_type, field_type) = (text("type"), text("fieldType"));
+    let metadata = found.get("modificationMetadata");
+    if flag(found.get("calculated"))
+        || field_type.starts_with("calculation")
+        || flag(metadata.and_then(|metadata| metadata.get("readOnlyValue")))
+    {
+        return Some(format!("`{name}` is there already, and HubSpot lets nobody write it (read-only or calculated)"));
+    }
+    let is_unique = flag(found.get("hasUniqueValue"));
+    if unique(operation) && !(is_unique && found_type == "string") {
+        return Some(format!(
+            "expected `{name}` to be a unique text property, found {} of type {}: name another `property` in `match`, \
+             or delete this one",
+            if is_unique { "a unique one" } else { "one whose values need not be unique" },
+            known_type(found_type),
+        ));
+    }
+    let holds = field(operation, "holds");
+    let fits = match found_type {
+        "string" => true,
+        "number" => matches!(holds, "a number" | "any value"),
+        "bool" => matches!(holds, "true or false" | "any value"),
+        "date" => matches!(holds, "a date" | "any value"),
+        "enumeration" => !matches!(holds, "a number" | "a date"),
+        "phone_number" => matches!(holds, "text" | "any value"),
+        _ => holds == "any value",
+    };
+    (!fits).then(|| {
+        format!(
+            "expected `{name}` to be a property of type {}, found type {}: map another property",
+            field(operation, "type"),
+            known_type(found_type),
+        )
+    })
+}
+
+/// A type's name, if it looks like one.
+fn known_type(text: &str) -> &str {
+    let plain = !text.is_empty() && text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { text } else { "unknown" }
+}

@@ -1,0 +1,167 @@
+//! The cases: replies in, steps out. A case is a text file that begins with a sentence on why; `UPDATE=1` rewrites what
+//! is expected, and a case that no longer agrees fails.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+use vitalsync_core::connector::{Known, KnownRecord, Operation, Outcome, Reply, Step, account_operation};
+use vitalsync_core::{Connector, Value};
+
+use crate::common;
+
+/// `--- name argument` and the lines below it.
+fn sections(text: &str) -> Vec<(&str, &str, String)> {
+    let mut sections: Vec<(&str, &str, String)> = Vec::new();
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("--- ") {
+            let (name, argument) = head.split_once(' ').unwrap_or((head, ""));
+            sections.push((name, argument, String::new()));
+        } else if let Some((_, _, body)) = sections.last_mut() {
+            body.push_str(line);
+            body.push('\n');
+        }
+    }
+    sections
+}
+
+fn json(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// `503 retry-after=3`, `lost`; a body that begins with `text` is no JSON.
+fn reply(argument: &str, body: &str) -> Reply {
+    if argument == "lost" {
+        return Reply::Lost { at: vitalsync_core::Timestamp(0) };
+    }
+    let mut words = argument.split(' ');
+    let status = words.next().unwrap().parse().unwrap();
+    let headers: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
+    let body = match body.trim().strip_prefix("text") {
+        Some(text) => text.to_owned(),
+        None if body.trim().is_empty() => String::new(),
+        None => json(body).to_string(),
+    };
+    common::answer(status, &headers, body)
+}
+
+fn known_from(connector: &dyn Connector, body: &str) -> Known {
+    let mut known = common::with_schema(connector);
+    for (slot, record) in json(body).as_object().unwrap() {
+        let fields = record["fields"].as_object().into_iter().flatten();
+        let record = KnownRecord {
+            remote_id: record["id"].as_str().map(str::to_owned),
+            fields: fields.map(|(name, value)| (name.clone(), Value::from_json(value))).collect(),
+            absent: record["absent"] == true,
+        };
+        known.records.insert(slot.clone(), record);
+    }
+    known
+}
+
+fn planned(operations: &[Operation]) -> String {
+    let mut out = String::new();
+    for operation in operations {
+        write!(out, "{} [{}] {}", operation.slot, operation.batch_key, operation.title).unwrap();
+        for key in &operation.keys {
+            write!(out, ", by {} {}", key.by, key.value).unwrap();
+        }
+        for (name, value) in operation.create.iter().flatten() {
+            write!(out, ", new {name}: {value}").unwrap();
+        }
+        for (name, change) in &operation.fields {
+            write!(out, ", {name}: {} → {}", change.old, change.new).unwrap();
+        }
+        for need in &operation.needs {
+            write!(out, ", needs {}{}", need.slot, need.field.as_ref().map_or("", |_| " (field)")).unwrap();
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn said(step: &Step) -> String {
+    match step {
+        Step::Send(request) => {
+            let body = request.body.as_deref().map(|body| format!("\n  {body}")).unwrap_or_default();
+            format!("{} {} ({}){body}\n", request.method.as_str(), request.path, request.pool.name)
+        }
+        Step::Done(receipts) => receipts
+            .iter()
+            .map(|receipt| match &receipt.outcome {
+                Outcome::Done { remote_id } => {
+                    format!("done {} {}\n", receipt.slot, remote_id.as_deref().unwrap_or("-"))
+                }
+                Outcome::Absent { why } => format!("absent {}: {why}\n", receipt.slot),
+                Outcome::Rejected { why } => format!("rejected {}: {why}\n", receipt.slot),
+            })
+            .collect(),
+        Step::Retry { after, why } => match after {
+            Some(after) => format!("retry after {} s: {why}\n", after.as_secs_f64()),
+            None => format!("retry: {why}\n"),
+        },
+        Step::Split { why } => format!("split: {why}\n"),
+        Step::Reject { why } => format!("reject: {why}\n"),
+        Step::Conflict { why } => format!("conflict: {why}\n"),
+        Step::NeedsLogin { why } => format!("needs login: {why}\n"),
+    }
+}
+
+fn run(text: &str) -> String {
+    let sections = sections(text);
+    let get = |name: &str| sections.iter().find(|(n, _, _)| *n == name);
+    let config = get("config").map(|(_, version, body)| (*version, json(body)));
+    let (version, companies) = config.unwrap_or(("", serde_json::json!({"properties": {"score": "health.score"}})));
+    let version = if version.is_empty() { "2026-09" } else { version };
+    let section = serde_json::json!({"type": "hubspot", "api_version": version, "companies": companies});
+    let (connector, faults) = common::read(&section);
+    let connector = connector.unwrap_or_else(|| panic!("{faults:?}"));
+    let known = get("known").map_or_else(Known::default, |(_, _, body)| known_from(&*connector, body));
+    let accounts = get("accounts").map_or_else(Vec::new, |(_, _, body)| body.lines().map(json).collect());
+    let wanted = common::wanted(&*connector, &accounts);
+    let operations = connector.plan(&wanted, &known);
+    let mut out = String::new();
+    let Some((_, key, _)) = get("batch") else { return planned(&operations) };
+    let operations = match *key {
+        "account" => vec![account_operation()],
+        key => common::batch(&operations, key, connector.batch_size(key)),
+    };
+    let mut replies = Vec::new();
+    let mut step = connector.step(&operations, &replies);
+    out.push_str(&said(&step));
+    for (_, argument, body) in sections.iter().filter(|(name, _, _)| *name == "reply") {
+        assert!(
+            matches!(step, Step::Send(_) | Step::Retry { .. }),
+            "a reply that nothing asked for: {argument}\n{out}"
+        );
+        if matches!(step, Step::Retry { .. }) {
+            replies.pop();
+        }
+        replies.push(reply(argument, body));
+        step = connector.step(&operations, &replies);
+        write!(out, "< {argument}\n{}", said(&step)).unwrap();
+    }
+    out
+}
+
+#[test]
+fn cases() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.starts_with("---"), "{} begins with no sentence on why", path.display());
+        let (given, expected) = text.split_once("--- expect\n").unwrap_or((&text, ""));
+        let got = run(given);
+        count += 1;
+        if got != expected {
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::write(&path, format!("{given}--- expect\n{got}")).unwrap();
+            }
+            wrong.push(format!("{}\nexpected:\n{expected}\ngot:\n{got}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count >= 20, "only {count} cases found");
+}

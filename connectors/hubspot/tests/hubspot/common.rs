@@ -1,0 +1,124 @@
+//! What the tests share: a config from JSON, accounts from JSON, replies.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Receipt, Reply, Step, Wanted};
+use vitalsync_core::expr::{Names, Scope, Scopes};
+use vitalsync_core::section::{Fault, Faults, Kind, Node, Place, Text};
+use vitalsync_core::{Calendar, Connector, Timestamp, Type, Value};
+use vitalsync_hubspot::HUBSPOT;
+
+/// A config node; every node of a section stands on a line of its own.
+pub fn node(json: &Json) -> Node {
+    let mut line = 0;
+    build(json, &mut line)
+}
+
+fn build(json: &Json, line: &mut u32) -> Node {
+    let place = Place { line: *line + 1, column: 1 };
+    let kind = match json {
+        Json::Null => Kind::Null,
+        Json::Bool(flag) => Kind::Bool(*flag),
+        Json::Number(number) => Kind::Number(number.as_f64().unwrap(), number.to_string()),
+        Json::String(text) => Kind::Text(Text { value: text.clone(), written: text.clone() }),
+        Json::Array(items) => Kind::List(items.iter().map(|item| build(item, line)).collect()),
+        Json::Object(entries) => Kind::Map(
+            entries
+                .iter()
+                .map(|(name, value)| {
+                    *line += 1;
+                    // `again:x` stands for a second key `x`.
+                    let key = name.strip_prefix("again:").unwrap_or(name).to_owned();
+                    (key, Place { line: *line, column: 1 }, build(value, line))
+                })
+                .collect(),
+        ),
+    };
+    Node { place, kind }
+}
+
+pub fn scopes() -> Scopes {
+    let mut account = Scope::default();
+    account.name("account", Type::Text);
+    account.name("health.score", Type::Number);
+    account.words("health.band", &["healthy", "normal", "at_risk"]);
+    account.name("lifecycle.customer", Type::Bool);
+    account.name("last_active", Type::Time);
+    account.open("traits");
+    Scopes { account, user: Scope::default() }
+}
+
+pub fn read(section: &Json) -> (Option<Box<dyn Connector>>, Vec<Fault>) {
+    let mut faults = Faults::default();
+    let connector = (HUBSPOT.read)(&node(section), &scopes(), &mut faults);
+    (connector, faults.into_sorted())
+}
+
+/// A connector whose `companies:` is given.
+pub fn connector(companies: &Json) -> Box<dyn Connector> {
+    let (connector, faults) = read(&json!({"type": "hubspot", "companies": companies}));
+    connector.unwrap_or_else(|| panic!("{faults:?}"))
+}
+
+/// An account's names, flat: `{"account": "acme", "health.score": 42, "traits.domain": "acme.example"}`.
+struct Account<'a>(&'a Json);
+impl Names for Account<'_> {
+    fn value(&self, name: &str) -> Value {
+        match (name, &self.0[name]) {
+            ("last_active", Json::Number(at)) => Value::Time(Timestamp(at.as_i64().unwrap())),
+            (_, json) => Value::from_json(json),
+        }
+    }
+}
+
+pub fn wanted(connector: &dyn Connector, accounts: &[Json]) -> Wanted {
+    let calendar = Calendar::default();
+    let record = |account: &Json| {
+        let subject = account["account"].as_str().unwrap().to_owned();
+        connector.record_sets()[0].wanted(&subject, &Account(account), &calendar)
+    };
+    Wanted { records: accounts.iter().filter_map(record).collect(), alerts: Vec::new() }
+}
+
+pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> Reply {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Reply::Answer(Answer { status, headers, body: body.into(), at: Timestamp(0) })
+}
+
+/// Schema that HubSpot has confirmed: everything that a first plan asks for.
+pub fn with_schema(connector: &dyn Connector) -> Known {
+    let mut known = Known::default();
+    for operation in connector.plan(&Wanted::default(), &known.clone()) {
+        known.confirm(&operation, &Outcome::Done { remote_id: None });
+    }
+    known
+}
+
+/// The operations of one batch key, at most a batch of them.
+pub fn batch(operations: &[Operation], key: &str, size: usize) -> Vec<Operation> {
+    operations.iter().filter(|operation| operation.batch_key == key).take(size).cloned().collect()
+}
+
+/// Every sentence that a step says.
+pub fn whys(step: &Step) -> Vec<String> {
+    match step {
+        Step::Send(_) => Vec::new(),
+        Step::Done(receipts) => receipts
+            .iter()
+            .filter_map(|receipt| match &receipt.outcome {
+                Outcome::Done { .. } => None,
+                Outcome::Absent { why } | Outcome::Rejected { why } => Some(why.clone()),
+            })
+            .collect(),
+        Step::Retry { why, .. }
+        | Step::Split { why }
+        | Step::Reject { why }
+        | Step::Conflict { why }
+        | Step::NeedsLogin { why } => vec![why.clone()],
+    }
+}
+
+pub fn by_slot(receipts: &[Receipt]) -> BTreeMap<&str, &Outcome> {
+    receipts.iter().map(|receipt| (receipt.slot.as_str(), &receipt.outcome)).collect()
+}

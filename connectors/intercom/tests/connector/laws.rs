@@ -1,0 +1,367 @@
+//! The laws of every connector, and what is Intercom's own: exclusive tags, values, and faults of the config.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::support;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use vitalsync_core::connector::{
+    Key, Known, Method, Operation, Outcome, Receipt, Reply, Request, Step, Wanted, account_operation,
+};
+use vitalsync_core::mapping::WantedRecord;
+use vitalsync_core::{Connector, Day, Value};
+
+fn connector() -> Box<dyn Connector> {
+    support::read(&support::config()).unwrap()
+}
+
+fn record(subject: &str, score: Value, band: Option<&str>, create: bool) -> WantedRecord {
+    let create = create.then(|| {
+        BTreeMap::from([
+            ("email".to_owned(), "jo.qwerz@acme.example".into()),
+            ("name".to_owned(), "Joanna Qwerz".into()),
+        ])
+    });
+    WantedRecord {
+        kind: "contact",
+        subject: subject.into(),
+        keys: vec![Key { by: "external_id".into(), value: subject.into() }],
+        create,
+        fields: BTreeMap::from([
+            ("health_score".to_owned(), score),
+            ("last_active".to_owned(), Value::Date(Day(20_000))),
+            ("plan".to_owned(), "Secret Plan".into()),
+        ]),
+        tags: BTreeMap::from([("health".to_owned(), band.map(Into::into)), ("stage".to_owned(), None)]),
+    }
+}
+
+fn wanted(records: Vec<WantedRecord>) -> Wanted {
+    Wanted { records, alerts: Vec::new() }
+}
+
+/// Confirms every operation, as the shell does when all goes well.
+fn confirm_all(operations: &[Operation], known: &mut Known) {
+    for operation in operations {
+        known.confirm(operation, &Outcome::Done { remote_id: Some(format!("id of {}", operation.slot)) });
+    }
+}
+
+/// Fills in what the shell fills in before `step`.
+fn fill(operations: &mut [Operation], known: &Known) {
+    for operation in operations {
+        for need in &operation.needs {
+            if let Some(id) = known.remote_id(&need.slot) {
+                operation.refs.insert(need.slot.clone(), id.into());
+            }
+        }
+    }
+}
+
+fn slots(operations: &[Operation]) -> Vec<&str> {
+    operations.iter().map(|operation| operation.slot.as_str()).collect()
+}
+
+#[test]
+fn a_plan_is_the_same_twice_and_empty_after_success() {
+    let connector = connector();
+    let wanted =
+        wanted(vec![record("u1", 72.0.into(), Some("Health: healthy"), true), record("u2", Value::Null, None, true)]);
+    let mut known = Known::default();
+    let plan = connector.plan(&wanted, &known);
+    assert_eq!(plan, connector.plan(&wanted, &known));
+    assert_eq!(
+        slots(&plan),
+        [
+            "attribute/contact/health_score",
+            "attribute/contact/last_active",
+            "attribute/contact/plan",
+            "tag/Health: at risk",
+            "tag/Health: healthy",
+            "contact/u1",
+            "contact/u2",
+        ]
+    );
+    assert_eq!(plan[0].fields["data_type"].new, "float".into());
+    assert_eq!(plan[1].fields["data_type"].new, "date".into());
+    assert_eq!(plan[2].fields["data_type"].new, "string".into());
+    assert!(!plan[6].fields.contains_key("health_score"), "null where nothing is known is no change");
+    confirm_all(&plan, &mut known);
+    assert_eq!(connector.plan(&wanted, &known), []);
+}
+
+#[test]
+fn a_band_change_removes_the_old_tag_and_sets_the_new() {
+    let connector = connector();
+    let mut known = Known::default();
+    let before = wanted(vec![record("u1", 72.0.into(), Some("Health: healthy"), false)]);
+    confirm_all(&connector.plan(&before, &known), &mut known);
+    let after = wanted(vec![record("u1", 72.0.into(), Some("Health: at risk"), false)]);
+    let mut plan = connector.plan(&after, &known);
+    fill(&mut plan, &known);
+    assert_eq!(slots(&plan), ["contact/u1"]);
+    assert_eq!(plan[0].fields.keys().collect::<Vec<_>>(), ["tags.health"], "only what changed");
+    let mut replies = Vec::new();
+    let mut lines = Vec::new();
+    loop {
+        let step = connector.step(&plan, &replies);
+        lines.push(support::shown(&step));
+        if !matches!(step, Step::Send(_)) {
+            break;
+        }
+        replies.push(support::answer(200, &[], r#"{"id":"t"}"#));
+    }
+    assert_eq!(
+        lines,
+        [
+            "> DELETE /contacts/id%20of%20contact%2Fu1/tags/id%20of%20tag%2FHealth%3A%20healthy",
+            r#"> POST /contacts/id%20of%20contact%2Fu1/tags {"id":"id of tag/Health: at risk"}"#,
+            "= done; contact/u1 is id of contact/u1",
+        ]
+    );
+    confirm_all(&plan, &mut known);
+    // Back to no tag: only a removal; and a tag after that needs no look at the contact, whose tags are known.
+    let none = wanted(vec![record("u1", 72.0.into(), None, false)]);
+    let plan = connector.plan(&none, &known);
+    assert_eq!(plan[0].needs.len(), 1);
+    confirm_all(&plan, &mut known);
+    assert_eq!(connector.plan(&before, &known)[0].needs.len(), 1);
+}
+
+#[test]
+fn an_absent_contact_is_not_planned_unless_it_may_be_created() {
+    let connector = connector();
+    let mut known = Known::default();
+    let skip = wanted(vec![record("u1", 72.0.into(), None, false)]);
+    let plan = connector.plan(&skip, &known);
+    known.confirm(plan.last().unwrap(), &Outcome::Absent { why: String::new() });
+    assert_eq!(connector.plan(&skip, &known), []);
+    let create = wanted(vec![record("u1", 72.0.into(), None, true)]);
+    assert!(slots(&connector.plan(&create, &known)).contains(&"contact/u1"));
+}
+
+#[test]
+fn a_forgotten_id_means_that_everything_is_told_again() {
+    let connector = connector();
+    let mut known = Known::default();
+    let wanted = wanted(vec![record("u1", 72.0.into(), Some("Health: healthy"), false)]);
+    confirm_all(&connector.plan(&wanted, &known), &mut known);
+    known.records.get_mut("contact/u1").unwrap().remote_id = None;
+    let plan = connector.plan(&wanted, &known);
+    assert_eq!(plan.len(), 1);
+    assert_eq!(plan[0].fields.len(), 4);
+}
+
+#[test]
+fn the_tag_of_a_group_that_left_the_config_is_removed() {
+    let mut known = Known::default();
+    let before = wanted(vec![record("u1", 72.0.into(), Some("Health: healthy"), false)]);
+    confirm_all(&connector().plan(&before, &known), &mut known);
+    let mut config = support::config();
+    config["contacts"]["tag_groups"].as_object_mut().unwrap().remove("health");
+    let mut now = record("u1", 72.0.into(), None, false);
+    now.tags.remove("health");
+    let mut plan = support::read(&config).unwrap().plan(&wanted(vec![now]), &known);
+    fill(&mut plan, &known);
+    assert_eq!(plan[0].fields["tags.health"].new, Value::Null);
+    let step = support::shown(&connector().step(&plan, &[]));
+    assert_eq!(step, "> DELETE /contacts/id%20of%20contact%2Fu1/tags/id%20of%20tag%2FHealth%3A%20healthy");
+}
+
+#[test]
+fn every_request_names_the_version() {
+    let Step::Send(Request { method, path, headers, body, pool }) = connector().step(&[account_operation()], &[])
+    else {
+        panic!("the account is asked for");
+    };
+    assert_eq!((method, path.as_str(), body), (Method::Get, "/me", None));
+    assert!(headers.contains(&("Intercom-Version", "2.16".into())));
+    assert_eq!((pool.name, pool.key), ("api", None));
+}
+
+#[test]
+fn faults_are_all_found_and_say_what_to_do() {
+    let faults = |contacts: Json| support::read(&json!({ "contacts": contacts })).map(|_| ()).unwrap_err();
+    assert!(support::read(&json!({ "token": "t" })).unwrap_err().contains("`contacts` is missing"));
+    assert!(support::read(&json!({ "contact": {} })).unwrap_err().contains("did you mean `contacts`?"));
+    assert!(faults(json!({})).contains("nothing to write"));
+    let several = faults(json!({
+        "match": [{ "email": "user.traits.email" }, { "external": "user.id" }],
+        "missing": "crate",
+        "attributes": { "health.score": "account.health.score", "plan": "account.helth.score" },
+        "tag_groups": { "a": { "Hot": "account.health.score" }, "b": { "hot": "true" }, "c": {} },
+        "fields": {},
+    }));
+    for part in [
+        "unknown way to match `email`",
+        "found by `external_id` only",
+        "unknown name `crate`",
+        "`health.score` can't name an attribute",
+        "unknown name `account.helth.score`",
+        "expected true or false",
+        "the tag `hot` is in the group `a` already",
+        "the tag group `c` has no tags",
+        "unknown key `fields`",
+    ] {
+        assert!(several.contains(part), "{part} is not in:\n{several}");
+    }
+    assert!(faults(json!({ "match": [], "attributes": { "a": "1" } })).contains("at least one way to match"));
+    assert!(faults(json!({ "attributes": { "a".repeat(191): "1" } })).contains("at most 190 characters"));
+    let fine =
+        json!({ "contacts": { "match": { "external_id": "user.traits.uid" }, "attributes": { "Größe 2_-": "1" } } });
+    let connector = support::read(&fine).unwrap();
+    assert_eq!(connector.record_sets()[0].keys[0].1.source(), "user.traits.uid");
+    let defaults = json!({ "contacts": { "attributes": { "a": "1" } } });
+    assert_eq!(support::read(&defaults).unwrap().record_sets()[0].keys[0].1.source(), "user.id");
+}
+
+/// Every kind of batch that the connector plans, and the account's.
+fn batches() -> Vec<Vec<Operation>> {
+    let connector = connector();
+    let mut known = Known::default();
+    let mut batches = vec![vec![account_operation()]];
+    for create in [false, true] {
+        let first = wanted(vec![record("user-4711", 72.0.into(), Some("Health: healthy"), create)]);
+        let mut plan = connector.plan(&first, &Known::default());
+        confirm_all(&plan, &mut known);
+        fill(&mut plan, &known);
+        let attributes: Vec<_> = plan.iter().filter(|operation| operation.batch_key == "attribute").cloned().collect();
+        batches.push(attributes);
+        batches.extend(plan.into_iter().filter(|operation| operation.batch_key != "attribute").map(|one| vec![one]));
+        let changed = wanted(vec![record("user-4711", Value::Null, Some("Health: at risk"), create)]);
+        let mut plan = connector.plan(&changed, &known);
+        let mut without_refs = plan.clone();
+        without_refs[0].refs.insert("tag/Health: at risk".into(), "81".into());
+        batches.push(without_refs);
+        fill(&mut plan, &known);
+        batches.push(plan);
+    }
+    batches
+}
+
+/// The connector and its batches, made once for all runs of a law.
+type Batches = (Box<dyn Connector>, Vec<Vec<Operation>>);
+
+static ALL: LazyLock<Batches> = LazyLock::new(|| (connector(), batches()));
+
+const BODIES: [&str; 16] = [
+    "",
+    "{}",
+    "[]",
+    "null",
+    r#"{"id":"c1"}"#,
+    r#"{"id":"id of contact/user-4711","external_id":"user-4711"}"#,
+    r#"{"id":7,"tags":{"data":[{"id":1}],"total_count":1,"has_more":false}}"#,
+    r#"{"id":"c1","external_id":"user-4711","archived":true}"#,
+    r#"{"id":"c1","external_id":"user-4711","tags":{"data":[],"total_count":0,"has_more":false}}"#,
+    r#"{"data":[{"id":1,"name":"Health: at risk"},{"id":"2","name":"HEALTH: HEALTHY"},{"id":null},4]}"#,
+    r#"{"data":[{"full_name":"custom_attributes.plan","data_type":"jo.qwerz@acme.example","archived":1}]}"#,
+    r#"{"app":{"id_code":"w"}}"#,
+    r#"{"errors":[{"code":"conflict","message":"A contact matching those details already exists with id=c1"}]}"#,
+    r#"{"errors":[{"code":"user-4711","field":"qwerz","message":"You already have 'plan' joanna  QWERZ Secret plan"}]}"#,
+    r#"{"errors":[{"code":"parameter_invalid","message":"jo.qwerz@acme.example is not valid for Joanna"}]}"#,
+    r#"{"errors":[[],{"message":{}}]}"#,
+];
+
+fn body() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => prop::sample::select(&BODIES[..]).prop_map(str::to_owned),
+        1 => proptest::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        1 => (prop::sample::select(&BODIES[..]), any::<prop::sample::Index>()).prop_map(|(body, at)| {
+            body.chars().take(at.index(body.len() + 1)).collect()
+        }),
+        1 => ("[a-z_]{1,9}", "\\PC{0,20}").prop_map(|(key, text)| json!({ key: [text], "data": [{"id": text}] }).to_string()),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let status = prop::sample::select(
+        &[200, 200, 200, 201, 202, 204, 302, 400, 401, 403, 404, 404, 408, 409, 410, 422, 429, 500, 503][..],
+    );
+    let header = prop::sample::select(&["", "x-ratelimit-reset", "retry-after"][..]);
+    prop_oneof![
+        1 => Just(Reply::Lost { at: support::NOW }),
+        12 => (status, body(), header, "[0-9x-]{0,20}").prop_map(|(status, body, header, value)| {
+            support::answer(status, &[(header, &value)], &body)
+        }),
+    ]
+}
+
+fn whys(step: &Step) -> Vec<String> {
+    match step {
+        Step::Send(_) => Vec::new(),
+        Step::Done(receipts) => receipts
+            .iter()
+            .filter_map(|Receipt { outcome, .. }| match outcome {
+                Outcome::Done { .. } => None,
+                Outcome::Absent { why } | Outcome::Rejected { why } => Some(why.clone()),
+            })
+            .collect(),
+        Step::Retry { why, .. }
+        | Step::Split { why }
+        | Step::Reject { why }
+        | Step::Conflict { why }
+        | Step::NeedsLogin { why } => vec![why.clone()],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_operation_ends_whatever_the_replies_are(
+        which in any::<prop::sample::Index>(),
+        incoming in proptest::collection::vec(reply(), 50),
+    ) {
+        let (connector, batches) = &*ALL;
+        let batch = &batches[which.index(batches.len())];
+        let mut replies: Vec<Reply> = Vec::new();
+        let mut refused: Vec<Request> = Vec::new();
+        let held = serde_json::to_string(batch).unwrap().to_lowercase();
+        for reply in incoming {
+            let step = connector.step(batch, &replies);
+            prop_assert_eq!(&step, &connector.step(batch, &replies));
+            let Step::Send(request) = step else { break };
+            prop_assert!(!refused.contains(&request), "sent again after a refusal: {:?}", request);
+            replies.push(reply.clone());
+            let after = connector.step(batch, &replies);
+            for why in whys(&after) {
+                let lower = why.to_lowercase();
+                prop_assert!(!why.contains('@'), "{:?}", why);
+                // What the operation does not hold was not sent, so Intercom can't quote it.
+                for personal in ["joanna", "qwerz", "4711", "secret plan"] {
+                    prop_assert!(!held.contains(personal) || !lower.contains(personal), "{} in {:?}", personal, why);
+                }
+                prop_assert!(why.chars().count() < 500 && !why.contains('\n'));
+            }
+            let status = if let Reply::Answer(answer) = &reply { Some(answer.status) } else { None };
+            match status {
+                Some(401 | 403) => prop_assert!(matches!(after, Step::NeedsLogin { .. }), "{:?}", after),
+                None | Some(408 | 429 | 500..) => prop_assert!(matches!(after, Step::Retry { .. }), "{:?}", after),
+                Some(400..) => {
+                    prop_assert!(!matches!(after, Step::Retry { .. }), "a refusal is not sent again: {:?}", after);
+                    refused.push(request);
+                }
+                _ => {}
+            }
+            if let Step::Done(receipts) = &after {
+                prop_assert_eq!(receipts.len(), batch.len());
+            }
+            if matches!(after, Step::Retry { .. }) {
+                replies.pop();
+            }
+            prop_assert!(replies.len() <= 40);
+        }
+    }
+
+    #[test]
+    fn every_operation_ends_within_forty_replies_without_patience(
+        which in any::<prop::sample::Index>(),
+        replies in proptest::collection::vec(reply(), 40),
+    ) {
+        let (connector, batches) = &*ALL;
+        let batch = &batches[which.index(batches.len())];
+        prop_assert!(!matches!(connector.step(batch, &replies), Step::Send(_)));
+    }
+}

@@ -1,0 +1,5 @@
+//! One program for all tests of this crate: conversations as text, and laws.
+
+mod cases;
+mod laws;
+mod support;

@@ -1,0 +1,121 @@
+//! What the tests of this crate share: configs from JSON, a known contact, and how a step reads as a line of text.
+
+use serde_json::Value as Json;
+use vitalsync_core::Connector;
+use vitalsync_core::connector::{Answer, Outcome, Reply, Step};
+use vitalsync_core::expr::Scopes;
+use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
+use vitalsync_core::{Timestamp, Type};
+
+/// When every answer of the tests arrives: 2026-08-13T12:00:00Z.
+pub const NOW: Timestamp = Timestamp(1_786_622_400_000);
+
+/// JSON as a piece of config; every node has its own line, so that places can be told apart.
+pub fn node(json: &Json) -> Node {
+    fn build(json: &Json, line: &mut u32) -> Node {
+        *line += 1;
+        let place = Place { line: *line, column: 1 };
+        let kind = match json {
+            Json::Null => Kind::Null,
+            Json::Bool(flag) => Kind::Bool(*flag),
+            Json::Number(number) => Kind::Number(number.as_f64().unwrap(), number.to_string()),
+            Json::String(text) => Kind::Text(Text { value: text.clone(), written: text.clone() }),
+            Json::Array(items) => Kind::List(items.iter().map(|item| build(item, line)).collect()),
+            Json::Object(entries) => {
+                let entry = |(name, value): (&String, &Json)| {
+                    let node = build(value, line);
+                    (name.clone(), node.place, node)
+                };
+                Kind::Map(entries.iter().map(entry).collect())
+            }
+        };
+        Node { place, kind }
+    }
+    build(json, &mut 0)
+}
+
+/// Names as the core makes them known, as far as the tests need them.
+pub fn scopes() -> Scopes {
+    let mut scopes = Scopes::default();
+    scopes.account.name("health.score", Type::Number);
+    scopes.account.name("last_active", Type::Time);
+    scopes.account.words("health.band", &["healthy", "normal", "at_risk"]);
+    scopes.account.open("traits");
+    let mut user = vitalsync_core::expr::Scope::default();
+    scopes.account.nest_into("account", &mut user);
+    user.name("user.id", Type::Text);
+    user.open("user.traits");
+    scopes.user = user;
+    scopes
+}
+
+/// The connector of a section, or its faults, one line each.
+pub fn read(config: &Json) -> Result<Box<dyn Connector>, String> {
+    let mut faults = Faults::default();
+    let connector = (vitalsync_intercom::INTERCOM.read)(&node(config), &scopes(), &mut faults);
+    let broken = faults.any_error();
+    let lines: Vec<String> = faults
+        .into_sorted()
+        .into_iter()
+        .map(|fault| format!("{}{}", fault.message, fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default()))
+        .collect();
+    match connector {
+        Some(connector) if !broken => Ok(connector),
+        _ => Err(lines.join("\n")),
+    }
+}
+
+/// The config of the cases and laws.
+pub fn config() -> Json {
+    serde_json::json!({
+        "type": "intercom",
+        "token": "t",
+        "contacts": {
+            "missing": "create",
+            "name": "user.traits.name",
+            "attributes": {
+                "health_score": "account.health.score",
+                "last_active": "account.last_active",
+                "plan": "account.traits.plan",
+            },
+            "tag_groups": {
+                "health": {
+                    "Health: at risk": "account.health.band == \"at_risk\"",
+                    "Health: healthy": "account.health.band == \"healthy\"",
+                },
+                "stage": { "Trial": "account.traits.plan == \"trial\"" },
+            },
+        },
+    })
+}
+
+/// An answer that arrives now.
+pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Reply::Answer(Answer { status, headers, body: body.into(), at: NOW })
+}
+
+/// A step as one line: `>` sends, `=` is how it ended.
+pub fn shown(step: &Step) -> String {
+    match step {
+        Step::Send(request) => {
+            let body = request.body.as_deref().map(|body| format!(" {body}")).unwrap_or_default();
+            format!("> {} {}{body}", request.method.as_str(), request.path)
+        }
+        Step::Done(receipts) => {
+            let receipts = receipts.iter().map(|receipt| match &receipt.outcome {
+                Outcome::Done { remote_id } => format!("{} is {}", receipt.slot, remote_id.as_deref().unwrap_or("–")),
+                Outcome::Absent { why } => format!("{} absent: {why}", receipt.slot),
+                Outcome::Rejected { why } => format!("{} rejected: {why}", receipt.slot),
+            });
+            format!("= done; {}", receipts.collect::<Vec<_>>().join("; "))
+        }
+        Step::Retry { after, why } => {
+            format!("= retry{}: {why}", after.map(|after| format!(" after {after:?}")).unwrap_or_default())
+        }
+        Step::Split { why } => format!("= split: {why}"),
+        Step::Reject { why } => format!("= reject: {why}"),
+        Step::Conflict { why } => format!("= conflict: {why}"),
+        Step::NeedsLogin { why } => format!("= needs login: {why}"),
+    }
+}

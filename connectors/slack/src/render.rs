@@ -1,0 +1,177 @@
+//! An alert as a Slack message: blocks for people, and a text for notifications and screen readers.
+//!
+//! Whatever comes from data is made harmless first: `&`, `<` and `>` are escaped (so no mention, link or channel can be
+//! smuggled in), line breaks, control characters and marks that turn the writing direction are dropped, and
+//! `verbatim` keeps Slack from making links of words. Every part has a fixed budget, so that a message can't be refused
+//! for its length: header 150, section 3,000, field 2,000, and about 12,000 in all. Lengths count UTF-16 units, the
+//! longest way to count characters.
+//!
+//! Deliberately not here: templates, and pictures. The default message is meant to be good enough to keep.
+
+use serde_json::{Value as Json, json};
+use vitalsync_core::alert::Alert;
+use vitalsync_core::time::DAY_MS;
+use vitalsync_core::{Day, Timestamp};
+
+/// Block Kit's limit of a header.
+const HEADER_LIMIT: usize = 150;
+/// The budget of all reasons together; a section takes 3,000.
+const REASONS_LIMIT: usize = 2_800;
+/// The budget of one reason.
+const REASON_LIMIT: usize = 400;
+/// The budget of a value within a field or the context; a field takes 2,000.
+const VALUE_LIMIT: usize = 300;
+/// The advised limit of a message's text.
+const TEXT_LIMIT: usize = 4_000;
+
+/// A rendered message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The fallback, at most 4,000 characters.
+    pub text: String,
+    /// The blocks as JSON text.
+    pub blocks: String,
+}
+
+/// The message of an alert.
+pub fn message(alert: &Alert) -> Message {
+    let headline = headline(alert);
+    let reasons = reasons(alert);
+    let (now, before) = (whole(alert.score), whole(alert.from_score));
+    let mut fields =
+        vec![format!("*Health now*\n{now}"), format!("*Health before*\n{before} on {}", shown_day(alert.from_day))];
+    if let Some(band) = &alert.band {
+        fields.push(format!("*Band*\n{}", escaped(&band.replace('_', " "), VALUE_LIMIT)));
+    }
+    fields.push(format!("*Last active*\n{}", last_active(alert)));
+
+    let mut blocks = vec![
+        json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } }),
+        json!({ "type": "section", "fields": fields.iter().map(|field| mrkdwn(field)).collect::<Json>() }),
+    ];
+    if !reasons.is_empty() {
+        let text = format!("*Why*\n{}", reasons.join("\n"));
+        blocks.push(json!({ "type": "section", "text": mrkdwn(&text) }));
+    }
+    let context = format!(
+        "Rule {}: {} or more points within {} · account {}",
+        escaped(&alert.rule, VALUE_LIMIT),
+        whole(alert.threshold),
+        days(alert.within_days),
+        escaped(&alert.account, VALUE_LIMIT),
+    );
+    blocks.push(json!({ "type": "context", "elements": [mrkdwn(&context)] }));
+
+    let mut text = format!("{headline}: {before} → {now}");
+    for reason in &reasons {
+        if length(&text) + length(reason) + 1 > TEXT_LIMIT {
+            break;
+        }
+        text.push('\n');
+        text.push_str(reason);
+    }
+    Message { text, blocks: Json::from(blocks).to_string() }
+}
+
+/// `Acme's health fell 23 points in 7 days`: the name gives way where it is too long.
+fn headline(alert: &Alert) -> String {
+    let points = whole(alert.from_score).saturating_sub(whole(alert.score));
+    let unit = if points == 1 { "point" } else { "points" };
+    let rest = format!("'s health fell {points} {unit} in {}", days(alert.within_days));
+    let name = if clean(&alert.name).is_empty() { &alert.account } else { &alert.name };
+    format!("{}{rest}", escaped(name, HEADER_LIMIT - length(&rest)))
+}
+
+/// The reasons as lines, as many as fit.
+fn reasons(alert: &Alert) -> Vec<String> {
+    let mut left = REASONS_LIMIT;
+    let mut lines = Vec::new();
+    for reason in &alert.reasons {
+        let reason = escaped(reason, REASON_LIMIT);
+        if reason.is_empty() {
+            continue;
+        }
+        let line = format!("• {reason}");
+        let Some(rest) = left.checked_sub(length(&line) + 1) else { break };
+        left = rest;
+        lines.push(line);
+    }
+    lines
+}
+
+fn last_active(alert: &Alert) -> String {
+    let Some(time) = alert.last_active else { return "never seen".into() };
+    let ago = alert.at.0.saturating_sub(time.0).div_euclid(DAY_MS);
+    match ago {
+        ..0 => shown_time(time),
+        0 => format!("{} (within a day)", shown_time(time)),
+        _ => format!("{} ({} ago)", shown_time(time), days(i32::try_from(ago).unwrap_or(i32::MAX))),
+    }
+}
+
+/// A moment that Slack shows as a date in the reader's own time zone; the UTC date where it can't.
+fn shown_time(time: Timestamp) -> String {
+    let day = shown_day(Day(i32::try_from(time.0.div_euclid(DAY_MS)).unwrap_or_default()));
+    if time.seconds() > 0 { format!("<!date^{}^{{date}}|{day}>", time.seconds()) } else { day }
+}
+
+fn shown_day(day: Day) -> String {
+    day.date().format("%-d %b %Y").to_string()
+}
+
+fn days(days: i32) -> String {
+    if days == 1 { "1 day".into() } else { format!("{days} days") }
+}
+
+/// A score as people see it everywhere: rounded half up, so that the differences add up.
+fn whole(score: f64) -> i64 {
+    (score + 0.5).floor() as i64
+}
+
+fn mrkdwn(text: &str) -> Json {
+    json!({ "type": "mrkdwn", "text": text, "verbatim": true })
+}
+
+/// The length in UTF-16 units.
+fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Text without what could change the line or the direction: white space becomes single spaces.
+fn clean(text: &str) -> String {
+    let dropped = |c: char| {
+        (c.is_control() && !c.is_whitespace())
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let kept: String = text.chars().filter(|c| !dropped(*c)).collect();
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Text from data, fit for Slack: cleaned, escaped, and cut with `…` between characters, never within an entity.
+pub fn escaped(text: &str, limit: usize) -> String {
+    let mut out = String::new();
+    // The length, and where to cut so that `…` still fits.
+    let (mut used, mut cut) = (0, 0);
+    let mut buffer = [0; 4];
+    for c in clean(text).chars() {
+        let piece = match c {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            _ => &*c.encode_utf8(&mut buffer),
+        };
+        used += length(piece);
+        if used > limit {
+            out.truncate(cut);
+            if limit > 0 {
+                out.push('…');
+            }
+            return out;
+        }
+        out.push_str(piece);
+        if used < limit {
+            cut = out.len();
+        }
+    }
+    out
+}

@@ -1,0 +1,336 @@
+//! The laws of every connector, and what is Slack's own: at most once, and messages that can't be refused.
+
+use std::sync::LazyLock;
+
+use crate::support;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use vitalsync_core::alert::Alert;
+use vitalsync_core::connector::{
+    Known, Method, Mode, Operation, Outcome, Reply, Request, Step, Wanted, account_operation,
+};
+use vitalsync_core::{Connector, Day, Timestamp};
+use vitalsync_slack::render;
+
+fn connector() -> Box<dyn Connector> {
+    support::read(&support::config()).unwrap()
+}
+
+fn wanted(alerts: Vec<Alert>) -> Wanted {
+    Wanted { records: Vec::new(), alerts }
+}
+
+#[test]
+fn a_plan_is_the_same_twice_and_empty_after_success() {
+    let connector = connector();
+    let wanted = wanted(vec![support::alert(), support::alert(), Alert { occasion: "2".into(), ..support::alert() }]);
+    let mut known = Known::default();
+    let plan = connector.plan(&wanted, &known);
+    assert_eq!(plan, connector.plan(&wanted, &known));
+    let shown: Vec<_> = plan.iter().map(|one| (one.slot.as_str(), one.title.as_str(), one.mode)).collect();
+    let title = "post alert score_drop";
+    assert_eq!(shown, [("alert/0a1b", title, Mode::Once), ("alert/2", title, Mode::Once)]);
+    assert_eq!(plan[0].fields.keys().collect::<Vec<_>>(), ["blocks", "channel", "text"]);
+    for operation in &plan {
+        known.confirm(operation, &Outcome::Done { remote_id: None });
+    }
+    assert_eq!(connector.plan(&wanted, &known), []);
+}
+
+#[test]
+fn a_post_carries_the_message_and_its_occasion() {
+    let connector = connector();
+    let plan = connector.plan(&wanted(vec![support::alert()]), &Known::default());
+    let Step::Send(Request { method, path, headers, body, pool }) = connector.step(&plan, &[]) else {
+        panic!("a post")
+    };
+    assert_eq!((method, path.as_str()), (Method::Post, "/api/chat.postMessage"));
+    assert!(headers.iter().all(|(name, _)| *name != "Content-Type"));
+    assert_eq!((pool.name, pool.key.as_deref()), ("post", Some("#cs-alerts")));
+    let body: Json = serde_json::from_str(&body.unwrap()).unwrap();
+    assert_eq!(body["metadata"], json!({ "event_type": "vitalsync_alert", "event_payload": { "occasion": "0a1b" } }));
+    assert_eq!((&body["channel"], &body["unfurl_links"]), (&json!("#cs-alerts"), &json!(false)));
+    assert!(body["blocks"].is_array() && body["text"].is_string());
+}
+
+#[test]
+fn the_message_reads_well_and_smuggles_nothing_in() {
+    let message = render::message(&support::alert());
+    assert_eq!(
+        message.text,
+        "Acme &amp; Söhne &lt;!channel&gt;'s health fell 23 points in 7 days: 63 → 40\n\
+         • Report Shared: 2, was 14\n• 3 of 5 users stopped &gt; quoted"
+    );
+    let mrkdwn = |text: &str| json!({ "type": "mrkdwn", "text": text, "verbatim": true });
+    let blocks: Json = serde_json::from_str(&message.blocks).unwrap();
+    assert_eq!(
+        blocks,
+        json!([
+            { "type": "header", "text": {
+                "type": "plain_text", "emoji": false,
+                "text": "Acme &amp; Söhne &lt;!channel&gt;'s health fell 23 points in 7 days",
+            } },
+            { "type": "section", "fields": [
+                mrkdwn("*Health now*\n40"),
+                mrkdwn("*Health before*\n63 on 5 Aug 2026"),
+                mrkdwn("*Band*\nat risk"),
+                mrkdwn("*Last active*\n<!date^1785844800^{date}|4 Aug 2026> (9 days ago)"),
+            ] },
+            { "type": "section", "text": mrkdwn("*Why*\n• Report Shared: 2, was 14\n• 3 of 5 users stopped &gt; quoted") },
+            { "type": "context", "elements": [mrkdwn("Rule score_drop: 15 or more points within 7 days · account acme")] },
+        ])
+    );
+    let bare = Alert {
+        name: " ".into(),
+        band: None,
+        reasons: vec![],
+        last_active: None,
+        from_score: 41.0,
+        score: 40.4,
+        within_days: 1,
+        ..support::alert()
+    };
+    let message = render::message(&bare);
+    assert_eq!(message.text, "acme's health fell 1 point in 1 day: 41 → 40");
+    assert!(
+        message.blocks.contains("never seen")
+            && !message.blocks.contains("*Band*")
+            && !message.blocks.contains("*Why*")
+    );
+}
+
+#[test]
+fn text_is_cut_between_characters_and_never_within_an_entity() {
+    assert_eq!(render::escaped("a & b", 9), "a &amp; b");
+    assert_eq!(render::escaped("a & b", 8), "a &amp;…");
+    assert_eq!(render::escaped("a & b", 7), "a …");
+    assert_eq!(render::escaped("a\u{202e}b\u{0}c\n\td", 9), "abc d");
+    assert_eq!(render::escaped("😀😀", 3), "😀…");
+    assert_eq!(render::escaped("x", 0), "");
+}
+
+#[test]
+fn faults_are_all_found_and_say_what_to_do() {
+    let faults = |alerts: Json| support::read(&json!({ "alerts": alerts })).map(|_| ()).unwrap_err();
+    assert!(support::read(&json!({})).unwrap_err().contains("`alerts` is missing"));
+    assert!(faults(json!({})).contains("at least one rule"));
+    let several = faults(json!({
+        "a": { "drop": 0, "to": null },
+        "b": { "drop": 100, "to": "#CS Alerts", "within": "12h", "for": "user.id == 'x'", "cooldown": "soon" },
+        "c": { "drops": 15, "to": "x" },
+        " ": { "drop": 15, "to": "x" },
+        "d": 15,
+    }));
+    for part in [
+        "points from 1 to 99",
+        "as in \"#cs-alerts\"",
+        "at least one whole day",
+        "unknown name `user.id`",
+        "cooldown as one number and one unit",
+        "unknown key `drops`",
+        "did you mean `drop`?",
+        "needs a name",
+        "expected an alert rule",
+    ] {
+        assert!(several.contains(part), "{part} is not in:\n{several}");
+    }
+    for (written, read) in
+        [("cs-alerts", "#cs-alerts"), ("#größe_1", "#größe_1"), ("C0123456789", "C0123456789"), ("G01", "G01")]
+    {
+        let connector = support::read(&json!({ "alerts": { "r": { "drop": 1, "to": written } } })).unwrap();
+        let rule = &connector.alert_rules()[0];
+        assert_eq!((rule.to.as_str(), rule.within_days, rule.cooldown_ms), (read, 7, 259_200_000));
+    }
+    assert_eq!(connector().alert_rules()[0].only.as_ref().unwrap().source(), "traits.plan == \"team\"");
+}
+
+type Batches = (Box<dyn Connector>, Vec<Vec<Operation>>);
+
+static ALL: LazyLock<Batches> = LazyLock::new(|| {
+    let connector = connector();
+    let named = support::alert();
+    let by_id = Alert { to: "C0123456789".into(), ..support::alert() };
+    let mut batches = vec![vec![account_operation()]];
+    batches.push(connector.plan(&wanted(vec![named]), &Known::default()));
+    batches.push(connector.plan(&wanted(vec![by_id]), &Known::default()));
+    (connector, batches)
+});
+
+const BODIES: [&str; 17] = [
+    "",
+    "{}",
+    "ok",
+    r#"{"ok":true}"#,
+    r#"{"ok":true,"channel":"C1","ts":"1.2"}"#,
+    r#"{"ok":true,"team_id":"T1"}"#,
+    r#"{"ok":true,"channels":[{"id":"C2","name":"cs-alerts"}],"messages":[]}"#,
+    r#"{"ok":true,"channels":[],"messages":[],"response_metadata":{"next_cursor":"a=b&c"}}"#,
+    r#"{"ok":true,"channels":[7,{"name":"cs-alerts"}],"messages":[{"ts":"1786622399.1"},8],"response_metadata":{"next_cursor":"n"}}"#,
+    r#"{"ok":true,"messages":[{"ts":"1786622399.1","metadata":{"event_type":"vitalsync_alert","event_payload":{"occasion":"0a1b"}}}]}"#,
+    r#"{"ok":false,"error":"internal_error"}"#,
+    r#"{"ok":false,"error":"missing_scope","needed":"jo@acme.example Acme"}"#,
+    r#"{"ok":false,"error":"channel_not_found"}"#,
+    r#"{"ok":false,"error":"token_revoked"}"#,
+    r#"{"ok":false,"error":"rate_limited","retry_after":-1e308}"#,
+    r#"{"ok":false,"error":"jo@acme.example Söhne"}"#,
+    r#"{"ok":false,"error":{}}"#,
+];
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let status = prop::sample::select(
+        &[200, 200, 200, 200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 410, 429, 500, 503][..],
+    );
+    let body = prop_oneof![
+        6 => prop::sample::select(&BODIES[..]).prop_map(str::to_owned),
+        1 => proptest::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        1 => ("[a-z_]{1,9}", "\\PC{0,20}").prop_map(|(key, text)| json!({ key: text, "ok": false, "error": text }).to_string()),
+    ];
+    prop_oneof![
+        2 => Just(Reply::Lost { at: support::NOW }),
+        12 => (status, body, "[0-9.x-]{0,20}").prop_map(|(status, body, wait)| {
+            support::answer(status, &[("retry-after", &wait)], &body)
+        }),
+    ]
+}
+
+fn why(step: &Step) -> &str {
+    match step {
+        Step::Send(_) | Step::Done(_) => "",
+        Step::Retry { why, .. }
+        | Step::Split { why }
+        | Step::Reject { why }
+        | Step::Conflict { why }
+        | Step::NeedsLogin { why } => why,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_operation_ends_and_nothing_is_posted_twice(
+        which in 0..3usize,
+        incoming in proptest::collection::vec(reply(), 60),
+    ) {
+        let (connector, batches) = &*ALL;
+        let batch = &batches[which];
+        let mut replies: Vec<Reply> = Vec::new();
+        let mut refused: Vec<Request> = Vec::new();
+        let mut posts = 0;
+        let mut unread = false;
+        for reply in incoming {
+            let Step::Send(request) = connector.step(batch, &replies) else { break };
+            prop_assert!(!refused.contains(&request), "sent again after a refusal: {:?}", request);
+            let post = request.path == "/api/chat.postMessage";
+            // After a post with an unknown end comes a look at the channel, never another post.
+            prop_assert!(!(post && unread), "posted again without reading back");
+            unread = post;
+            replies.push(reply.clone());
+            let after = connector.step(batch, &replies);
+            prop_assert!(!["@", "Acme", "Söhne"].iter().any(|personal| why(&after).contains(personal)), "{:?}", after);
+            if let Reply::Answer(answer) = &reply {
+                let patience = matches!(answer.status, 408 | 429 | 500..);
+                if patience && !post {
+                    prop_assert!(matches!(after, Step::Retry { .. }), "{:?}", after);
+                }
+                if patience && post {
+                    prop_assert!(matches!(after, Step::Retry { .. } | Step::Send(_)), "{:?}", after);
+                }
+                if (400..500).contains(&answer.status) && !patience {
+                    prop_assert!(matches!(after, Step::Reject { .. } | Step::NeedsLogin { .. }), "{:?}", after);
+                    refused.push(request);
+                }
+            }
+            if matches!(after, Step::Retry { .. }) {
+                replies.pop();
+                unread = false;
+            } else if post {
+                posts += 1;
+            }
+            prop_assert!(posts <= 3 && replies.len() <= 40);
+        }
+    }
+}
+
+/// The longest conversations: every post is lost, every list and history has many pages.
+#[test]
+fn the_longest_conversation_ends() {
+    let (connector, batches) = &*ALL;
+    for (which, lists, histories) in (1..3).flat_map(|a| (1..16).flat_map(move |b| (1..16).map(move |c| (a, b, c)))) {
+        let mut replies = Vec::new();
+        let (mut list, mut history) = (0, 0);
+        while let Step::Send(request) = connector.step(&batches[which], &replies) {
+            let (channels, last) = if request.path.contains("postMessage") {
+                history = 0;
+                replies.push(Reply::Lost { at: support::NOW });
+                continue;
+            } else if request.path.contains("conversations.list") {
+                list += 1;
+                (if list == lists { json!([{ "id": "C2", "name": "cs-alerts" }]) } else { json!([]) }, false)
+            } else {
+                history += 1;
+                (json!([]), history == histories)
+            };
+            let next = json!({ "next_cursor": if last { "" } else { "n" } });
+            let page = json!({ "ok": true, "channels": channels, "messages": [], "response_metadata": next });
+            replies.push(support::answer(200, &[], &page.to_string()));
+            assert!(replies.len() <= 40);
+        }
+    }
+}
+
+proptest! {
+    // Few, because the texts are long.
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_message_keeps_every_limit(
+        name in "\\PC{0,200}|[&<>]{0,200}|(😀){0,200}",
+        reasons in proptest::collection::vec("\\PC{0,450}|[&<>\n]{0,500}", 0..20),
+        rule in "\\PC{0,400}",
+        band in proptest::option::of("\\PC{0,400}"),
+        scores in any::<(f64, f64, i32, i32)>(),
+        times in any::<(Option<i64>, i64)>(),
+    ) {
+        let alert = Alert {
+            name, reasons, rule, band,
+            account: "<&>".repeat(500),
+            score: scores.0,
+            from_score: scores.1,
+            within_days: scores.2,
+            from_day: Day(scores.3),
+            last_active: times.0.map(Timestamp),
+            at: Timestamp(times.1),
+            ..support::alert()
+        };
+        let message = render::message(&alert);
+        let length = |text: &str| text.encode_utf16().count();
+        prop_assert!(length(&message.text) <= 4_000 && !message.text.is_empty());
+        let blocks: Json = serde_json::from_str(&message.blocks).unwrap();
+        let mut texts: Vec<(&str, usize)> = vec![(&message.text, 4_000)];
+        for block in blocks.as_array().unwrap() {
+            match block["type"].as_str().unwrap() {
+                "header" => texts.push((block["text"]["text"].as_str().unwrap(), 150)),
+                "context" => texts.extend(block["elements"].as_array().unwrap().iter().map(|one| (one["text"].as_str().unwrap(), 2_000))),
+                _ => {
+                    texts.extend(block["text"]["text"].as_str().map(|text| (text, 3_000)));
+                    let fields = block["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+                    prop_assert!(fields.len() <= 10);
+                    texts.extend(fields.iter().map(|one| (one["text"].as_str().unwrap(), 2_000)));
+                }
+            }
+        }
+        prop_assert!(texts.iter().skip(1).map(|(text, _)| length(text)).sum::<usize>() < 12_000);
+        for (text, limit) in texts {
+            prop_assert!((1..=limit).contains(&length(text)), "{} of {limit}", length(text));
+            // The only markup is our own date; every `&` begins a whole entity.
+            let text = text.replace("<!date^", "").replace("^{date}|", "").replacen("> (", " (", 1);
+            let text = if text.starts_with("*Last active*") { text.replace('>', "") } else { text };
+            prop_assert!(!text.contains(['<', '>']), "{:?}", text);
+            for (at, _) in text.match_indices('&') {
+                let rest = &text[at..];
+                prop_assert!(["&amp;", "&lt;", "&gt;"].iter().any(|entity| rest.starts_with(entity)), "{:?}", rest);
+            }
+        }
+    }
+}

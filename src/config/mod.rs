@@ -1,0 +1,158 @@
+//! The config: as written (a tree with places) and as meant (checked, with everything resolved).
+//!
+//! Reading collects all faults of the file at once, each with its place, the line and what to do; nothing is left to be
+//! found out at run time that can be known here. Secrets are kept apart and never printed.
+
+mod read;
+pub mod yaml;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use vitalsync_core::call::AccountPaths;
+use vitalsync_core::connector::{Connector, Manifest};
+use vitalsync_core::model::Model;
+use vitalsync_core::section::{Fault, Faults};
+
+use crate::schedule::Schedule;
+
+/// The config as meant.
+#[derive(Debug)]
+pub struct Config {
+    /// The file.
+    pub file: PathBuf,
+    /// The state directory.
+    pub state: PathBuf,
+    /// How accounts and users are measured.
+    pub model: Model,
+    /// Where calls state their account.
+    pub accounts: AccountPaths,
+    /// Where usage comes from.
+    pub sources: Vec<Source>,
+    /// Where health goes.
+    pub destinations: Vec<Destination>,
+    /// Warnings, rendered.
+    pub warnings: Vec<String>,
+}
+
+/// A source of type `segment_archive`.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The directory.
+    pub location: PathBuf,
+    /// When it is read.
+    pub schedule: Schedule,
+}
+
+/// A tool that is told.
+#[derive(Debug)]
+pub struct Destination {
+    /// Its name.
+    pub name: String,
+    /// The connector's facts.
+    pub manifest: &'static Manifest,
+    /// The connector with its own section.
+    pub connector: Box<dyn Connector>,
+    /// What proves who we are.
+    pub token: Secret,
+    /// Scheme, host and port.
+    pub base_url: String,
+    /// When it is synced.
+    pub schedule: Schedule,
+    /// True: writes; false: plans and reports until approved.
+    pub live: bool,
+}
+
+/// A secret: never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a secret.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why there is no config: every fault, rendered for people.
+#[derive(Debug)]
+pub struct Refused {
+    /// The whole text.
+    pub text: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Config {
+    /// Reads and checks a file, with `${NAME}` from the environment.
+    pub fn load(file: &Path) -> Result<Self, Refused> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "name it with --config FILE, or see `vitalsync demo` for a run without one"
+                }
+                _ => "check its rights and that it is UTF-8 text",
+            };
+            Refused { text: format!("{}: can't read the config: {error}\n  = {hint}", file.display()) }
+        })?;
+        Self::parse(&text, file, &|name| std::env::var(name).ok())
+    }
+
+    /// Checks a config's text. Relative paths in it are relative to the file's directory.
+    pub fn parse(text: &str, file: &Path, lookup: yaml::Lookup<'_>) -> Result<Self, Refused> {
+        let mut faults = Faults::default();
+        let config = yaml::parse(text, lookup, &mut faults).and_then(|root| read::config(&root, file, &mut faults));
+        let failed = faults.any_error();
+        let list = faults.into_sorted();
+        match config {
+            Some(mut config) if !failed => {
+                config.warnings = list.iter().map(|fault| render(fault, text, file)).collect();
+                Ok(config)
+            }
+            _ => {
+                let count = list.iter().filter(|fault| !fault.warning).count();
+                let mut out = String::new();
+                for fault in &list {
+                    out.push_str(&render(fault, text, file));
+                }
+                let _ = write!(out, "{}: {count} error{}", file.display(), if count == 1 { "" } else { "s" });
+                Err(Refused { text: out })
+            }
+        }
+    }
+}
+
+/// `FILE:LINE:COLUMN: message`, the line with a caret, the hint.
+fn render(fault: &Fault, text: &str, file: &Path) -> String {
+    let (line, column) = (fault.place.line.max(1), fault.place.column.max(1));
+    let kind = if fault.warning { "warning: " } else { "" };
+    let mut out = format!("{}:{line}:{column}: {kind}{}\n", file.display(), fault.message);
+    if let Some(source) = text.lines().nth(line as usize - 1) {
+        let lead: String =
+            source.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let _ = write!(out, "  {line:>4} | {}\n       | {lead}^\n", source.trim_end());
+    }
+    if let Some(hint) = &fault.hint {
+        let _ = writeln!(out, "       = {hint}");
+    }
+    out
+}

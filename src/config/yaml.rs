@@ -1,0 +1,234 @@
+//! From YAML text to the tree of the config as written, every node with its place.
+//!
+//! `${NAME}` and `${file:PATH}` are filled in here; what they stand for is kept beside what was written and never printed.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
+
+/// Looks up `${NAME}`: the environment in production, a table in tests.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A node before `${…}` is filled in.
+struct Raw(Kind);
+
+fn place(location: serde_saphyr::Location) -> Place {
+    Place { line: u32::try_from(location.line()).unwrap_or(0), column: u32::try_from(location.column()).unwrap_or(0) }
+}
+
+fn node(spanned: Spanned<Raw>) -> Node {
+    Node { place: place(spanned.referenced), kind: spanned.value.0 }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("YAML")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
+                Ok(Raw(Kind::Null))
+            }
+            fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
+                Ok(Raw(Kind::Null))
+            }
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+                Raw::deserialize(deserializer)
+            }
+            fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Raw, E> {
+                Ok(Raw(Kind::Bool(flag)))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Raw, E> {
+                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Raw, E> {
+                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+            }
+            fn visit_i128<E: de::Error>(self, number: i128) -> Result<Raw, E> {
+                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Raw, E> {
+                Ok(Raw(Kind::Number(number, number.to_string())))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Raw, E> {
+                Ok(Raw(Kind::Text(Text { value: text.to_owned(), written: text.to_owned() })))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element::<Spanned<Raw>>()? {
+                    items.push(node(item));
+                }
+                Ok(Raw(Kind::List(items)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key::<Spanned<String>>()? {
+                    let at = place(key.referenced);
+                    entries.push((key.value, at, node(map.next_value::<Spanned<Raw>>()?)));
+                }
+                Ok(Raw(Kind::Map(entries)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// Reads YAML. Broken YAML is one fault; everything else is left to the readers of the sections.
+pub fn parse(text: &str, lookup: Lookup<'_>, faults: &mut Faults) -> Option<Node> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: 50_000, max_depth: 64 },
+    };
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
+        Ok(root) => {
+            let mut root = node(root);
+            fill(&mut root, lookup, faults);
+            Some(root)
+        }
+        Err(error) => {
+            let at = error.location().map_or(Place { line: 1, column: 1 }, place);
+            let message = error.without_snippet().to_string();
+            let message = message.lines().next().unwrap_or_default();
+            // The place is printed in front; the crate repeats it behind.
+            let message = message.split(" at line ").next().unwrap_or(message);
+            let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
+            let bare = |c: char| line.split(": ").nth(1).is_some_and(|value| value.trim_start().starts_with(c));
+            match ['!', '@', '&', '*', '%', '`'].into_iter().find(|c| bare(*c)) {
+                Some(c) => {
+                    faults.error_with_hint(at, message, format!("a value that begins with `{c}` must stand in quotes"))
+                }
+                None => faults.error(at, message),
+            }
+            None
+        }
+    }
+}
+
+fn fill(node: &mut Node, lookup: Lookup<'_>, faults: &mut Faults) {
+    match &mut node.kind {
+        Kind::Text(text) if text.written.contains("${") => match substitute(&text.written, lookup) {
+            Ok(value) => text.value = value,
+            Err((message, hint)) => faults.error_with_hint(node.place, message, hint),
+        },
+        Kind::List(items) => items.iter_mut().for_each(|item| fill(item, lookup, faults)),
+        Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| fill(value, lookup, faults)),
+        _ => {}
+    }
+}
+
+/// Fills in `${NAME}` and `${file:PATH}`; `$${` stands for a literal `${`.
+fn substitute(written: &str, lookup: Lookup<'_>) -> Result<String, (String, String)> {
+    let mut value = String::new();
+    let mut rest = written;
+    while let Some(at) = rest.find("${") {
+        let (before, after) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            value.push_str(before);
+            value.push_str("${");
+            rest = after.get(2..).unwrap_or_default();
+            continue;
+        }
+        value.push_str(before);
+        let Some(end) = after.find('}') else {
+            return Err(("`${` without `}`".into(), "write ${NAME}, or $${ for a literal ${".into()));
+        };
+        let name = after.get(2..end).unwrap_or_default();
+        if let Some(path) = name.strip_prefix("file:") {
+            let content = std::fs::read_to_string(path).map_err(|error| {
+                (format!("can't read the file of ${{{name}}}: {error}"), "check the path and its rights".into())
+            })?;
+            value.push_str(content.trim_end_matches(['\n', '\r']));
+        } else {
+            let found = lookup(name).ok_or_else(|| {
+                (
+                    format!("the environment variable `{name}` is not set"),
+                    format!("set it, as in `export {name}=…`, and try again"),
+                )
+            })?;
+            value.push_str(&found);
+        }
+        rest = after.get(end + 1..).unwrap_or_default();
+    }
+    value.push_str(rest);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Result<Node, String> {
+        let mut faults = Faults::default();
+        let lookup = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned());
+        let node = parse(text, &lookup, &mut faults);
+        let list = faults.into_sorted();
+        match (node, list.first()) {
+            (Some(node), None) => Ok(node),
+            (_, Some(fault)) => Err(format!(
+                "{}:{} {} {}",
+                fault.place.line,
+                fault.place.column,
+                fault.message,
+                fault.hint.clone().unwrap_or_default()
+            )),
+            (None, None) => Err(String::new()),
+        }
+    }
+
+    #[test]
+    fn every_node_knows_its_place() {
+        let root = tree("a: 1\nb:\n  - x\n  - c: \"y z\"\n").unwrap();
+        let Kind::Map(entries) = &root.kind else { panic!("{root:?}") };
+        assert_eq!((entries[0].1, entries[0].2.place), (Place { line: 1, column: 1 }, Place { line: 1, column: 4 }));
+        let Kind::List(items) = &entries[1].2.kind else { panic!() };
+        assert_eq!(items[0].place, Place { line: 3, column: 5 });
+        let Kind::Map(inner) = &items[1].kind else { panic!() };
+        assert_eq!((inner[0].1, inner[0].2.place), (Place { line: 4, column: 5 }, Place { line: 4, column: 8 }));
+    }
+
+    #[test]
+    fn kinds_are_yamls_own() {
+        let root = tree("[1.5, true, ~, text, \"7\", 2026-01-01, 3d]").unwrap();
+        let Kind::List(items) = root.kind else { panic!() };
+        let kinds: Vec<String> = items.iter().map(Node::described).collect();
+        assert_eq!(
+            kinds,
+            [
+                "the number 1.5",
+                "`true`",
+                "nothing",
+                "the text `text`",
+                "the text `7`",
+                "the text `2026-01-01`",
+                "the text `3d`"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_are_filled_in_and_never_shown() {
+        let root = tree("token: \"x-${TOKEN}-$${y}\"").unwrap();
+        let Kind::Map(entries) = &root.kind else { panic!() };
+        let Kind::Text(text) = &entries[0].2.kind else { panic!() };
+        assert_eq!(text.value, "x-s3cret-${y}");
+        assert!(!format!("{root:?}").contains("s3cret"));
+        assert!(!entries[0].2.described().contains("s3cret"));
+        assert_eq!(
+            tree("a: ${NOPE}").unwrap_err(),
+            "1:4 the environment variable `NOPE` is not set set it, as in `export NOPE=…`, and try again"
+        );
+        assert!(tree("a: ${file:/does/not/exist}").unwrap_err().contains("can't read the file"));
+    }
+
+    #[test]
+    fn broken_yaml_says_where() {
+        assert!(tree("a: 1\na: 2").unwrap_err().starts_with("2:1 "), "{:?}", tree("a: 1\na: 2"));
+        assert!(tree("a:\n\t- b").unwrap_err().starts_with("2:"), "{:?}", tree("a:\n\t- b"));
+        assert!(tree("a: [1, 2").unwrap_err().contains(':'));
+        let rule = tree("only: !segments.x && y\n");
+        println!("{rule:?}");
+    }
+}

@@ -1,1 +1,172 @@
-//! Typed records of a destination.
+//! What is kept of destinations: what they were told, what they refused, what waits, what alert rules remember.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use vitalsync_core::Timestamp;
+use vitalsync_core::alert::EdgeState;
+use vitalsync_core::connector::{Known, KnownRecord, Operation};
+
+use super::{Batch, Store, StoreError, keys};
+
+/// A record that is not there is asked for again after so long.
+pub const ABSENT_MS: i64 = 24 * 3_600_000;
+
+/// What a tool last confirmed about a slot, as kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it confirmed.
+    #[serde(flatten)]
+    pub record: KnownRecord,
+    /// The account or user that it is about; empty for schema.
+    #[serde(default)]
+    pub subject: String,
+    /// When it was looked for in vain.
+    pub absent_since: Option<Timestamp>,
+    /// When it last confirmed something.
+    pub told_at: Option<Timestamp>,
+}
+
+/// An operation that a tool refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The slot.
+    pub slot: String,
+    /// The account or user.
+    pub subject: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
+    /// What was refused: the same again is not sent before a day is over or the config changed.
+    pub hash: u64,
+}
+
+/// An alert on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// What to send, rendered.
+    pub operation: Operation,
+    /// The run's as-of time when it fired.
+    pub at: Timestamp,
+    /// Written before it is first sent: found so at a start, nobody knows whether it was.
+    pub attempted_at: Option<Timestamp>,
+    /// Why it was refused, if it was.
+    pub refused: Option<String>,
+}
+
+/// Whose vendor account a destination writes to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VendorAccount {
+    /// A hash of the token and address that it was read with.
+    pub credentials: u64,
+    /// The vendor's own id.
+    pub id: String,
+}
+
+/// The namespace of what an account of a destination was told.
+pub fn told(destination: &str, account: &str) -> String {
+    format!("{destination}@{account}")
+}
+
+fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+impl Store {
+    /// A single JSON value by its name. One that does not read counts as absent.
+    pub fn meta<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        Ok(self.get(&keys::meta(name))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn list<T: DeserializeOwned>(&self, kind: u8, namespace: &str) -> Result<Vec<(String, T)>, StoreError> {
+        let prefix = keys::records(kind, namespace);
+        let mut list = Vec::new();
+        for entry in self.scan(&prefix) {
+            let (key, value) = entry?;
+            let name = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
+            list.extend(serde_json::from_slice(&value).ok().map(|value| (name, value)));
+        }
+        Ok(list)
+    }
+
+    /// What an account of a destination was told, with when.
+    pub fn kept(&self, namespace: &str) -> Result<Vec<(String, Kept)>, StoreError> {
+        self.list(b'k', namespace)
+    }
+
+    /// What an account of a destination was told, as planning sees it at a time.
+    pub fn known(&self, namespace: &str, now: Timestamp) -> Result<Known, StoreError> {
+        let mut known = Known::default();
+        for (slot, kept) in self.kept(namespace)? {
+            let mut record = kept.record;
+            record.absent = kept.absent_since.is_some_and(|since| now.0 - since.0 < ABSENT_MS);
+            known.records.insert(slot, record);
+        }
+        Ok(known)
+    }
+
+    /// One slot of it.
+    pub fn kept_slot(&self, namespace: &str, slot: &str) -> Result<Kept, StoreError> {
+        Ok(self
+            .get(&keys::record(b'k', namespace, slot))?
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default())
+    }
+
+    /// What a destination refused.
+    pub fn quarantine(&self, destination: &str) -> Result<Vec<Quarantined>, StoreError> {
+        Ok(self.list(b'q', destination)?.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// The alerts that wait.
+    pub fn outbox(&self, destination: &str) -> Result<Vec<Outgoing>, StoreError> {
+        Ok(self.list(b'o', destination)?.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// What the alert rules of a destination remember, by rule and account.
+    pub fn edges(&self, destination: &str) -> Result<Vec<(String, EdgeState)>, StoreError> {
+        self.list(b'e', destination)
+    }
+}
+
+/// The name of what a rule remembers of an account.
+pub fn edge_name(rule: &str, account: &str) -> String {
+    format!("{rule}\u{1f}{account}")
+}
+
+impl Batch {
+    /// Sets a single JSON value.
+    pub fn put_meta<T: Serialize>(&mut self, name: &str, value: &T) {
+        self.put(keys::meta(name), to_json(value));
+    }
+
+    /// Sets what a tool was told about a slot.
+    pub fn put_kept(&mut self, namespace: &str, slot: &str, kept: &Kept) {
+        self.put(keys::record(b'k', namespace, slot), to_json(kept));
+    }
+
+    /// Puts an operation into quarantine.
+    pub fn put_quarantined(&mut self, destination: &str, entry: &Quarantined) {
+        self.put(keys::record(b'q', destination, &entry.slot), to_json(entry));
+    }
+
+    /// Takes a slot out of quarantine.
+    pub fn remove_quarantined(&mut self, destination: &str, slot: &str) {
+        self.remove(keys::record(b'q', destination, slot));
+    }
+
+    /// Sets an alert that waits.
+    pub fn put_outgoing(&mut self, destination: &str, entry: &Outgoing) {
+        self.put(keys::record(b'o', destination, &entry.operation.slot), to_json(entry));
+    }
+
+    /// Takes an alert out of the outbox.
+    pub fn remove_outgoing(&mut self, destination: &str, slot: &str) {
+        self.remove(keys::record(b'o', destination, slot));
+    }
+
+    /// Sets what a rule remembers of an account.
+    pub fn put_edge(&mut self, destination: &str, rule: &str, account: &str, state: &EdgeState) {
+        self.put(keys::record(b'e', destination, &edge_name(rule, account)), to_json(state));
+    }
+}

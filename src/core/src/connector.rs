@@ -42,7 +42,7 @@ pub struct Change {
 }
 
 /// A way to find a record in the tool.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The way: `record_id`, `property:NAME`, `domain`, `external_id`.
     pub by: String,

@@ -136,6 +136,11 @@ impl Account {
         health::drop_within(&self.recent, since)
     }
 
+    /// Counts of each scored event in the windows ending on two days, with its weight in millionths.
+    pub fn weighed(&self, profile: &Profile, from: Day, to: Day, ids: &Ids) -> BTreeMap<String, (u64, u64, i64)> {
+        weighed(&self.scored, profile, ids, from, to)
+    }
+
     /// What moved the score between two days: the events whose weighted counts in the window changed most, one line each.
     pub fn reasons(&self, profile: &Profile, from: Day, to: Day, ids: &Ids) -> Vec<String> {
         let mut moved: Vec<(f64, String)> = weighed(&self.scored, profile, ids, from, to)

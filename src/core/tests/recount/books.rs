@@ -1,0 +1,611 @@
+//! The naive recount: every measure from the raw calls, as the model file words it. No rollups, no interning, no sharing of
+//! code with the core; loops are as long as they need to be.
+//!
+//! Where the model file is silent it follows what the core documents: a ring of aliases is the one whose name comes first;
+//! of one id's calls of one day that name the same traits the last stands; an account has a score from its first day that
+//! is over; an account's step counts the events of all its users together; its users are those with an event.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
+use chrono_tz::Tz;
+use serde_json::{Map, Value};
+
+use crate::setup::{ForWhom, ProfileSetup, Renewed, Setup, StepSetup};
+
+/// One call, as told.
+#[derive(Debug, Clone)]
+struct Told {
+    kind: String,
+    message: String,
+    user: Option<String>,
+    device: Option<String>,
+    previous: Option<String>,
+    account: Option<String>,
+    event: String,
+    time: i64,
+    day: NaiveDate,
+    traits: Map<String, Value>,
+    /// The person behind the actor on the call's day.
+    person: String,
+}
+
+impl Told {
+    fn read(line: &str, zone: Tz) -> Self {
+        let json: Value = serde_json::from_str(line).unwrap();
+        let text = |value: &Value| match value {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let moment =
+            |name: &str| DateTime::parse_from_rfc3339(json[name].as_str().unwrap()).unwrap().timestamp_millis();
+        let kind = json["type"].as_str().unwrap().to_owned();
+        let name = if kind == "track" { &json["event"] } else { &json["name"] };
+        let unnamed = if kind == "screen" { "Screen Viewed" } else { "Page Viewed" };
+        let time = moment("timestamp").min(moment("receivedAt"));
+        Self {
+            message: text(&json["messageId"]).unwrap_or_default(),
+            user: text(&json["userId"]),
+            device: text(&json["anonymousId"]),
+            previous: text(&json["previousId"]),
+            account: if kind == "group" { text(&json["groupId"]) } else { text(&json["context"]["groupId"]) },
+            event: text(name).unwrap_or_else(|| unnamed.to_owned()),
+            time,
+            day: day(time, zone),
+            traits: json["traits"].as_object().cloned().unwrap_or_default(),
+            kind,
+            person: String::new(),
+        }
+    }
+
+    fn is_event(&self) -> bool {
+        matches!(self.kind.as_str(), "track" | "page" | "screen")
+    }
+
+    /// Who acted: `u` and a userId, else `a` and an anonymousId.
+    fn actor(&self) -> String {
+        match (&self.user, &self.device) {
+            (Some(user), _) => format!("u{user}"),
+            (None, device) => format!("a{}", device.as_deref().unwrap()),
+        }
+    }
+
+    fn when(&self) -> (i64, &str) {
+        (self.time, &self.message)
+    }
+}
+
+fn day(time: i64, zone: Tz) -> NaiveDate {
+    DateTime::from_timestamp_millis(time).unwrap().with_timezone(&zone).date_naive()
+}
+
+/// An event with whom it belongs to.
+#[derive(Debug, Clone)]
+struct Done {
+    day: NaiveDate,
+    time: i64,
+    event: String,
+    user: String,
+    account: Option<String>,
+}
+
+/// That an id is somebody else, or that somebody belongs to an account.
+struct Statement<'c> {
+    /// The id that it was made with or about.
+    by: String,
+    /// Time and messageId.
+    when: (i64, &'c str),
+    day: NaiveDate,
+    what: String,
+}
+
+/// The books of a history, opened at a time.
+pub struct Books<'a> {
+    setup: &'a Setup,
+    at: i64,
+    today: NaiveDate,
+    over: NaiveDate,
+    calls: Vec<Told>,
+    done: Vec<Done>,
+}
+
+/// Health under one profile, recounted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Health {
+    pub raw: Option<f64>,
+    pub score: Option<f64>,
+    pub band: Option<&'static str>,
+    pub change_7d: Option<f64>,
+    pub change_30d: Option<f64>,
+}
+
+/// One account, recounted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Account {
+    pub id: String,
+    pub traits: BTreeMap<String, Value>,
+    pub profile: Option<String>,
+    pub profiles: BTreeMap<String, Health>,
+    pub recent: Vec<(NaiveDate, f64)>,
+    pub activation_percent: Option<f64>,
+    pub steps: Vec<(String, Option<NaiveDate>)>,
+    pub activated_at: Option<NaiveDate>,
+    pub adoption_window: Option<f64>,
+    pub adoption_all_time: Option<f64>,
+    pub active_users: usize,
+    pub total_users: usize,
+    pub active_percent: Option<f64>,
+    pub active_days: usize,
+    pub window_days: i64,
+    pub last_active: Option<i64>,
+    pub tenure_days: Option<i64>,
+}
+
+/// One identified user, recounted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    pub id: String,
+    pub traits: BTreeMap<String, Value>,
+    pub last_active: Option<i64>,
+    pub active_days: usize,
+    pub window_days: i64,
+    pub account: Option<String>,
+}
+
+/// A benchmark: the raw score, over how many accounts, and whether it is the maximum.
+pub type Peg = (f64, usize, bool);
+
+impl<'a> Books<'a> {
+    pub fn open<'l>(lines: impl IntoIterator<Item = &'l str>, setup: &'a Setup, at: i64) -> Self {
+        let mut seen = HashSet::new();
+        let mut calls = Vec::new();
+        for line in lines {
+            let call = Told::read(line, setup.zone);
+            let id = if call.message.is_empty() { line.to_owned() } else { call.message.clone() };
+            if seen.insert(id) {
+                calls.push(call);
+            }
+        }
+        let local = DateTime::from_timestamp_millis(at).unwrap().with_timezone(&setup.zone);
+        let today = local.date_naive();
+        let is_over = local.time() >= NaiveTime::from_hms_opt(23, 59, 59).unwrap();
+        let over = if is_over { today } else { today.pred_opt().unwrap() };
+        // Statements later than T are not seen; events count by their day.
+        calls.retain(|call| if call.is_event() { call.day <= today } else { call.time <= at });
+        let mut books = Self { setup, at, today, over, calls, done: Vec::new() };
+        let persons: Vec<String> = books.calls.iter().map(|call| books.person(&call.actor(), call.day)).collect();
+        for (call, person) in books.calls.iter_mut().zip(persons) {
+            call.person = person;
+        }
+        let events: Vec<&Told> = books.calls.iter().filter(|call| call.is_event()).collect();
+        let done = events
+            .into_iter()
+            .map(|call| {
+                let user = call.person.clone();
+                let account = call.account.clone().or_else(|| books.membership(&user, call.day));
+                Done { day: call.day, time: call.time, event: call.event.clone(), user, account }
+            })
+            .collect();
+        books.done = done;
+        books
+    }
+
+    /// Everything that says that an id is somebody else.
+    fn links(&self, id: &str) -> Vec<Statement<'_>> {
+        let mut links = Vec::new();
+        let mut link = |call, what| links.push(statement(id.to_owned(), call, what));
+        for call in self.calls.iter().filter(|call| call.time <= self.at) {
+            if let (Some(user), Some(device)) = (&call.user, &call.device)
+                && id == format!("a{device}")
+            {
+                link(call, format!("u{user}"));
+            }
+            if let Some(previous) = &call.previous
+                && call.kind == "alias"
+                && (id == format!("u{previous}") || id == format!("a{previous}"))
+                && id != call.actor()
+            {
+                link(call, call.actor());
+            }
+        }
+        links
+    }
+
+    /// The person behind an id on a day.
+    fn person(&self, id: &str, day: NaiveDate) -> String {
+        let mut path = vec![id.to_owned()];
+        while let Some(next) = last_up_to_else_first(self.links(path.last().unwrap()), day) {
+            if let Some(start) = path.iter().position(|passed| *passed == next) {
+                return path[start..].iter().min().unwrap().clone();
+            }
+            path.push(next);
+        }
+        path.pop().unwrap()
+    }
+
+    /// The account of a person on a day, by group calls.
+    fn membership(&self, person: &str, day: NaiveDate) -> Option<String> {
+        let groups = self.calls.iter().filter(|call| call.kind == "group");
+        let own = groups.filter(|call| call.person == person);
+        let made = own.map(|call| statement(call.actor(), call, call.account.clone().unwrap()));
+        last_up_to_else_first(made.collect(), day)
+    }
+
+    fn accounts(&self) -> BTreeSet<String> {
+        let stated = self.calls.iter().filter(|call| call.kind == "group").filter_map(|call| call.account.clone());
+        stated.chain(self.done.iter().filter_map(|done| done.account.clone())).collect()
+    }
+
+    fn events_of<'s>(&'s self, account: &'s str) -> impl Iterator<Item = &'s Done> {
+        self.done.iter().filter(move |done| done.account.as_deref() == Some(account))
+    }
+
+    fn first_day(&self, account: &str) -> Option<NaiveDate> {
+        self.events_of(account).map(|done| done.day).min()
+    }
+
+    // ---- traits
+
+    /// Calls that state traits, in their order, without those that a later one of the day replaces.
+    fn stating(&self, whose: impl Fn(&Told) -> bool, id: impl Fn(&Told) -> String) -> Vec<&Told> {
+        let names = |call: &Told| call.traits.keys().cloned().collect::<BTreeSet<_>>();
+        let mut calls: Vec<&Told> = self.calls.iter().filter(|call| whose(call)).collect();
+        calls.sort_by_key(|call| call.when());
+        let replaced = |call: &Told| {
+            calls.iter().any(|later| {
+                later.when() > call.when()
+                    && later.day == call.day
+                    && id(later) == id(call)
+                    && names(later) == names(call)
+            })
+        };
+        calls.iter().filter(|call| !replaced(call)).copied().collect()
+    }
+
+    fn account_statements(&self, account: &str) -> Vec<&Told> {
+        let whose = |call: &Told| call.kind == "group" && call.account.as_deref() == Some(account);
+        self.stating(whose, |_| account.to_owned())
+    }
+
+    fn user_statements(&self, person: &str) -> Vec<&Told> {
+        let whose = |call: &Told| call.kind == "identify" && !call.traits.is_empty() && call.person == person;
+        self.stating(whose, Told::actor)
+    }
+
+    /// Traits at the end of a day, or as of T.
+    fn account_traits(&self, account: &str, day: NaiveDate) -> BTreeMap<String, Value> {
+        overlay(self.account_statements(account).into_iter().filter(|call| call.day <= day))
+    }
+
+    fn profile_of(&self, account: &str, day: NaiveDate) -> Option<&'a ProfileSetup> {
+        let traits = self.account_traits(account, day);
+        self.setup.profiles.iter().find(|profile| match &profile.only {
+            ForWhom::Everyone => true,
+            ForWhom::Plan(plan) => traits.get("plan") == Some(&Value::from(*plan)),
+        })
+    }
+
+    // ---- health
+
+    fn raw(&self, account: &str, profile: &ProfileSetup, last: NaiveDate) -> f64 {
+        let within = |day: NaiveDate| day <= last && (last - day).num_days() < profile.window;
+        self.events_of(account).filter(|done| within(done.day)).filter_map(|done| profile.weight(&done.event)).sum()
+    }
+
+    /// The benchmark over the windows that end on a day.
+    fn peg_from(&self, profile: &ProfileSetup, last: NaiveDate) -> Option<Peg> {
+        let mut raws = Vec::new();
+        for account in self.accounts() {
+            let raw = self.raw(&account, profile, last);
+            if raw > 0.0 && self.profile_of(&account, last).is_some_and(|found| found.name == profile.name) {
+                raws.push(raw);
+            }
+        }
+        raws.sort_by(f64::total_cmp);
+        let maximum = *raws.last()?;
+        if raws.len() < 10 {
+            return Some((maximum, raws.len(), true));
+        }
+        let rank = profile.percentile / 100.0 * (raws.len() - 1) as f64;
+        let (low, high) = (raws[rank.floor() as usize], raws[rank.ceil() as usize]);
+        Some((low + (high - low) * rank.fract(), raws.len(), false))
+    }
+
+    /// The benchmark in force on a day, whose last day over is `over`.
+    fn peg(&self, profile: &ProfileSetup, day: NaiveDate, over: NaiveDate) -> Option<Peg> {
+        let mut renewed = day;
+        let is_instant = |day: NaiveDate| match profile.renewed {
+            Renewed::Weekly => day.weekday() == Weekday::Mon,
+            Renewed::Monthly => day.day() == 1,
+            Renewed::Quarterly => day.day() == 1 && [1, 4, 7, 10].contains(&day.month()),
+            Renewed::EveryRun | Renewed::Fixed(_) => true,
+        };
+        while !is_instant(renewed) {
+            renewed = renewed.pred_opt().unwrap();
+        }
+        let last = match profile.renewed {
+            Renewed::Fixed(raw) => return Some((raw, 0, false)),
+            Renewed::EveryRun => over,
+            _ => renewed.pred_opt().unwrap(),
+        };
+        self.peg_from(profile, last).or_else(|| self.peg_from(profile, self.over))
+    }
+
+    /// The benchmarks in force now.
+    pub fn benchmarks(&self) -> BTreeMap<String, Peg> {
+        let in_force = |profile: &ProfileSetup| Some((profile.name.clone(), self.peg(profile, self.today, self.over)?));
+        self.setup.profiles.iter().filter_map(in_force).collect()
+    }
+
+    /// The pegs of all days of one profile: those of past days, and last that of now.
+    fn daily_pegs(&self, profile: &ProfileSetup) -> BTreeMap<NaiveDate, f64> {
+        let Some(first) = self.done.iter().map(|done| done.day).min() else { return BTreeMap::new() };
+        let mut known: BTreeMap<NaiveDate, f64> = BTreeMap::new();
+        let mut last = None;
+        for day in first.iter_days().take_while(|day| *day <= self.over) {
+            let renewed = profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
+            // Between two Mondays or firsts nothing is renewed but by `every_run`.
+            let raw = match last.filter(|_| !renewed) {
+                Some(raw) => raw,
+                None => self.peg(profile, day, day).map_or(0.0, |peg| peg.0),
+            };
+            last = Some(raw);
+            known.insert(day, raw);
+        }
+        known
+    }
+
+    fn health(&self, account: &str, profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>) -> Health {
+        let Some(first) = self.first_day(account).filter(|first| *first <= self.over) else {
+            return Health::default();
+        };
+        let raw = self.raw(account, profile, self.over);
+        let now = curve(raw, self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0));
+        let mut daily: Vec<(NaiveDate, f64)> = first
+            .iter_days()
+            .take_while(|day| *day < self.over)
+            .map(|day| (day, curve(self.raw(account, profile, day), pegs[&day])))
+            .collect();
+        let change = |days: i64| {
+            let then = self.over - TimeDelta::days(days);
+            daily.iter().find(|(day, _)| *day == then).map(|(_, score)| now - score)
+        };
+        let (change_7d, change_30d) = (change(7), change(30));
+        daily.push((self.over, now));
+        let band = held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile);
+        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d }
+    }
+
+    // ---- everything
+
+    pub fn all_accounts(&self, recent_days: i64) -> Vec<Account> {
+        let pegs: Vec<BTreeMap<NaiveDate, f64>> =
+            self.setup.profiles.iter().map(|profile| self.daily_pegs(profile)).collect();
+        self.accounts().iter().map(|id| self.account(id, &pegs, recent_days)).collect()
+    }
+
+    fn account(&self, id: &str, pegs: &[BTreeMap<NaiveDate, f64>], recent_days: i64) -> Account {
+        let mut account =
+            Account { id: id.to_owned(), traits: self.account_traits(id, self.today), ..Account::default() };
+        for (profile, pegs) in self.setup.profiles.iter().zip(pegs) {
+            account.profiles.insert(profile.name.clone(), self.health(id, profile, pegs));
+        }
+        let chosen = self.profile_of(id, self.today);
+        account.profile = chosen.map(|profile| profile.name.clone());
+        account.window_days = chosen.map_or(30, |profile| profile.window);
+        let age = |done: &Done| (self.over - done.day).num_days();
+        let within = |done: &Done, days: i64| (0..days).contains(&age(done));
+        let users_where = |holds: &dyn Fn(&Done) -> bool| {
+            self.events_of(id).filter(|done| holds(done)).map(|done| &done.user).collect::<BTreeSet<_>>().len()
+        };
+        account.total_users = users_where(&|done| within(done, account.window_days.max(90)));
+        if let Some(profile) = chosen {
+            let scored = |done: &Done| profile.weight(&done.event).is_some();
+            account.active_users = users_where(&|done| scored(done) && within(done, profile.window));
+            let days: BTreeSet<NaiveDate> = self
+                .events_of(id)
+                .filter(|done| scored(done) && within(done, profile.window))
+                .map(|done| done.day)
+                .collect();
+            account.active_days = days.len();
+            let used = |days: Option<i64>| {
+                let used = |event: &&(String, f64)| {
+                    let mut events = self.events_of(id);
+                    events.any(|done| done.event == event.0 && days.is_none_or(|days| within(done, days)))
+                };
+                Some(100.0 * profile.weights.iter().filter(used).count() as f64 / profile.weights.len() as f64)
+            };
+            account.adoption_window = used(Some(profile.window));
+            account.adoption_all_time = used(None);
+            if let Some(first) = self.first_day(id) {
+                let peg = self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0);
+                let score = |day| (day, curve(self.raw(id, profile, day), peg));
+                let days = first.iter_days().take_while(|day| *day <= self.over);
+                account.recent = days.filter(|day| (self.over - *day).num_days() <= recent_days).map(score).collect();
+            }
+        }
+        account.active_percent =
+            (account.total_users > 0).then(|| 100.0 * account.active_users as f64 / account.total_users as f64);
+        account.last_active = self.events_of(id).map(|done| done.time).filter(|time| *time <= self.at).max();
+        let start = self.start(&account.traits).or(self.first_day(id));
+        account.tenure_days = start.map(|start| (self.today - start).num_days());
+        self.activation(&mut account);
+        account
+    }
+
+    fn start(&self, traits: &BTreeMap<String, Value>) -> Option<NaiveDate> {
+        for name in ["createdAt", "created_at"] {
+            let start = match traits.get(name) {
+                Some(Value::String(text)) => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().or_else(|| {
+                    let time = DateTime::parse_from_rfc3339(text).ok()?;
+                    Some(day(time.timestamp_millis(), self.setup.zone))
+                }),
+                Some(Value::Number(number)) => {
+                    let number = number.as_i64().unwrap();
+                    let seconds = if number < 100_000_000_000 { number } else { number / 1000 };
+                    Some(day(seconds * 1000, self.setup.zone))
+                }
+                _ => None,
+            };
+            if start.is_some() {
+                return start;
+            }
+        }
+        None
+    }
+
+    fn activation(&self, account: &mut Account) {
+        let users: BTreeSet<&String> = self.events_of(&account.id).map(|done| &done.user).collect();
+        for step in &self.setup.steps {
+            let done = match step {
+                StepSetup::Event(event, count) => {
+                    let mut days: Vec<NaiveDate> =
+                        self.events_of(&account.id).filter(|done| done.event == *event).map(|done| done.day).collect();
+                    days.sort();
+                    days.get(count - 1).copied()
+                }
+                StepSetup::Trait(name) => {
+                    let own = set_since(&self.account_statements(&account.id), name);
+                    let theirs = users.iter().map(|user| set_since(&self.user_statements(user), name));
+                    theirs.chain([own]).flatten().min()
+                }
+            };
+            account.steps.push((step.name(), done));
+        }
+        if account.steps.is_empty() {
+            return;
+        }
+        let days: Vec<NaiveDate> = account.steps.iter().filter_map(|(_, day)| *day).collect();
+        account.activation_percent = Some(100.0 * days.len() as f64 / account.steps.len() as f64);
+        if days.len() == account.steps.len() {
+            account.activated_at = days.iter().max().copied();
+        }
+    }
+
+    /// Identified users with an event in an account, or with traits.
+    pub fn all_users(&self) -> Vec<User> {
+        let assigned = || self.done.iter().filter(|done| done.account.is_some());
+        let stating = self.calls.iter().filter(|call| call.kind == "identify" && !call.traits.is_empty());
+        let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
+        everyone.extend(assigned().map(|done| done.user.clone()));
+        let profiles: BTreeMap<String, Option<&ProfileSetup>> =
+            self.accounts().into_iter().map(|id| (id.clone(), self.profile_of(&id, self.today))).collect();
+        let profile = |account: &Option<String>| account.as_ref().and_then(|account| profiles[account]);
+        let mut users = Vec::new();
+        for person in everyone {
+            let Some(id) = person.strip_prefix('u') else { continue };
+            let own = || assigned().filter(|done| done.user == person);
+            let last_active = own().map(|done| done.time).filter(|time| *time <= self.at).max();
+            let account =
+                own().filter(|done| Some(done.time) == last_active).filter_map(|done| done.account.clone()).min();
+            let active = own().filter(|done| {
+                profile(&done.account).is_some_and(|profile| {
+                    let age = (self.over - done.day).num_days();
+                    (0..profile.window).contains(&age) && profile.weight(&done.event).is_some()
+                })
+            });
+            users.push(User {
+                id: id.to_owned(),
+                traits: overlay(self.user_statements(&person).into_iter()),
+                last_active,
+                active_days: active.map(|done| done.day).collect::<BTreeSet<_>>().len(),
+                window_days: profile(&account).map_or(30, |profile| profile.window),
+                account,
+            });
+        }
+        users.sort_by(|a, b| a.id.cmp(&b.id));
+        users
+    }
+
+    /// Events that belong to no account.
+    pub fn unassigned(&self) -> usize {
+        self.done.iter().filter(|done| done.account.is_none()).count()
+    }
+}
+
+fn statement(by: String, call: &Told, what: String) -> Statement<'_> {
+    Statement { by, when: call.when(), day: call.day, what }
+}
+
+/// The last statement up to the end of a day, else the first after; of two at the same time the greater messageId is later.
+///
+/// The core keeps of one id's statements of one day only the last, so here the others are dropped too. It matters where they
+/// would be "the first after": see `discrepancies::the_first_after_is_the_first_and_not_its_days_last`.
+fn last_up_to_else_first(statements: Vec<Statement<'_>>, day: NaiveDate) -> Option<String> {
+    let replaced = |one: &Statement<'_>| {
+        statements.iter().any(|other| other.by == one.by && other.day == one.day && other.when > one.when)
+    };
+    let standing = || statements.iter().filter(|statement| !replaced(statement));
+    let before = standing().filter(|statement| statement.day <= day).max_by_key(|statement| statement.when);
+    let found = before.or_else(|| standing().min_by_key(|statement| statement.when));
+    found.map(|statement| statement.what.clone())
+}
+
+fn overlay<'t>(calls: impl Iterator<Item = &'t Told>) -> BTreeMap<String, Value> {
+    let mut traits = BTreeMap::new();
+    for call in calls {
+        traits.extend(call.traits.clone());
+    }
+    traits.retain(|_, value| !value.is_null());
+    traits
+}
+
+/// The day since when a trait is set: to anything but null, false or empty text.
+fn set_since(calls: &[&Told], name: &str) -> Option<NaiveDate> {
+    let mut since = None;
+    for call in calls {
+        match call.traits.get(name) {
+            None => {}
+            Some(Value::Null | Value::Bool(false)) => since = None,
+            Some(Value::String(text)) if text.is_empty() => since = None,
+            Some(_) if since.is_none() => since = Some(call.day),
+            Some(_) => {}
+        }
+    }
+    since
+}
+
+/// `1 + 99 × (1 − e^(−2x)) / (1 − e^(−2))`, x = min(raw / benchmark, 1).
+fn curve(raw: f64, benchmark: f64) -> f64 {
+    if raw == 0.0 {
+        return 1.0;
+    }
+    let x = (raw / benchmark).min(1.0);
+    1.0 + 99.0 * (1.0 - (-2.0 * x).exp()) / (1.0 - (-2.0_f64).exp())
+}
+
+/// A band is left only after `days` days in a row, since it was entered, more than `points` beyond its bound.
+fn held(scores: &[f64], profile: &ProfileSetup) -> &'static str {
+    let (upper, lower, points) = (profile.healthy, profile.at_risk, profile.hold_points);
+    let plain = |score: f64| {
+        if score >= upper {
+            "healthy"
+        } else if score < lower {
+            "at_risk"
+        } else {
+            "normal"
+        }
+    };
+    let mut band = plain(scores[0]);
+    let mut entered = 0;
+    for today in 1..scores.len() {
+        if today - entered < profile.hold_days {
+            continue;
+        }
+        let row = &scores[today + 1 - profile.hold_days..=today];
+        let all_above =
+            |bound: f64| row.iter().all(|score| if points == 0.0 { *score >= bound } else { *score > bound + points });
+        let all_below = |bound: f64| row.iter().all(|score| *score < bound - points);
+        let left = match band {
+            "healthy" => all_below(upper),
+            "at_risk" => all_above(lower),
+            _ => all_above(upper) || all_below(lower),
+        };
+        if left {
+            band = plain(scores[today]);
+            entered = today;
+        }
+    }
+    band
+}

@@ -1,0 +1,252 @@
+//! The independent judge of the core: random histories go through the production door, and every figure is compared with a
+//! naive recount of the raw calls ([`books`]). Whatever the order of reading, the split into batches and the copies, the
+//! figures are the same; and the past as of T is what was known of it from the calls up to T.
+//!
+//! What the recount deliberately does not judge: `top_reason`, rules, alerts. `discrepancies` holds minimal cases where the
+//! core departs from the model file; they fail until the core, or the model file, is changed.
+
+mod books;
+mod discrepancies;
+#[path = "../feed/mod.rs"]
+mod feed;
+mod setup;
+
+use std::collections::BTreeMap;
+
+use books::Books;
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use feed::{Filed, file};
+use proptest::prelude::*;
+use setup::{BATCHES, DAYS, START, Said, Setup, Spot, said, setup};
+use vitalsync_core::evaluate::{Evaluation, evaluate};
+use vitalsync_core::model::Band;
+use vitalsync_core::{Day, Timestamp};
+
+const DAY_MS: i64 = 86_400_000;
+/// How far back daily scores are compared.
+const RECENT: i32 = 20;
+
+/// When a history is looked at.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    /// The last second of a calendar day, as a bare date means it.
+    EndOf(i64),
+    /// In the middle of a day, as a run sees it: what comes later on that day has not happened.
+    Within(i64, i64),
+}
+
+impl Look {
+    fn at(self, zone: Tz) -> i64 {
+        match self {
+            Self::EndOf(day) => end_of(START + day * DAY_MS + DAY_MS / 2, zone),
+            Self::Within(day, minute) => START + day * DAY_MS + minute * 60_000,
+        }
+    }
+}
+
+/// 23:59:59 of the day of a moment.
+fn end_of(moment: i64, zone: Tz) -> i64 {
+    let day = day_of(moment, zone);
+    let local = day.and_hms_opt(23, 59, 59).unwrap().and_local_timezone(zone).unwrap();
+    local.timestamp_millis()
+}
+
+fn day_of(moment: i64, zone: Tz) -> NaiveDate {
+    chrono::DateTime::from_timestamp_millis(moment).unwrap().with_timezone(&zone).date_naive()
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    // Mostly late, where there is history; also in the middle, before everything and long after.
+    let day = || prop_oneof![4 => 90..DAYS, 2 => 0..90i64, 1 => -3..1i64, 1 => DAYS..DAYS + 120];
+    prop_oneof![2 => day().prop_map(Look::EndOf), 1 => (day(), 0..1440i64).prop_map(|(day, minute)| Look::Within(day, minute))]
+}
+
+/// Up to 14 accounts, or all of them as a few.
+fn history() -> impl Strategy<Value = Vec<Said>> {
+    let many = prop::collection::vec(said(), 1..200);
+    let few = prop::collection::vec(said().prop_map(Said::in_few_accounts), 1..120);
+    prop_oneof![2 => many, 3 => few]
+}
+
+/// Files calls in the order of their places, batch by batch.
+fn filed(lines: &[String], mut reads: Vec<(Spot, usize)>, setup: &Setup) -> Filed {
+    reads.sort();
+    let batch = |number| {
+        let within = reads.iter().filter(|((batch, _), _)| *batch == number);
+        within.map(|(_, call)| lines[*call].as_str()).collect()
+    };
+    file((0..BATCHES).map(batch).collect::<Vec<_>>(), &setup.calendar())
+}
+
+/// Every copy of every call that `keep` keeps, with its place.
+fn reads(history: &[Said], keep: impl Fn(&Said) -> bool) -> Vec<(Spot, usize)> {
+    let kept = history.iter().enumerate().filter(|(_, said)| keep(said));
+    kept.flat_map(|(call, said)| said.reads.iter().map(move |spot| (*spot, call))).collect()
+}
+
+fn evaluated(filed: &Filed, setup: &Setup, at: i64) -> Evaluation {
+    evaluate(&filed.usage, &filed.ids, &setup.model(), Timestamp(at), RECENT)
+}
+
+/// An evaluation in full as text, without the numbers of names, which differ from reading to reading.
+fn in_full(mut evaluation: Evaluation, filed: &Filed) -> String {
+    let mut scored = String::new();
+    for account in &mut evaluation.accounts {
+        let mut named: Vec<(Day, &str, u32)> = std::mem::take(&mut account.scored)
+            .into_iter()
+            .map(|(day, event, count)| (day, filed.ids.events.name(event), count))
+            .collect();
+        named.sort();
+        scored += &format!("{} scored: {named:?}\n", account.id);
+    }
+    format!("{evaluation:#?}\n{scored}")
+}
+
+fn near(core: Option<f64>, recount: Option<f64>) -> bool {
+    match (core, recount) {
+        (Some(core), Some(recount)) => (core - recount).abs() < 1e-9,
+        (core, recount) => core == recount,
+    }
+}
+
+fn date(day: Day) -> NaiveDate {
+    day.to_string().parse().unwrap()
+}
+
+macro_rules! same {
+    ($core:expr, $recount:expr, $($what:tt)+) => {
+        prop_assert_eq!($core, $recount, "core ≠ recount: {}", format!($($what)+))
+    };
+}
+
+macro_rules! close {
+    ($core:expr, $recount:expr, $($what:tt)+) => {{
+        let (core, recount) = ($core, $recount);
+        prop_assert!(near(core, recount), "core {:?} ≠ recount {:?}: {}", core, recount, format!($($what)+))
+    }};
+}
+
+/// Compares every figure.
+fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
+    let accounts = books.all_accounts(i64::from(RECENT));
+    let ids =
+        |evaluation: &Evaluation| evaluation.accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>();
+    same!(ids(core), accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>(), "accounts");
+    same!(core.unassigned_events, books.unassigned() as u64, "unassigned events");
+    let pegs = books.benchmarks();
+    same!(core.benchmarks.keys().collect::<Vec<_>>(), pegs.keys().collect::<Vec<_>>(), "benchmarks");
+    for (profile, peg) in &core.benchmarks {
+        let (raw, accounts, is_maximum) = pegs[profile];
+        close!(Some(peg.raw), Some(raw), "benchmark of {profile}");
+        same!((peg.accounts, peg.is_maximum), (accounts, is_maximum), "accounts of the benchmark of {profile}");
+    }
+    for (core, recount) in core.accounts.iter().zip(&accounts) {
+        let id = &recount.id;
+        same!(&json(&core.traits), &recount.traits, "traits of {id}");
+        same!(&core.profile, &recount.profile, "profile of {id}");
+        for (profile, health) in &recount.profiles {
+            let found = &core.profiles[profile];
+            close!(found.raw, health.raw, "{profile} raw of {id}");
+            close!(found.score, health.score, "{profile} score of {id}");
+            close!(found.change_7d, health.change_7d, "{profile} change in 7 days of {id}");
+            close!(found.change_30d, health.change_30d, "{profile} change in 30 days of {id}");
+            same!(found.band.map(Band::name), health.band, "{profile} band of {id}");
+        }
+        same!(core.profiles.len(), recount.profiles.len(), "profiles of {id}");
+        let own = core.profile.as_ref().map(|profile| core.profiles[profile].clone()).unwrap_or_default();
+        same!(&core.health, &own, "health is that of the chosen profile of {id}");
+        let recent: Vec<NaiveDate> = core.recent.iter().map(|(day, _)| date(*day)).collect();
+        same!(recent, recount.recent.iter().map(|(day, _)| *day).collect::<Vec<_>>(), "recent days of {id}");
+        for ((_, core), (day, recount)) in core.recent.iter().zip(&recount.recent) {
+            close!(Some(*core), Some(*recount), "score of {id} on {day}");
+        }
+        close!(core.activation_percent, recount.activation_percent, "activation of {id}");
+        let steps: Vec<_> = core.steps.iter().map(|(step, day)| (step.clone(), day.map(date))).collect();
+        same!(&steps, &recount.steps, "steps of {id}");
+        same!(core.activated_at.map(date), recount.activated_at, "activated_at of {id}");
+        close!(core.adoption_window, recount.adoption_window, "adoption in the window of {id}");
+        close!(core.adoption_all_time, recount.adoption_all_time, "adoption of all time of {id}");
+        same!(core.active_users as usize, recount.active_users, "active users of {id}");
+        same!(core.total_users as usize, recount.total_users, "total users of {id}");
+        close!(core.active_percent(), recount.active_percent, "active-user % of {id}");
+        same!(core.active_days as usize, recount.active_days, "active days of {id}");
+        same!(i64::from(core.window_days), recount.window_days, "window of {id}");
+        same!(core.last_active.map(|time| time.0), recount.last_active, "last active of {id}");
+        same!(core.tenure_days.map(i64::from), recount.tenure_days, "tenure of {id}");
+    }
+    let users = books.all_users();
+    let ids: Vec<&String> = core.users.iter().map(|user| &user.id).collect();
+    same!(ids, users.iter().map(|user| &user.id).collect::<Vec<_>>(), "users");
+    for (user, recount) in core.users.iter().zip(&users) {
+        let id = &recount.id;
+        same!(&json(&user.traits), &recount.traits, "traits of user {id}");
+        same!(user.last_active.map(|time| time.0), recount.last_active, "last active of user {id}");
+        same!(user.active_days as usize, recount.active_days, "active days of user {id}");
+        same!(i64::from(user.window_days), recount.window_days, "window of user {id}");
+        let account = user.account.map(|place| core.accounts[place].id.clone());
+        same!(account, recount.account.clone(), "account of user {id}");
+    }
+    Ok(())
+}
+
+fn json(traits: &vitalsync_core::identity::Traits) -> BTreeMap<String, serde_json::Value> {
+    traits.iter().map(|(name, value)| (name.clone(), value.to_json())).collect()
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn lines(history: &[Said]) -> Vec<String> {
+    history.iter().enumerate().map(|(index, said)| said.line(index)).collect()
+}
+
+proptest! {
+    #![proptest_config(config(320))]
+
+    #[test]
+    fn every_figure_is_what_a_naive_recount_gives(history in history(), setup in setup(), look in look()) {
+        let at = look.at(setup.zone);
+        let lines = lines(&history);
+        let has_happened = |said: &Said| match look {
+            Look::EndOf(_) => true,
+            Look::Within(..) => said.time() <= at || day_of(said.time(), setup.zone) != day_of(at, setup.zone),
+        };
+        let reads = reads(&history, has_happened);
+        let told = reads.iter().map(|(_, call)| lines[*call].as_str());
+        let books = Books::open(told, &setup, at);
+        judge(&evaluated(&filed(&lines, reads, &setup), &setup, at), &books)?;
+    }
+
+    #[test]
+    fn order_batches_and_copies_change_nothing(
+        history in history(),
+        places in prop::collection::vec((0..BATCHES, any::<u16>()), 1..200),
+        setup in setup(),
+        look in look(),
+    ) {
+        let at = look.at(setup.zone);
+        let lines = lines(&history);
+        let reads = reads(&history, |_| true);
+        let otherwise = reads.iter().zip(places.iter().cycle()).map(|((_, call), place)| (*place, *call)).collect();
+        let as_told = (0..history.len()).map(|call| ((0, call as u16), call)).collect();
+        let [one, two, three] = [reads, otherwise, as_told].map(|reads| {
+            let filed = filed(&lines, reads, &setup);
+            in_full(evaluated(&filed, &setup, at), &filed)
+        });
+        prop_assert_eq!(&one, &two);
+        prop_assert_eq!(&one, &three);
+    }
+
+    #[test]
+    fn the_past_is_what_the_calls_up_to_then_give(history in history(), setup in setup(), day in 0..DAYS) {
+        let at = Look::EndOf(day).at(setup.zone);
+        let lines = lines(&history);
+        let [all, known] = [i64::MAX, at].map(|until| {
+            let filed = filed(&lines, reads(&history, |said| said.time() <= until), &setup);
+            in_full(evaluated(&filed, &setup, at), &filed)
+        });
+        prop_assert_eq!(all, known);
+    }
+}

@@ -1,0 +1,387 @@
+//! What a case is: a config in the recount's own terms with its translation to the core's `Model`, and a history as lines
+//! of JSON. Generated, small numbers throughout so that a failing case shrinks to something readable.
+
+use std::fmt;
+
+use chrono_tz::Tz;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use vitalsync_core::Calendar;
+use vitalsync_core::expr::Expr;
+use vitalsync_core::model::{Bands, Benchmark, Done, Model, Profile, Refresh, Step};
+use vitalsync_core::names::trait_scope;
+use vitalsync_core::section::{Faults, Place};
+use vitalsync_core::value::Type;
+
+/// 2026-01-05T00:00:00Z, a Monday: 140 days from here hold a change of the clocks and a first of April.
+pub const START: i64 = 1_767_571_200_000;
+pub const DAYS: i64 = 140;
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub zone: Tz,
+    pub profiles: Vec<ProfileSetup>,
+    pub steps: Vec<StepSetup>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ProfileSetup {
+    pub name: String,
+    pub only: ForWhom,
+    pub window: i64,
+    /// Points, by event.
+    pub weights: Vec<(String, f64)>,
+    pub healthy: f64,
+    pub at_risk: f64,
+    pub hold_days: usize,
+    pub hold_points: f64,
+    pub percentile: f64,
+    pub renewed: Renewed,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ForWhom {
+    Everyone,
+    Plan(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Renewed {
+    EveryRun,
+    Weekly,
+    Monthly,
+    Quarterly,
+    Fixed(f64),
+}
+
+#[derive(Debug, Clone)]
+pub enum StepSetup {
+    Event(String, usize),
+    Trait(String),
+}
+
+impl StepSetup {
+    pub fn name(&self) -> String {
+        match self {
+            Self::Event(event, count) => format!("{event} x{count}"),
+            Self::Trait(name) => format!("has {name}"),
+        }
+    }
+}
+
+impl ProfileSetup {
+    pub fn weight(&self, event: &str) -> Option<f64> {
+        self.weights.iter().find(|(name, _)| name == event).map(|(_, weight)| *weight)
+    }
+}
+
+impl Setup {
+    pub fn calendar(&self) -> Calendar {
+        Calendar::of(self.zone.name()).unwrap()
+    }
+
+    pub fn model(&self) -> Model {
+        let profile = |profile: &ProfileSetup| Profile {
+            name: profile.name.clone(),
+            only: match profile.only {
+                ForWhom::Everyone => None,
+                ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
+            },
+            window: profile.window as i32,
+            weights: profile.weights.iter().map(|(event, w)| (event.clone(), (w * 1e6).round() as i64)).collect(),
+            bands: Bands {
+                healthy: profile.healthy,
+                at_risk: profile.at_risk,
+                hold_days: profile.hold_days as u32,
+                hold_points: profile.hold_points,
+            },
+            benchmark: Benchmark {
+                percentile: profile.percentile,
+                refresh: match profile.renewed {
+                    Renewed::EveryRun => Refresh::EveryRun,
+                    Renewed::Weekly => Refresh::Weekly,
+                    Renewed::Monthly => Refresh::Monthly,
+                    Renewed::Quarterly => Refresh::Quarterly,
+                    Renewed::Fixed(raw) => Refresh::Fixed(raw),
+                },
+            },
+        };
+        let step = |step: &StepSetup| Step {
+            name: step.name(),
+            done: match step {
+                StepSetup::Event(event, count) => Done::Event { event: event.clone(), count: *count as u32 },
+                StepSetup::Trait(name) => Done::Trait(name.clone()),
+            },
+        };
+        Model {
+            calendar: self.calendar(),
+            profiles: self.profiles.iter().map(profile).collect(),
+            activation: self.steps.iter().map(step).collect(),
+            ..Model::default()
+        }
+    }
+}
+
+/// A rule about an account's traits.
+pub fn rule(source: &str) -> Expr {
+    let mut faults = Faults::default();
+    let parsed = Expr::parse(source, Place::default(), &trait_scope(&[]), Type::Bool, &mut faults);
+    parsed.unwrap_or_else(|| panic!("{source}: {:?}", faults.into_sorted()))
+}
+
+// ---- configs
+
+fn profile(name: &'static str, only: ForWhom) -> impl Strategy<Value = ProfileSetup> {
+    let renewed = prop_oneof![
+        3 => Just(Renewed::EveryRun),
+        2 => Just(Renewed::Weekly),
+        2 => Just(Renewed::Monthly),
+        3 => Just(Renewed::Quarterly),
+        2 => (1u32..60).prop_map(|raw| Renewed::Fixed(f64::from(raw))),
+    ];
+    let window = prop_oneof![Just(30), Just(1), Just(7), Just(14), Just(100)];
+    let bands = (prop_oneof![Just(0.0), Just(2.0), Just(5.0)], 1usize..4, 30u32..45, 50u32..80);
+    let percentile = prop_oneof![2 => Just(90.0), 1 => Just(50.0), 1 => Just(75.0)];
+    let weight = |names: &'static [&'static str]| {
+        let one = prop_oneof![2 => Just(0.0), 3 => (1u32..=10).prop_map(f64::from), 1 => (1u32..=99).prop_map(|w| f64::from(w) / 10.0)];
+        prop::collection::vec(one, names.len()).prop_map(move |weights| {
+            let named = names.iter().map(|name| (*name).to_owned()).zip(weights);
+            // Weight 0 is excluded; one event at least is scored.
+            let mut scored: Vec<(String, f64)> = named.filter(|(_, weight)| *weight > 0.0).collect();
+            if scored.is_empty() {
+                scored.push(("E0".to_owned(), 3.0));
+            }
+            scored
+        })
+    };
+    let weights = weight(&["E0", "E1", "E2", "E3", "Never", "Page Viewed", "Home"]);
+    (renewed, window, bands, percentile, weights).prop_map(move |(renewed, window, bands, percentile, weights)| {
+        let (hold_points, hold_days, at_risk, healthy) = bands;
+        ProfileSetup {
+            name: name.to_owned(),
+            only: only.clone(),
+            window,
+            weights,
+            healthy: f64::from(healthy),
+            at_risk: f64::from(at_risk),
+            hold_days,
+            hold_points,
+            percentile,
+            renewed,
+        }
+    })
+}
+
+pub fn setup() -> impl Strategy<Value = Setup> {
+    let profiles = prop_oneof![
+        4 => profile("all", ForWhom::Everyone).prop_map(|all| vec![all]),
+        4 => (profile("pro", ForWhom::Plan("pro")), profile("all", ForWhom::Everyone)).prop_map(|(pro, all)| vec![pro, all]),
+        1 => (profile("pro", ForWhom::Plan("pro")), profile("free", ForWhom::Plan("free")))
+            .prop_map(|(pro, free)| vec![pro, free]),
+    ];
+    let step = prop_oneof![
+        3 => (0..4u8, 1usize..4).prop_map(|(event, count)| StepSetup::Event(format!("E{event}"), count)),
+        1 => Just(StepSetup::Event("Never".to_owned(), 1)),
+        2 => Just(StepSetup::Trait("ready".to_owned())),
+        1 => Just(StepSetup::Trait("plan".to_owned())),
+    ];
+    let zone = prop_oneof![Just(Tz::UTC), Just(Tz::Europe__Brussels)];
+    (zone, profiles, prop::collection::vec(step, 0..4)).prop_map(|(zone, profiles, steps)| Setup {
+        zone,
+        profiles,
+        steps,
+    })
+}
+
+// ---- histories
+
+/// One call, by numbers.
+#[derive(Clone)]
+pub struct Said {
+    kind: &'static str,
+    who: (Option<u8>, Option<u8>),
+    account: Option<u8>,
+    event: u8,
+    traits: u8,
+    day: i64,
+    /// Milliseconds of the UTC day.
+    moment: i64,
+    /// Milliseconds from when it happened until it was received; negative: its clock was ahead, and it is clamped.
+    lag: i64,
+    salt: u8,
+    has_id: bool,
+    /// Where each of its copies stands: in which batch, and in what order within.
+    pub reads: Vec<Spot>,
+}
+
+/// A place in the reading: batch, then order within.
+pub type Spot = (usize, u16);
+
+/// How many batches there are.
+pub const BATCHES: usize = 4;
+
+impl fmt::Debug for Said {
+    /// As JSON, so that a failing history can be read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in batches {:?}", self.line(0), self.reads)
+    }
+}
+
+/// Moments at the edges of days in both zones, and often equal, but never in the last second of a day.
+const MOMENTS: [i64; 9] = [
+    0,
+    1_000,
+    32_400_000,
+    43_200_500,
+    DAY_MS - 7_201_000,
+    DAY_MS - 7_200_000,
+    DAY_MS - 3_601_000,
+    DAY_MS - 3_600_000,
+    DAY_MS - 1_000,
+];
+
+pub fn said() -> impl Strategy<Value = Said> {
+    let kind = prop_oneof![
+        12 => Just("track"),
+        2 => Just("page"),
+        1 => Just("screen"),
+        3 => Just("identify"),
+        3 => Just("group"),
+        1 => Just("alias"),
+    ];
+    let who = prop_oneof![
+        4 => (0..5u8).prop_map(|user| (Some(user), None)),
+        3 => (0..4u8).prop_map(|device| (None, Some(device))),
+        2 => (0..5u8, 0..4u8).prop_map(|(user, device)| (Some(user), Some(device))),
+    ];
+    let account = prop_oneof![3 => (0..14u8).prop_map(Some), 2 => Just(None)];
+    let moment =
+        prop_oneof![3 => prop::sample::select(&MOMENTS[..]), 1 => (0..1440i64).prop_map(|minute| minute * 60_000)];
+    let lag = prop_oneof![
+        5 => Just(0),
+        2 => Just(90_000),
+        2 => (1..40i64).prop_map(|days| days * DAY_MS),
+        1 => (1..10i64).prop_map(|days| -days * DAY_MS),
+    ];
+    let rest = (
+        any::<u8>(),
+        any::<u8>(),
+        any::<u8>(),
+        prop::bool::weighted(0.9),
+        prop::collection::vec((0..BATCHES, any::<u16>()), 1..4),
+    );
+    (kind, who, account, 0..DAYS, moment, lag, rest).prop_map(
+        |(kind, who, account, day, moment, lag, (event, traits, salt, has_id, reads))| Said {
+            kind,
+            who,
+            account,
+            event,
+            traits,
+            day,
+            moment,
+            lag,
+            salt,
+            has_id,
+            reads,
+        },
+    )
+}
+
+impl Said {
+    /// The same with few accounts.
+    pub fn in_few_accounts(self) -> Self {
+        Self { account: self.account.map(|account| account % 4), ..self }
+    }
+
+    /// When it counts, after clamping.
+    pub fn time(&self) -> i64 {
+        START + self.day * DAY_MS + self.moment + self.lag.min(0)
+    }
+
+    pub fn is_event(&self) -> bool {
+        matches!(self.kind, "track" | "page" | "screen")
+    }
+
+    /// The call as a line of JSON; `index` keeps its messageId apart from all others.
+    pub fn line(&self, index: usize) -> String {
+        let happened = START + self.day * DAY_MS + self.moment;
+        let iso =
+            |ms: i64| chrono::DateTime::from_timestamp_millis(ms).unwrap().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let mut call = Map::new();
+        call.insert("type".into(), self.kind.into());
+        // Statements always have an id: without, the model file doesn't say which of two at the same time is the later.
+        if self.has_id || !self.is_event() || (self.who.0.is_some() && self.who.1.is_some()) {
+            call.insert("messageId".into(), format!("m{:03}-{index}", self.salt).into());
+        }
+        // Id 4 is a user and, as 3, a device of the same name; some users are numbers.
+        let user = |user: u8| match user {
+            4 => json!("same"),
+            3 => json!(7),
+            _ => json!(format!("u{user}")),
+        };
+        let device = |device: u8| if device == 3 { json!("same") } else { json!(format!("d{device}")) };
+        if let Some(id) = self.who.0 {
+            call.insert("userId".into(), user(id));
+        }
+        if let Some(id) = self.who.1 {
+            call.insert("anonymousId".into(), device(id));
+        }
+        let account = |account: u8| Value::from(format!("acc{account}"));
+        match self.kind {
+            "group" => {
+                call.insert("groupId".into(), account(self.account.unwrap_or(0)));
+                if let Some(traits) = account_traits(self.traits) {
+                    call.insert("traits".into(), traits);
+                }
+            }
+            "identify" => {
+                call.insert("traits".into(), user_traits(self.traits));
+            }
+            "alias" => {
+                let previous = self.traits % 9;
+                let previous = if previous < 5 { user(previous) } else { device(previous - 5) };
+                call.insert("previousId".into(), previous);
+            }
+            kind => {
+                let name = if kind == "track" { "event" } else { "name" };
+                if kind == "track" {
+                    call.insert(name.into(), format!("E{}", self.event % 6).into());
+                } else if self.event.is_multiple_of(3) {
+                    call.insert(name.into(), "Home".into());
+                }
+                if let Some(id) = self.account {
+                    call.insert("context".into(), json!({ "groupId": account(id) }));
+                }
+            }
+        }
+        call.insert("timestamp".into(), iso(happened).into());
+        call.insert("receivedAt".into(), iso(happened + self.lag).into());
+        Value::Object(call).to_string()
+    }
+}
+
+fn account_traits(pick: u8) -> Option<Value> {
+    Some(match pick % 10 {
+        0 => return None,
+        1 => json!({}),
+        2 | 3 => json!({"plan": "pro"}),
+        4 => json!({"plan": "free"}),
+        5 => json!({"plan": null}),
+        6 => json!({"plan": "pro", "seats": 5, "createdAt": "2025-11-03"}),
+        7 => json!({"createdAt": "2026-02-01T23:30:00Z"}),
+        8 => json!({"created_at": 1_767_225_600}),
+        _ => json!({"plan": "", "createdAt": "soon", "ready": true}),
+    })
+}
+
+fn user_traits(pick: u8) -> Value {
+    match pick % 7 {
+        0 => json!({}),
+        1 | 2 => json!({"ready": true}),
+        3 => json!({"ready": false}),
+        4 => json!({"ready": null, "role": "admin"}),
+        5 => json!({"ready": "", "role": null}),
+        _ => json!({"ready": 0, "nps": 9}),
+    }
+}

@@ -1,0 +1,119 @@
+//! The one HTTP client: what connectors describe, sent; what tools answer, as text.
+//!
+//! It tells a request that certainly was not carried out (no connection) from one of which nobody knows (the connection
+//! broke after it was sent). It follows no redirects, reads no more than a few MiB, and never prints a secret.
+
+use std::time::Duration;
+
+use vitalsync_core::connector::{Answer, Auth, Reply, Request};
+
+use crate::clock;
+use crate::config::{Destination, Secret};
+
+/// No answer of a tool is longer; the rest would be cut.
+const MAX_BODY: usize = 16 << 20;
+
+/// A client for one destination.
+#[derive(Debug, Clone)]
+pub struct Client {
+    client: reqwest::Client,
+    base_url: String,
+    auth: Auth,
+    token: Secret,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Sent {
+    /// An answer, or nobody knows.
+    Reply(Reply),
+    /// Certainly not carried out: there was no connection. Why, without secrets.
+    Unreachable(String),
+}
+
+impl Client {
+    /// A client with a destination's address and token.
+    pub fn new(destination: &Destination) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("vitalsync/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none());
+        // A proxy that the environment names is for the world outside.
+        let host = destination.base_url.split("://").nth(1).unwrap_or_default();
+        if host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]") {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| format!("can't make an HTTP client: {}", causes(&error)))?;
+        Ok(Self {
+            client,
+            base_url: destination.base_url.clone(),
+            auth: destination.manifest.auth,
+            token: destination.token.clone(),
+        })
+    }
+
+    /// Sends a request once.
+    pub async fn send(&self, request: &Request) -> Sent {
+        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).unwrap_or(reqwest::Method::GET);
+        let mut builder = self.client.request(method, format!("{}{}", self.base_url, request.path));
+        match self.auth {
+            Auth::Bearer => builder = builder.bearer_auth(self.token.expose()),
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.header("content-type", "application/json; charset=utf-8").body(body.clone());
+        }
+        let mut response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => return Sent::Unreachable(causes(&error)),
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "no answer");
+                return Sent::Reply(Reply::Lost { at: clock::system() });
+            }
+        };
+        let status = response.status().as_u16();
+        let at = clock::system();
+        let mut headers: Vec<(String, String)> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        for (name, value) in &mut headers {
+            if name == "retry-after" {
+                if let Ok(date) = chrono::DateTime::parse_from_rfc2822(value) {
+                    *value = ((date.timestamp_millis() - at.0).max(0) as f64 / 1000.0).to_string();
+                }
+            }
+        }
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend_from_slice(&chunk),
+                Ok(_) => break,
+                Err(_) => return Sent::Reply(Reply::Lost { at }),
+            }
+        }
+        Sent::Reply(Reply::Answer(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), at }))
+    }
+}
+
+/// An error with its causes, without the address (its query could hold what must not be printed).
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        let message = error.to_string();
+        let message = message.split(" for url").next().unwrap_or_default().to_owned();
+        if !text.contains(&message) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&message);
+        }
+        next = error.source();
+    }
+    text
+}

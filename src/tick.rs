@@ -1,0 +1,639 @@
+//! One pass: read the sources, measure, plan, deliver. Each part returns a typed report.
+//!
+//! A pass takes no hints: what is to be done follows from the config, the state and the as-of time alone, so a restart is the
+//! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
+//! customer.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use vitalsync_core::Timestamp;
+use vitalsync_core::alert::{Alert, Edge, edge};
+use vitalsync_core::connector::{Known, Operation, Wanted};
+use vitalsync_core::evaluate::{Evaluation, measure};
+use vitalsync_core::health;
+use vitalsync_core::identity::Resolver;
+use vitalsync_core::mapping::{Level, WantedRecord};
+use vitalsync_core::names::{AccountNames, UserNames};
+
+use crate::budget::Budget;
+use crate::clock::{self, Clock};
+use crate::config::{Config, Destination, Source};
+use crate::deliver::{Lanes, PATIENCE, STALE_MS, operation_hash};
+use crate::http::Client;
+use crate::ingest::{self, Filing, IngestError, SourceReport, check_time_zone};
+use crate::report::{
+    AccountReport, Alerts, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport, PlannedOperation,
+    Refused, RunReport, SourceStatus, StatusReport, Told,
+};
+use crate::store::records::{Outgoing, edge_name, told};
+use crate::store::{Batch, Store, StoreError};
+
+/// A refused operation is tried again after so long.
+const RETRY_REFUSED_MS: i64 = 24 * 3_600_000;
+
+/// A config, its state, and what both need in memory.
+#[derive(Debug)]
+pub struct Engine {
+    /// The config.
+    pub config: Config,
+    /// The state.
+    pub store: Store,
+    /// Where `now` comes from.
+    pub clock: Clock,
+    /// Set when the process is to end.
+    pub stop: Arc<AtomicBool>,
+    filing: RwLock<Filing>,
+    tools: HashMap<String, (Client, Arc<Budget>)>,
+    secrets: Vec<String>,
+    /// How long a pass waits for a tool.
+    pub patience: Duration,
+}
+
+/// A report with the time it was made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Dated<T> {
+    at: Timestamp,
+    report: T,
+}
+
+fn poisoned<T>(error: PoisonError<T>) -> T {
+    error.into_inner()
+}
+
+impl Engine {
+    /// Opens the state of a config.
+    pub fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let store = Store::open(&config.state)?;
+        check_time_zone(&store, &config.model.calendar)?;
+        let filing = Filing::load(&store)?;
+        let mut budgets: HashMap<(String, String), Arc<Budget>> = HashMap::new();
+        let mut tools = HashMap::new();
+        for destination in &config.destinations {
+            let client = Client::new(destination).map_err(anyhow::Error::msg)?;
+            // Destinations of one vendor account share its budgets.
+            let key = (destination.base_url.clone(), destination.token.expose().to_owned());
+            let budget = budgets.entry(key).or_insert_with(|| Arc::new(Budget::new(destination.manifest.quotas)));
+            tools.insert(destination.name.clone(), (client, Arc::clone(budget)));
+        }
+        let secrets = config.destinations.iter().map(|destination| destination.token.expose().to_owned()).collect();
+        Ok(Self {
+            config,
+            store,
+            clock,
+            stop: Arc::default(),
+            filing: RwLock::new(filing),
+            tools,
+            secrets,
+            patience: PATIENCE,
+        })
+    }
+
+    /// Reads what is new in a source.
+    pub fn ingest(&self, source: &Source) -> anyhow::Result<SourceReport> {
+        let started = self.clock.now();
+        let mut filing = self.filing.write().unwrap_or_else(poisoned);
+        let calendar = &self.config.model.calendar;
+        let read = ingest::ingest(&self.store, &mut filing, source, &self.config.accounts, calendar, &self.stop);
+        let report = match read {
+            Ok(report) => report,
+            Err(IngestError::Source(error)) => {
+                tracing::error!(source = %source.name, %error, "the source can't be read");
+                SourceReport { failed: Some(error.to_string()), ..SourceReport::default() }
+            }
+            Err(error) => {
+                // What was filed in memory is not what is on disk: begin again from there.
+                *filing = Filing::load(&self.store)?;
+                return Err(error.into());
+            }
+        };
+        drop(filing);
+        if report.calls_read > 0 || !report.rejected.is_empty() || report.failed.is_some() {
+            tracing::info!(
+                source = %source.name,
+                calls_read = report.calls_read,
+                events_counted = report.events_counted,
+                duplicates = report.duplicates,
+                rejected = report.rejected.values().sum::<u64>(),
+                "read"
+            );
+            for example in &report.examples {
+                tracing::warn!(source = %source.name, "not counted: {example}");
+            }
+        }
+        let mut batch = Batch::default();
+        batch.put_meta(&format!("report:source:{}", source.name), &Dated { at: started, report: report.clone() });
+        self.store.apply(batch)?;
+        Ok(report)
+    }
+
+    /// The longest span of an alert rule, and what trends need.
+    fn recent_days(&self) -> i32 {
+        let rules = self.config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
+        rules.map(|rule| rule.within_days).max().unwrap_or(0).max(30)
+    }
+
+    /// Measures everything as of a time. Reads the state only.
+    pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
+        let filing = self.filing.read().unwrap_or_else(poisoned);
+        let statements = self.store.load_statements()?;
+        let mut resolver = Resolver::new(&statements, &filing.ids, &self.config.model.calendar, at);
+        drop(statements);
+        self.store.each_spot(|spot, uses| resolver.add(spot, uses))?;
+        Ok(measure(resolver.finish(), &filing.ids, &self.config.model, at, self.recent_days()))
+    }
+
+    /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.
+    pub fn check_order(&self, at: Timestamp) -> anyhow::Result<()> {
+        if let Some(last) = self.store.meta::<Timestamp>("evaluated")? {
+            if at < last {
+                anyhow::bail!(
+                    "--as-of {at} is before the last run's {last}: the tools were told newer figures; use a later time, another state directory, or `accounts --as-of` to only look"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// True if a destination writes: by its mode, or because its plan was approved.
+    pub fn is_live(&self, destination: &Destination) -> Result<bool, StoreError> {
+        Ok(destination.live || self.store.meta::<bool>(&format!("approved:{}", destination.name))? == Some(true))
+    }
+
+    /// Releases a destination.
+    pub fn approve(&self, name: &str) -> anyhow::Result<String> {
+        let Some(destination) = self.config.destinations.iter().find(|destination| destination.name == name) else {
+            let names: Vec<&str> =
+                self.config.destinations.iter().map(|destination| destination.name.as_str()).collect();
+            anyhow::bail!("there is no destination `{name}`; there are: {}", names.join(", "));
+        };
+        if self.is_live(destination)? {
+            return Ok(format!("{name} writes already"));
+        }
+        let mut batch = Batch::default();
+        batch.put_meta(&format!("approved:{name}"), &true);
+        self.store.apply(batch)?;
+        Ok(format!("{name} is released: the next sync writes"))
+    }
+
+    /// The records that a destination should hold.
+    fn wanted(&self, destination: &Destination, evaluation: &Evaluation) -> Vec<WantedRecord> {
+        let model = &self.config.model;
+        let mut records = Vec::new();
+        for set in destination.connector.record_sets() {
+            match set.level {
+                Level::Account => {
+                    records.extend(evaluation.accounts.iter().filter_map(|account| {
+                        set.wanted(&account.id, &AccountNames { account, model }, &model.calendar)
+                    }))
+                }
+                Level::User => {
+                    records.extend(evaluation.users.iter().filter_map(|user| {
+                        set.wanted(&user.id, &UserNames { user, evaluation, model }, &model.calendar)
+                    }))
+                }
+            }
+        }
+        records
+    }
+
+    /// What is to be done in a destination for its records, without what was refused and is not to be tried now.
+    fn plan_records(
+        &self,
+        destination: &Destination,
+        evaluation: &Evaluation,
+        known: &Known,
+        retry_refused: bool,
+    ) -> Result<(Vec<Operation>, Vec<(String, String)>), StoreError> {
+        let wanted = Wanted { records: self.wanted(destination, evaluation), alerts: Vec::new() };
+        let mut operations = destination.connector.plan(&wanted, known);
+        let mut held = Vec::new();
+        if !retry_refused {
+            let refused: HashMap<String, _> = self
+                .store
+                .quarantine(&destination.name)?
+                .into_iter()
+                .map(|entry| (entry.slot.clone(), entry))
+                .collect();
+            operations.retain(|operation| match refused.get(&operation.slot) {
+                Some(entry)
+                    if entry.hash == operation_hash(operation) && evaluation.at.0 - entry.at.0 < RETRY_REFUSED_MS =>
+                {
+                    held.push((entry.slot.clone(), entry.why.clone()));
+                    false
+                }
+                _ => true,
+            });
+        }
+        Ok((operations, held))
+    }
+
+    /// Runs the alert rules of a destination. What they remember and what they send are one write.
+    fn fire(
+        &self,
+        destination: &Destination,
+        evaluation: &Evaluation,
+        write: bool,
+    ) -> Result<(Alerts, Vec<Operation>), StoreError> {
+        let rules = destination.connector.alert_rules();
+        let mut alerts = Alerts::default();
+        if rules.is_empty() {
+            return Ok((alerts, Vec::new()));
+        }
+        let remembered: HashMap<String, _> = self.store.edges(&destination.name)?.into_iter().collect();
+        let filing = self.filing.read().unwrap_or_else(poisoned);
+        let model = &self.config.model;
+        let mut batch = Batch::default();
+        let mut fired: Vec<Alert> = Vec::new();
+        for rule in rules {
+            for account in &evaluation.accounts {
+                let state = remembered.get(&edge_name(&rule.name, &account.id));
+                let profile = model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
+                let names = AccountNames { account, model };
+                let reasons = |from| {
+                    profile
+                        .map(|profile| account.reasons(profile, from, evaluation.over, &filing.ids))
+                        .unwrap_or_default()
+                };
+                let Some((next, happened)) =
+                    edge(&destination.name, rule, account, &names, state, evaluation.at, reasons)
+                else {
+                    continue;
+                };
+                if state != Some(&next) {
+                    batch.put_edge(&destination.name, &rule.name, &account.id, &next);
+                }
+                match happened {
+                    Edge::Quiet => {}
+                    Edge::Suppressed => alerts.suppressed += 1,
+                    Edge::Fired(alert) => {
+                        alerts.fired += 1;
+                        fired.push(*alert);
+                    }
+                }
+            }
+        }
+        let operations = destination.connector.plan(&Wanted { records: Vec::new(), alerts: fired }, &Known::default());
+        if write {
+            for operation in &operations {
+                let entry =
+                    Outgoing { operation: operation.clone(), at: evaluation.at, attempted_at: None, refused: None };
+                batch.put_outgoing(&destination.name, &entry);
+            }
+            self.store.apply(batch)?;
+        }
+        Ok((alerts, operations))
+    }
+
+    /// The alerts that wait and may still be sent. Those that are too old are dropped and counted.
+    fn due(
+        &self,
+        destination: &Destination,
+        at: Timestamp,
+        retry_refused: bool,
+    ) -> Result<(Vec<Operation>, u64), StoreError> {
+        let mut due = Vec::new();
+        let mut stale = 0;
+        let mut batch = Batch::default();
+        for entry in self.store.outbox(&destination.name)? {
+            if at.0 - entry.at.0 > STALE_MS {
+                batch.remove_outgoing(&destination.name, &entry.operation.slot);
+                batch.remove_quarantined(&destination.name, &entry.operation.slot);
+                stale += 1;
+            } else if entry.refused.is_none() || retry_refused || at.0 - entry.at.0 > RETRY_REFUSED_MS {
+                due.push(entry.operation);
+            }
+        }
+        self.store.apply(batch)?;
+        Ok((due, stale))
+    }
+
+    fn lanes<'a>(&'a self, destination: &'a Destination, at: Timestamp) -> Option<Lanes<'a>> {
+        let (client, budget) = self.tools.get(&destination.name)?;
+        Some(Lanes {
+            store: &self.store,
+            destination,
+            client,
+            budget,
+            at,
+            stop: &self.stop,
+            patience: self.patience,
+            secrets: &self.secrets,
+        })
+    }
+
+    /// Brings a destination into step. `retry_refused`: also what it refused before.
+    pub async fn sync(
+        &self,
+        destination: &Destination,
+        evaluation: &Evaluation,
+        retry_refused: bool,
+    ) -> anyhow::Result<DestinationReport> {
+        let at = evaluation.at;
+        let mut report = DestinationReport { observing: !self.is_live(destination)?, ..DestinationReport::default() };
+        let Some(lanes) = self.lanes(destination, at) else { return Ok(report) };
+        let account = lanes.known_account()?;
+        let known = self.known(destination, account.as_deref(), at)?;
+        if report.observing {
+            let (operations, _) = self.plan_records(destination, evaluation, &known, true)?;
+            report.delivered.changed = operations.len() as u64;
+            let name = &destination.name;
+            report.delivered.notes.push(format!(
+                "observes: {} changes planned and none written; look with `vitalsync plan`, release with `vitalsync approve {name}`",
+                operations.len()
+            ));
+            self.save_report(destination, &report)?;
+            return Ok(report);
+        }
+        let (alerts, _) = self.fire(destination, evaluation, true)?;
+        report.alerts = alerts;
+        let (mut due, stale) = self.due(destination, at, retry_refused)?;
+        report.alerts.suppressed += stale;
+        report.delivered.alerts_stale = stale;
+        let (mut operations, _) = self.plan_records(destination, evaluation, &known, retry_refused)?;
+        if !operations.is_empty() || !due.is_empty() {
+            match lanes.account().await? {
+                Err(failed) => {
+                    report.delivered = failed;
+                    report.delivered.changed = (operations.len() + due.len()) as u64;
+                    report.delivered.waiting = report.delivered.changed;
+                }
+                Ok((account_id, asked)) => {
+                    if account.as_deref() != Some(account_id.as_str()) {
+                        // Another account than the plan was made for, or the first look at it.
+                        let known = self.known(destination, Some(&account_id), at)?;
+                        operations = self.plan_records(destination, evaluation, &known, retry_refused)?.0;
+                    }
+                    operations.append(&mut due);
+                    report.delivered.add(asked);
+                    for round in 0..3 {
+                        let (delivered, again) = lanes.deliver(&account_id, std::mem::take(&mut operations)).await?;
+                        report.delivered.add(delivered);
+                        if again == 0 {
+                            break;
+                        }
+                        if round == 2 {
+                            report.delivered.changed += again;
+                            report.delivered.waiting += again;
+                            break;
+                        }
+                        let known = self.known(destination, Some(&account_id), at)?;
+                        operations = self.plan_records(destination, evaluation, &known, false)?.0;
+                    }
+                }
+            }
+        }
+        report.alerts.sent = report.delivered.alerts_sent;
+        report.quarantined = self.clear_quarantine(destination, evaluation, lanes.known_account()?.as_deref())?;
+        self.save_report(destination, &report)?;
+        tracing::info!(
+            destination = %destination.name,
+            changed = report.delivered.changed,
+            sent_calls = report.delivered.sent_calls,
+            acknowledged = report.delivered.acknowledged,
+            rejected = report.delivered.rejected,
+            waiting = report.delivered.waiting,
+            alerts_sent = report.alerts.sent,
+            "synced"
+        );
+        Ok(report)
+    }
+
+    /// Forgets refusals of what is not asked for any more; the number of those that stand.
+    fn clear_quarantine(
+        &self,
+        destination: &Destination,
+        evaluation: &Evaluation,
+        account: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let refused = self.store.quarantine(&destination.name)?;
+        if refused.is_empty() {
+            return Ok(0);
+        }
+        let known = self.known(destination, account, evaluation.at)?;
+        let (operations, _) = self.plan_records(destination, evaluation, &known, true)?;
+        let outbox = self.store.outbox(&destination.name)?;
+        let mut batch = Batch::default();
+        let mut left = 0;
+        for entry in refused {
+            let asked = operations.iter().any(|operation| operation.slot == entry.slot)
+                || outbox.iter().any(|waiting| waiting.operation.slot == entry.slot);
+            if asked {
+                left += 1;
+            } else {
+                batch.remove_quarantined(&destination.name, &entry.slot);
+            }
+        }
+        self.store.apply(batch)?;
+        Ok(left)
+    }
+
+    fn known(&self, destination: &Destination, account: Option<&str>, at: Timestamp) -> Result<Known, StoreError> {
+        match account {
+            Some(account) => self.store.known(&told(&destination.name, account), at),
+            None => Ok(Known::default()),
+        }
+    }
+
+    fn save_report(&self, destination: &Destination, report: &DestinationReport) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let dated = Dated { at: self.clock.now(), report: report.clone() };
+        batch.put_meta(&format!("report:destination:{}", destination.name), &dated);
+        self.store.apply(batch)
+    }
+
+    /// Marks a time as evaluated.
+    pub fn mark_evaluated(&self, at: Timestamp) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put_meta("evaluated", &at);
+        self.store.apply(batch)
+    }
+
+    /// One full pass.
+    pub async fn run_once(&self, at: Timestamp) -> anyhow::Result<RunReport> {
+        self.check_order(at)?;
+        let started = Instant::now();
+        let mut run = RunReport { as_of: at.to_string(), ..RunReport::default() };
+        for source in &self.config.sources {
+            run.sources.insert(source.name.clone(), self.ingest(source)?);
+        }
+        if run.sources.values().all(|source| source.failed.is_none()) {
+            let evaluation = self.evaluate(at)?;
+            run.accounts = evaluation.accounts.len();
+            self.mark_evaluated(at)?;
+            let syncs = self.config.destinations.iter().map(|destination| async {
+                (destination.name.clone(), self.sync(destination, &evaluation, true).await)
+            });
+            for (name, report) in futures_util::future::join_all(syncs).await {
+                let report = report?;
+                run.alerts.fired += report.alerts.fired;
+                run.alerts.sent += report.alerts.sent;
+                run.alerts.suppressed += report.alerts.suppressed;
+                run.destinations.insert(name, report);
+            }
+        }
+        run.duration_ms = started.elapsed().as_millis() as u64;
+        Ok(run)
+    }
+
+    /// What the next sync of each destination would do.
+    pub fn plan(&self, at: Timestamp) -> anyhow::Result<Vec<PlanReport>> {
+        let evaluation = self.evaluate(at)?;
+        let mut plans = Vec::new();
+        for destination in &self.config.destinations {
+            let Some(lanes) = self.lanes(destination, at) else { continue };
+            let account = lanes.known_account()?;
+            let known = self.known(destination, account.as_deref(), at)?;
+            let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &known, false)?;
+            operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
+            let live = self.is_live(destination)?;
+            if live {
+                operations.extend(self.fire(destination, &evaluation, false)?.1);
+            }
+            let mut notes = Vec::new();
+            if account.is_none() && !operations.is_empty() {
+                notes.push(format!(
+                    "{} was not asked yet: records that are there will be found and updated",
+                    destination.manifest.title
+                ));
+            }
+            if !live {
+                notes.push(format!("observes: nothing is written until `vitalsync approve {}`", destination.name));
+            }
+            plans.push(PlanReport {
+                destination: destination.name.clone(),
+                kind: destination.manifest.title.to_owned(),
+                observing: !live,
+                operations: operations.iter().map(PlannedOperation::of).collect(),
+                quarantined,
+                notes,
+            });
+        }
+        Ok(plans)
+    }
+
+    /// All accounts.
+    pub fn accounts(&self, at: Timestamp) -> anyhow::Result<Vec<AccountReport>> {
+        Ok(self.evaluate(at)?.accounts.iter().map(AccountReport::of).collect())
+    }
+
+    /// One account's story; `None` if there is none by that id, name or domain.
+    pub fn explain(&self, wanted: &str, at: Timestamp) -> anyhow::Result<Option<ExplainReport>> {
+        let evaluation = self.evaluate(at)?;
+        let by = |test: &dyn Fn(&vitalsync_core::evaluate::Account) -> bool| evaluation.accounts.iter().position(test);
+        let lower = wanted.to_lowercase();
+        let domain = |account: &vitalsync_core::evaluate::Account| {
+            account
+                .traits
+                .get("domain")
+                .and_then(|value| value.as_text())
+                .is_some_and(|domain| domain.to_lowercase() == lower)
+        };
+        let found = by(&|account| account.id == wanted)
+            .or_else(|| by(&|account| account.name.as_deref().is_some_and(|name| name.to_lowercase() == lower)))
+            .or_else(|| by(&domain));
+        let Some(account) = found.and_then(|index| evaluation.accounts.get(index)) else { return Ok(None) };
+        let filing = self.filing.read().unwrap_or_else(poisoned);
+        let profile = self.config.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
+        let mut parts = Vec::new();
+        if let Some(profile) = profile {
+            let before = evaluation.over.plus(-profile.window);
+            for (event, (count_before, count, weight)) in account.weighed(profile, before, evaluation.over, &filing.ids)
+            {
+                let weight = health::points(weight);
+                parts.push(Part { event, count, weight, points: count as f64 * weight, count_before });
+            }
+            parts.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.event.cmp(&b.event)));
+        }
+        let index = found.unwrap_or_default();
+        let users: Vec<&str> =
+            evaluation.users.iter().filter(|user| user.account == Some(index)).map(|user| user.id.as_str()).collect();
+        let about = |slot: &str, subject: &str| match slot.split_once('/') {
+            Some(("contact", _)) => users.contains(&subject),
+            _ => subject == account.id,
+        };
+        let (mut told_list, mut quarantined) = (Vec::new(), Vec::new());
+        for destination in &self.config.destinations {
+            let Some(lanes) = self.lanes(destination, at) else { continue };
+            if let Some(vendor_account) = lanes.known_account()? {
+                for (slot, kept) in self.store.kept(&told(&destination.name, &vendor_account))? {
+                    if !about(&slot, &kept.subject) {
+                        continue;
+                    }
+                    told_list.push(Told {
+                        destination: destination.name.clone(),
+                        remote_id: kept.record.remote_id,
+                        at: kept.told_at.map(|at| at.to_string()),
+                        fields: kept
+                            .record
+                            .fields
+                            .iter()
+                            .map(|(name, value)| (name.clone(), value.to_json()))
+                            .collect(),
+                        absent: kept.absent_since.is_some(),
+                        slot,
+                    });
+                }
+            }
+            for entry in self.store.quarantine(&destination.name)? {
+                if about(&entry.slot, &entry.subject) {
+                    quarantined.push(refused(&destination.name, entry));
+                }
+            }
+        }
+        Ok(Some(ExplainReport {
+            account: AccountReport::of(account),
+            parts,
+            benchmark: account.profile.as_ref().and_then(|name| evaluation.benchmarks.get(name)).map(|peg| peg.raw),
+            told: told_list,
+            quarantined,
+        }))
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> anyhow::Result<StatusReport> {
+        let mut status = StatusReport {
+            running: false,
+            state_bytes: self.store.size(),
+            last_evaluation: self.store.meta::<Timestamp>("evaluated")?.map(|at| at.to_string()),
+            ..StatusReport::default()
+        };
+        let now = clock::system();
+        for source in &self.config.sources {
+            let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
+            let entry = SourceStatus {
+                last_run: last.as_ref().map(|last| last.at.to_string()),
+                last: last.map(|last| last.report),
+                next_run: source.schedule.after(now).map(|next| next.to_string()),
+            };
+            status.sources.insert(source.name.clone(), entry);
+        }
+        for destination in &self.config.destinations {
+            let last: Option<Dated<DestinationReport>> =
+                self.store.meta(&format!("report:destination:{}", destination.name))?;
+            let entry = DestinationStatus {
+                kind: destination.manifest.name.to_owned(),
+                observing: !self.is_live(destination)?,
+                last_run: last.as_ref().map(|last| last.at.to_string()),
+                last: last.map(|last| last.report),
+                next_run: destination.schedule.after(now).map(|next| next.to_string()),
+                outbox: self.store.outbox(&destination.name)?.len(),
+                quarantine: self
+                    .store
+                    .quarantine(&destination.name)?
+                    .into_iter()
+                    .map(|entry| refused(&destination.name, entry))
+                    .collect(),
+            };
+            status.destinations.insert(destination.name.clone(), entry);
+        }
+        Ok(status)
+    }
+}
+
+fn refused(destination: &str, entry: crate::store::records::Quarantined) -> Refused {
+    Refused { destination: destination.to_owned(), slot: entry.slot, why: entry.why, at: entry.at.to_string() }
+}

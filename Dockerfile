@@ -19,7 +19,7 @@ WORKDIR /data
 VOLUME /data
 # The status is asked of the running daemon through its socket in the state directory; exit code 0 means healthy.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["vitalsync", "status", "--config", "/data/vitalsync.yaml"]
+    CMD ["vitalsync", "status", "--daemon", "--config", "/data/vitalsync.yaml"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["vitalsync"]
 CMD ["run", "--config", "/data/vitalsync.yaml"]

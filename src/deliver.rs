@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
@@ -216,17 +216,26 @@ impl Lanes<'_> {
             for operation in fit {
                 batches.entry(operation.batch_key.clone()).or_default().push(operation);
             }
-            let batches = batches.into_iter().flat_map(|(key, operations)| {
+            let mut queue = Vec::new();
+            for (key, mut operations) in batches {
                 let size = self.destination.connector.batch_size(&key).max(1);
-                let mut operations = operations.into_iter().peekable();
-                std::iter::from_fn(move || {
-                    let batch: Vec<Operation> = operations.by_ref().take(size).collect();
-                    (!batch.is_empty()).then_some(batch)
-                })
-            });
-            let mut running = stream::iter(batches).map(|batch| self.batch(batch, &progress)).buffer_unordered(LANES);
-            while let Some(done) = running.next().await {
-                done?;
+                while operations.len() > size {
+                    let rest = operations.split_off(size);
+                    queue.push(std::mem::replace(&mut operations, rest));
+                }
+                queue.push(operations);
+            }
+            let mut queue = queue.into_iter();
+            let mut running = FuturesUnordered::new();
+            loop {
+                while running.len() < LANES {
+                    let Some(batch) = queue.next() else { break };
+                    running.push(self.batch(batch, &progress));
+                }
+                match running.next().await {
+                    Some(done) => done?,
+                    None => break,
+                }
             }
         }
         let again = progress.conflicts.load(Ordering::Relaxed);

@@ -9,7 +9,7 @@ use vitalsync_core::model::Band;
 use vitalsync_core::value::Value;
 
 use crate::deliver::Delivered;
-use crate::ingest::SourceReport;
+use crate::tick::ingest::SourceReport;
 
 /// What one pass over everything came to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

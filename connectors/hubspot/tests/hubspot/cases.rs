@@ -1,6 +1,8 @@
 //! The cases: replies in, steps out. A case is a text file that begins with a sentence on why; `UPDATE=1` rewrites what
 //! is expected, and a case that no longer agrees fails.
 
+#![expect(clippy::disallowed_methods, reason = "the cases are text files; the crate itself reads none")]
+
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;

@@ -2,6 +2,8 @@
 //! there. `#` comments, `op` one operation (what is left out has its default), `<` a reply (status, `name=value`
 //! headers, body; or `lost`), `>` and `=` the steps that must follow.
 
+#![expect(clippy::disallowed_methods, reason = "the cases are text files; the crate itself reads none")]
+
 use crate::support;
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{Operation, Reply, Step};

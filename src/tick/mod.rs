@@ -4,6 +4,8 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+pub mod ingest;
+
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,12 +21,12 @@ use vitalsync_core::identity::Resolver;
 use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
 
+use self::ingest::{Filing, IngestError, SourceReport, check_time_zone};
 use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Destination, Source};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, operation_hash};
 use crate::http::Client;
-use crate::ingest::{self, Filing, IngestError, SourceReport, check_time_zone};
 use crate::report::{
     AccountReport, Alerts, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport, PlannedOperation,
     Refused, RunReport, SourceStatus, StatusReport, Told,

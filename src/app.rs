@@ -1,0 +1,195 @@
+//! The composition root of the daemon: jobs on their schedules, the socket, the end.
+//!
+//! Each source and each destination is a job of its own that never overlaps itself. Everything runs once at the start; after
+//! that a job runs when its schedule says so. On the way out no new batch is begun, the one in hand is finished, and what can't
+//! be finished in time is left in a state from which the next start goes on.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::schedule::Schedule;
+use crate::tick::Engine;
+use crate::web;
+
+/// How long the batch in hand may take to finish.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// What jobs and the socket share.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Wakes a destination's job before its schedule does.
+    wake: HashMap<String, Notify>,
+    /// Which sources could not be read the last time.
+    failed: Mutex<HashMap<String, bool>>,
+}
+
+impl Daemon {
+    /// A daemon over an engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let wake =
+            engine.config.destinations.iter().map(|destination| (destination.name.clone(), Notify::new())).collect();
+        Self { engine, wake, failed: Mutex::default() }
+    }
+
+    /// Syncs a destination now.
+    pub fn wake(&self, destination: &str) {
+        if let Some(wake) = self.wake.get(destination) {
+            wake.notify_one();
+        }
+    }
+
+    fn a_source_failed(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().any(|failed| *failed)
+    }
+}
+
+/// Runs until `shutdown` comes, then ends in good order.
+pub async fn serve(engine: Engine, listener: UnixListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let daemon = Arc::new(Daemon::new(Arc::new(engine)));
+    let (stop, stopped) = watch::channel(false);
+    // How many sources have been read once; destinations wait for all of them.
+    let (read, sources_read) = watch::channel(0usize);
+    let read = Arc::new(read);
+    let mut jobs = JoinSet::new();
+    for index in 0..daemon.engine.config.sources.len() {
+        jobs.spawn(source_job(Arc::clone(&daemon), index, Arc::clone(&read), stopped.clone()));
+    }
+    for index in 0..daemon.engine.config.destinations.len() {
+        jobs.spawn(destination_job(Arc::clone(&daemon), index, sources_read.clone(), stopped.clone()));
+    }
+    let socket = tokio::spawn(web::serve(listener, Arc::clone(&daemon)));
+    tracing::info!(
+        sources = daemon.engine.config.sources.len(),
+        destinations = daemon.engine.config.destinations.len(),
+        "running"
+    );
+
+    shutdown.await;
+    tracing::info!("stopping: the batch in hand is finished first");
+    daemon.engine.stop.store(true, Ordering::Relaxed);
+    let _ = stop.send(true);
+    let finished = tokio::time::timeout(GRACE, async { while jobs.join_next().await.is_some() {} }).await;
+    if finished.is_err() {
+        tracing::warn!("the batch in hand did not finish in time; the next start goes on with it");
+        jobs.shutdown().await;
+    }
+    socket.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits until a schedule's next moment; false if the daemon is to end. Looks at the clock now and then, because it may jump.
+async fn until_next(schedule: &Schedule, wake: Option<&Notify>, stopped: &mut watch::Receiver<bool>) -> bool {
+    let Some(next) = schedule.after(clock::system()) else {
+        let _ = stopped.wait_for(|stop| *stop).await;
+        return false;
+    };
+    loop {
+        let left = next.0 - clock::system().0;
+        if left <= 0 {
+            return true;
+        }
+        let nap = Duration::from_millis(left.unsigned_abs().min(30_000));
+        let woken = async {
+            match wake {
+                Some(wake) => wake.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return false,
+            () = woken => return true,
+            () = tokio::time::sleep(nap) => {}
+        }
+    }
+}
+
+async fn source_job(
+    daemon: Arc<Daemon>,
+    index: usize,
+    read: Arc<watch::Sender<usize>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut first = true;
+    loop {
+        let engine = Arc::clone(&daemon.engine);
+        let Some(source) = engine.config.sources.get(index).cloned() else { return };
+        let name = source.name.clone();
+        let done = tokio::task::spawn_blocking(move || engine.ingest(&source)).await;
+        let failed = match done {
+            Ok(Ok(report)) => report.failed.is_some(),
+            Ok(Err(error)) => {
+                tracing::error!(source = %name, error = format!("{error:#}"), "reading failed");
+                true
+            }
+            Err(error) => {
+                tracing::error!(source = %name, %error, "reading broke off; please report this");
+                true
+            }
+        };
+        daemon.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(name, failed);
+        if first {
+            read.send_modify(|count| *count += 1);
+            first = false;
+        }
+        let Some(source) = daemon.engine.config.sources.get(index) else { return };
+        if !until_next(&source.schedule, None, &mut stopped).await {
+            return;
+        }
+    }
+}
+
+async fn destination_job(
+    daemon: Arc<Daemon>,
+    index: usize,
+    mut sources_read: watch::Receiver<usize>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let sources = daemon.engine.config.sources.len();
+    let Some(name) = daemon.engine.config.destinations.get(index).map(|destination| destination.name.clone()) else {
+        return;
+    };
+    tokio::select! {
+        _ = sources_read.wait_for(|count| *count >= sources) => {}
+        _ = stopped.wait_for(|stop| *stop) => return,
+    }
+    loop {
+        if *stopped.borrow() {
+            return;
+        }
+        if daemon.a_source_failed() {
+            tracing::warn!(destination = %name, "not synced: a source can't be read, and old figures would look like a fall");
+        } else if let Err(error) = sync(&daemon, index).await {
+            tracing::error!(destination = %name, error = format!("{error:#}"), "the sync failed");
+        }
+        let Some(destination) = daemon.engine.config.destinations.get(index) else { return };
+        if !until_next(&destination.schedule, daemon.wake.get(&name), &mut stopped).await {
+            return;
+        }
+    }
+}
+
+async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
+    let at = daemon.engine.clock.now();
+    let engine = Arc::clone(&daemon.engine);
+    let evaluation = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        let evaluation = engine.evaluate(at)?;
+        engine.mark_evaluated(at)?;
+        Ok(evaluation)
+    })
+    .await??;
+    if let Some(destination) = daemon.engine.config.destinations.get(index) {
+        daemon.engine.sync(destination, &evaluation, false).await?;
+    }
+    Ok(())
+}

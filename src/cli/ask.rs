@@ -1,0 +1,86 @@
+//! Commands that read: ask the daemon if one runs, else open the state.
+
+use serde::de::DeserializeOwned;
+use vitalsync_core::Timestamp;
+
+use super::{Failure, Options};
+use crate::config::Config;
+use crate::tick::Engine;
+use crate::web::SocketPath;
+
+/// Where the answer comes from.
+pub(super) enum Source {
+    /// A running daemon.
+    Daemon(reqwest::Client, Option<SocketPath>),
+    /// The state itself, with what is new in the sources.
+    State(Box<Engine>),
+}
+
+/// A daemon that answers on the socket of the config's state directory.
+pub(super) async fn daemon(config: &Config) -> Option<Source> {
+    let socket = SocketPath::of(&config.state).ok()?;
+    tokio::net::UnixStream::connect(&socket.path).await.ok()?;
+    let client = reqwest::Client::builder().unix_socket(socket.path.clone()).no_proxy().build().ok()?;
+    Some(Source::Daemon(client, Some(socket)))
+}
+
+/// The daemon, or the opened state. `read` makes it look for what is new in the sources first.
+pub(super) async fn source(options: &Options, config: Config, read: bool) -> Result<Source, Failure> {
+    if let Some(daemon) = daemon(&config).await {
+        return Ok(daemon);
+    }
+    let clock = options.clock(&config.model.calendar)?;
+    let engine = Engine::open(config, clock)?;
+    if read {
+        for source in &engine.config.sources {
+            let report = engine.ingest(source)?;
+            if let Some(why) = report.failed {
+                eprintln!("warning: source {}: {why}; figures are from what was read before", source.name);
+            }
+        }
+    }
+    Ok(Source::State(Box::new(engine)))
+}
+
+/// Asks the daemon. `Ok(None)`: it knows nothing by that name.
+pub(super) async fn ask<T: DeserializeOwned>(
+    client: &reqwest::Client,
+    method: reqwest::Method,
+    path: &str,
+    parameters: &[(&str, String)],
+) -> Result<Option<T>, Failure> {
+    let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let address = format!("http://vitalsync{path}?{}", query.join("&"));
+    let failed =
+        |error: reqwest::Error| Failure::Failed(anyhow::anyhow!("the daemon did not answer: {}", error.without_url()));
+    let response = client.request(method, address).send().await.map_err(failed)?;
+    let status = response.status();
+    let body = response.text().await.map_err(failed)?;
+    if status == reqwest::StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    if !status.is_success() {
+        let error: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        return Err(Failure::Failed(anyhow::anyhow!("{}", error["error"].as_str().unwrap_or("the daemon refused"))));
+    }
+    serde_json::from_str(&body)
+        .map(Some)
+        .map_err(|error| Failure::Failed(anyhow::anyhow!("the daemon's answer does not read: {error}")))
+}
+
+/// The as-of time as a parameter.
+pub(super) fn as_of(at: Option<Timestamp>) -> Vec<(&'static str, String)> {
+    at.map(|at| ("as_of", at.to_string())).into_iter().collect()
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

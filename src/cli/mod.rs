@@ -1,0 +1,229 @@
+//! The command line: one file a command. Exit codes: 0 done, 1 failed, 2 wrong use or config, 3 done but something was rejected
+//! or waits, 4 (`plan --exit-code`) something would change.
+
+mod accounts;
+mod ask;
+mod demo;
+mod explain;
+mod plan;
+mod run;
+mod sandbox;
+mod status;
+mod table;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use vitalsync_core::{Calendar, Day, Timestamp};
+
+use crate::clock::Clock;
+use crate::config::{Config, Refused};
+use crate::store::StoreError;
+use crate::telemetry;
+
+/// Customer health as code: usage events in, health and activation out, kept true in HubSpot, Intercom and Slack.
+#[derive(Debug, Parser)]
+#[command(name = "vitalsync", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Options {
+    /// The config file.
+    #[arg(long, short, global = true, default_value = "vitalsync.yaml", value_name = "FILE")]
+    config: PathBuf,
+    /// Tables for people, or one JSON document for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Figures as of a date (its end, in the config's time zone) or an RFC 3339 time; now if left out.
+    #[arg(long, global = true, value_name = "DATE|TIME")]
+    as_of: Option<String>,
+    /// Logs as JSON lines.
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine with invented customers and sandbox vendors; nothing to set up.
+    Demo {
+        /// One pass, then exit.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Check the config: all faults at once, each with its place.
+    Validate,
+    /// Run the daemon, or one full pass with `--once`.
+    Run {
+        /// One full pass and a summary.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Show what the next sync would do, and write nothing.
+    Plan {
+        /// Exit with 4 if something would change.
+        #[arg(long)]
+        exit_code: bool,
+        /// Only this destination.
+        destination: Option<String>,
+    },
+    /// Release a destination that observes: from now on it writes.
+    Approve {
+        /// The destination's name in the config.
+        destination: String,
+    },
+    /// All accounts with their health and activation.
+    Accounts,
+    /// One account's story: its measures, what they are made of, and what each tool was told.
+    Explain {
+        /// Its id, name or domain.
+        account: String,
+    },
+    /// Runs, lag, and what was rejected with the reason.
+    Status {
+        /// Ask the daemon only, and fail if none runs: a health check.
+        #[arg(long)]
+        daemon: bool,
+    },
+    /// Serve the sandbox vendors alone, to try a config against.
+    Sandbox,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong use or config: exit code 2.
+    Usage(String),
+    /// Anything else: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Usage(refused.text)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+type Outcome = Result<u8, Failure>;
+
+impl Options {
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    /// The as-of time; a bare date means its end.
+    fn at(&self, calendar: &Calendar) -> Result<Option<Timestamp>, Failure> {
+        let Some(text) = &self.as_of else { return Ok(None) };
+        let time = Day::parse(text).map(|day| calendar.end(day)).or_else(|| Timestamp::parse(text));
+        let time = time.filter(|time| (0..4_102_444_800_000).contains(&time.0));
+        match time {
+            Some(time) => Ok(Some(time)),
+            None => Err(Failure::Usage(format!(
+                "--as-of `{text}` is neither a date (2026-08-13) nor an RFC 3339 time (2026-08-13T12:00:00Z)"
+            ))),
+        }
+    }
+
+    fn clock(&self, calendar: &Calendar) -> Result<Clock, Failure> {
+        Ok(self.at(calendar)?.map_or(Clock::System, Clock::Fixed))
+    }
+
+    fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// Prints on standard output; a reader that has gone away is no failure.
+fn say(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ =
+        out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+    let _ = out.flush();
+}
+
+fn say_json<T: serde::Serialize>(value: &T) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = match &cli.command {
+        Command::Run { once: false } => LevelFilter::INFO,
+        Command::Demo { .. } => LevelFilter::ERROR,
+        _ => LevelFilter::WARN,
+    };
+    telemetry::start(cli.options.log_json, quiet);
+    // TLS by ring: the other provider costs a minute of every build.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vitalsync: can't start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let options = cli.options;
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo { once } => demo::run(once, &options).await,
+            Command::Validate => validate::run(&options),
+            Command::Run { once: true } => run::once(&options).await,
+            Command::Run { once: false } => run::daemon(&options).await,
+            Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
+            Command::Approve { destination } => plan::approve(&options, &destination).await,
+            Command::Accounts => accounts::run(&options).await,
+            Command::Explain { account } => explain::run(&options, &account).await,
+            Command::Status { daemon } => status::run(&options, daemon).await,
+            Command::Sandbox => sandbox::run(&options).await,
+        }
+    });
+    // What still runs in the background (a read in a thread) is not waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure::Usage(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("vitalsync: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

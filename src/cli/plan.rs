@@ -1,0 +1,94 @@
+//! `vitalsync plan` and `vitalsync approve`
+
+use std::fmt::Write;
+
+use super::ask::{self, Source};
+use super::{Failure, Options, Outcome, say, say_json};
+use crate::report::PlanReport;
+
+/// So many operations of a destination are shown in full to people.
+const SHOWN: usize = 200;
+
+pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<&str>) -> Outcome {
+    let config = options.load()?;
+    let at = options.at(&config.model.calendar)?;
+    if let Some(wanted) = destination {
+        if !config.destinations.iter().any(|destination| destination.name == wanted) {
+            return Err(Failure::Usage(format!("there is no destination `{wanted}` in {}", config.file.display())));
+        }
+    }
+    let mut plans: Vec<PlanReport> = match ask::source(options, config, true).await? {
+        Source::Daemon(client, _socket) => {
+            ask::ask(&client, reqwest::Method::GET, "/v1/plan", &ask::as_of(at)).await?.unwrap_or_default()
+        }
+        Source::State(engine) => engine.plan(engine.clock.now())?,
+    };
+    plans.retain(|plan| destination.is_none_or(|wanted| plan.destination == wanted));
+    if options.json() {
+        say_json(&plans);
+    } else {
+        plans.iter().for_each(|plan| say(&diff(plan)));
+    }
+    let changes = plans.iter().any(|plan| !plan.operations.is_empty());
+    Ok(if exit_code && changes { 4 } else { 0 })
+}
+
+fn diff(plan: &PlanReport) -> String {
+    let count = plan.operations.len();
+    let mut out = format!("{} ({}): ", plan.destination, plan.kind);
+    let _ = match count {
+        0 => writeln!(out, "nothing to do"),
+        1 => writeln!(out, "1 operation"),
+        _ => writeln!(out, "{count} operations"),
+    };
+    for note in &plan.notes {
+        let _ = writeln!(out, "  {note}");
+    }
+    for operation in plan.operations.iter().take(SHOWN) {
+        let _ = writeln!(out, "  {} {}", operation.title, operation.slot);
+        for (field, change) in operation.fields.iter().filter(|(field, _)| *field != "blocks") {
+            let shown = |value: &serde_json::Value| match value {
+                serde_json::Value::Null => "–".to_owned(),
+                serde_json::Value::String(text) => text.replace('\n', " "),
+                other => other.to_string(),
+            };
+            let _ = writeln!(out, "      {field}: {} → {}", shown(&change.old), shown(&change.new));
+        }
+        if let Some(create) = operation.create.as_ref().filter(|create| !create.is_empty()) {
+            let fields: Vec<String> =
+                create.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or("–"))).collect();
+            let _ = writeln!(out, "      created if it is not there, with {}", fields.join(", "));
+        }
+    }
+    if count > SHOWN {
+        let _ = writeln!(out, "  … and {} more (all of them with --format json)", count - SHOWN);
+    }
+    for (slot, why) in &plan.quarantined {
+        let _ = writeln!(out, "  refused before, not tried now: {slot}: {why}");
+    }
+    out
+}
+
+pub(super) async fn approve(options: &Options, destination: &str) -> Outcome {
+    let config = options.load()?;
+    if !config.destinations.iter().any(|known| known.name == destination) {
+        let names: Vec<&str> = config.destinations.iter().map(|known| known.name.as_str()).collect();
+        return Err(Failure::Usage(format!(
+            "there is no destination `{destination}`; there are: {}",
+            names.join(", ")
+        )));
+    }
+    let said: String = match ask::source(options, config, false).await? {
+        Source::Daemon(client, _socket) => {
+            let parameters = [("destination", destination.to_owned())];
+            ask::ask(&client, reqwest::Method::POST, "/v1/approve", &parameters).await?.unwrap_or_default()
+        }
+        Source::State(engine) => engine.approve(destination)?,
+    };
+    if options.json() {
+        say_json(&serde_json::json!({"destination": destination, "message": said}));
+    } else {
+        say(&said);
+    }
+    Ok(0)
+}

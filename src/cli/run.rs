@@ -1,0 +1,135 @@
+//! `vitalsync run` and `vitalsync run --once`
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Options, Outcome, say, say_json};
+use crate::report::{DestinationReport, RunReport};
+use crate::tick::Engine;
+use crate::{app, web};
+
+fn open(options: &Options) -> Result<Engine, Failure> {
+    let config = options.load()?;
+    config.warnings.iter().for_each(|warning| eprint!("{warning}"));
+    let clock = options.clock(&config.model.calendar)?;
+    Ok(Engine::open(config, clock)?)
+}
+
+/// Resolves when the process is asked to end.
+pub(super) async fn asked_to_end() -> std::io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
+
+pub(super) async fn once(options: &Options) -> Outcome {
+    let engine = open(options)?;
+    let at = engine.clock.now();
+    let stop = engine.stop.clone();
+    let watcher = tokio::spawn(async move {
+        if asked_to_end().await.is_ok() {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let report = engine.run_once(at).await?;
+    watcher.abort();
+    if options.json() {
+        say_json(&report);
+    } else {
+        say(&summary(&report));
+    }
+    Ok(report.exit_code())
+}
+
+pub(super) async fn daemon(options: &Options) -> Outcome {
+    let engine = open(options)?;
+    engine.check_order(engine.clock.now())?;
+    let listener = web::listen(&engine.config.state)?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let asked = async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    app::serve(engine, listener, asked).await?;
+    Ok(0)
+}
+
+/// The pass in a few lines for people.
+pub(super) fn summary(report: &RunReport) -> String {
+    let mut out = format!("as of {}\n", report.as_of);
+    for (name, source) in &report.sources {
+        let _ = match &source.failed {
+            Some(why) => writeln!(out, "source {name}: FAILED: {why}"),
+            None => writeln!(
+                out,
+                "source {name}: {} calls read, {} events counted, {} duplicates, {} rejected",
+                source.calls_read,
+                source.events_counted,
+                source.duplicates,
+                source.rejected.values().sum::<u64>()
+            ),
+        };
+        if source.files_rewritten > 0 {
+            let _ = writeln!(
+                out,
+                "  {} files had other bytes than before: read again, counted once",
+                source.files_rewritten
+            );
+        }
+        for example in &source.examples {
+            let _ = writeln!(out, "  not counted: {example}");
+        }
+    }
+    if report.sources.values().any(|source| source.failed.is_some()) {
+        let _ = writeln!(
+            out,
+            "nothing was measured or synced: a source can't be read, and old figures would look like a fall"
+        );
+        return out;
+    }
+    let _ = writeln!(out, "{} accounts measured", report.accounts);
+    for (name, destination) in &report.destinations {
+        out.push_str(&destination_line(name, destination));
+    }
+    let alerts = report.alerts;
+    let _ = writeln!(out, "alerts: {} fired, {} sent, {} suppressed", alerts.fired, alerts.sent, alerts.suppressed);
+    let _ = writeln!(out, "took {:.1} s", report.duration_ms as f64 / 1000.0);
+    out
+}
+
+fn destination_line(name: &str, report: &DestinationReport) -> String {
+    let delivered = &report.delivered;
+    let mut out = format!("destination {name}: ");
+    if delivered.changed == 0 && delivered.sent_calls == 0 {
+        out.push_str("nothing changed, nothing sent");
+    } else if !report.observing {
+        let _ = write!(
+            out,
+            "{} changed, {} calls sent, {} acknowledged, {} absent, {} rejected, {} waiting",
+            delivered.changed,
+            delivered.sent_calls,
+            delivered.acknowledged,
+            delivered.absent,
+            delivered.rejected,
+            delivered.waiting
+        );
+        if delivered.retried > 0 {
+            let _ = write!(out, ", {} sent again", delivered.retried);
+        }
+    }
+    out.push('\n');
+    for note in &delivered.notes {
+        let _ = writeln!(out, "  {note}");
+    }
+    if report.quarantined > 0 {
+        let _ = writeln!(out, "  {} in quarantine: `vitalsync status` says why", report.quarantined);
+    }
+    out
+}

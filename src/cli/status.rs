@@ -1,0 +1,92 @@
+//! `vitalsync status`
+
+use std::fmt::Write;
+
+use super::ask::{self, Source};
+use super::table::text;
+use super::{Failure, Options, Outcome, say, say_json};
+use crate::report::StatusReport;
+
+pub(super) async fn run(options: &Options, daemon_only: bool) -> Outcome {
+    let config = options.load()?;
+    if daemon_only && ask::daemon(&config).await.is_none() {
+        return Err(Failure::Failed(anyhow::anyhow!("no daemon runs on the state in {}", config.state.display())));
+    }
+    let status: StatusReport = match ask::source(options, config, false).await? {
+        Source::Daemon(client, _socket) => {
+            ask::ask(&client, reqwest::Method::GET, "/v1/status", &[]).await?.unwrap_or_default()
+        }
+        Source::State(engine) => engine.status()?,
+    };
+    if options.json() {
+        say_json(&status);
+    } else {
+        say(&lines(&status));
+    }
+    Ok(0)
+}
+
+fn lines(status: &StatusReport) -> String {
+    let mut out = String::new();
+    let running = if status.running { "a daemon runs" } else { "no daemon runs" };
+    let _ = writeln!(
+        out,
+        "{running}; {:.1} MB of state; last evaluation {}",
+        status.state_bytes as f64 / 1e6,
+        text(status.last_evaluation.as_deref())
+    );
+    for (name, source) in &status.sources {
+        let _ = write!(out, "source {name}: read {}", text(source.last_run.as_deref()));
+        if status.running {
+            let _ = write!(out, ", next {}", text(source.next_run.as_deref()));
+        }
+        out.push('\n');
+        if let Some(last) = &source.last {
+            if let Some(why) = &last.failed {
+                let _ = writeln!(out, "  FAILED: {why}");
+            }
+            let _ = writeln!(
+                out,
+                "  {} calls read, {} events counted, {} duplicates, {} rejected",
+                last.calls_read,
+                last.events_counted,
+                last.duplicates,
+                last.rejected.values().sum::<u64>()
+            );
+            last.examples.iter().for_each(|example| {
+                let _ = writeln!(out, "  not counted: {example}");
+            });
+        }
+    }
+    for (name, destination) in &status.destinations {
+        let mode = if destination.observing { "observes" } else { "live" };
+        let _ = write!(
+            out,
+            "destination {name} ({}, {mode}): synced {}",
+            destination.kind,
+            text(destination.last_run.as_deref())
+        );
+        if status.running {
+            let _ = write!(out, ", next {}", text(destination.next_run.as_deref()));
+        }
+        out.push('\n');
+        if let Some(last) = &destination.last {
+            let last = &last.delivered;
+            let _ = writeln!(
+                out,
+                "  {} changed, {} calls sent, {} acknowledged, {} absent, {} rejected, {} waiting",
+                last.changed, last.sent_calls, last.acknowledged, last.absent, last.rejected, last.waiting
+            );
+            last.notes.iter().for_each(|note| {
+                let _ = writeln!(out, "  {note}");
+            });
+        }
+        if destination.outbox > 0 {
+            let _ = writeln!(out, "  {} alerts wait", destination.outbox);
+        }
+        for refused in &destination.quarantine {
+            let _ = writeln!(out, "  refused {} at {}: {}", refused.slot, refused.at, refused.why);
+        }
+    }
+    out
+}

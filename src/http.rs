@@ -82,10 +82,10 @@ impl Client {
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         for (name, value) in &mut headers {
-            if name == "retry-after" {
-                if let Ok(date) = chrono::DateTime::parse_from_rfc2822(value) {
-                    *value = ((date.timestamp_millis() - at.0).max(0) as f64 / 1000.0).to_string();
-                }
+            if name == "retry-after"
+                && let Ok(date) = chrono::DateTime::parse_from_rfc2822(value)
+            {
+                *value = ((date.timestamp_millis() - at.0).max(0) as f64 / 1000.0).to_string();
             }
         }
         let mut body = Vec::new();

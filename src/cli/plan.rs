@@ -12,10 +12,10 @@ const SHOWN: usize = 200;
 pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<&str>) -> Outcome {
     let config = options.load()?;
     let at = options.at(&config.model.calendar)?;
-    if let Some(wanted) = destination {
-        if !config.destinations.iter().any(|destination| destination.name == wanted) {
-            return Err(Failure::Usage(format!("there is no destination `{wanted}` in {}", config.file.display())));
-        }
+    if let Some(wanted) = destination
+        && !config.destinations.iter().any(|destination| destination.name == wanted)
+    {
+        return Err(Failure::Usage(format!("there is no destination `{wanted}` in {}", config.file.display())));
     }
     let mut plans: Vec<PlanReport> = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => {

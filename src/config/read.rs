@@ -18,10 +18,10 @@ use crate::schedule::Schedule;
 
 pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Config> {
     let table = root.table(faults, "the config")?;
-    if let Some(version) = table.get("version") {
-        if version.number(faults, "the config's version, 1").is_some_and(|number| number != 1.0) {
-            faults.error(version.place, "this program reads version 1 of the config");
-        }
+    if let Some(version) = table.get("version")
+        && version.number(faults, "the config's version, 1").is_some_and(|number| number != 1.0)
+    {
+        faults.error(version.place, "this program reads version 1 of the config");
     }
     let calendar = table.get("timezone").and_then(|node| timezone(node, faults)).unwrap_or_default();
     let base = file.parent().unwrap_or(Path::new(""));
@@ -136,10 +136,10 @@ fn ring(segments: &[(String, Expr)], rule: &Expr, path: &mut Vec<String>) -> Opt
         if seen {
             return Some(path.clone());
         }
-        if let Some((_, next)) = segments.iter().find(|(name, _)| name == used) {
-            if let Some(found) = ring(segments, next, path) {
-                return Some(found);
-            }
+        if let Some((_, next)) = segments.iter().find(|(name, _)| name == used)
+            && let Some(found) = ring(segments, next, path)
+        {
+            return Some(found);
         }
         path.pop();
     }
@@ -510,13 +510,14 @@ fn destination(
     let registered = connectors::find(kinds.get(kind)?)?;
     let token = table.need(faults, "token", "what proves who we are, best as \"${NAME}\"").and_then(|node| {
         let token = node.text(faults, "a token")?;
-        if let Kind::Text(text) = &node.kind {
-            if text.value == text.written && !is_for_trying_out(&text.written) {
-                faults.warning(
-                    node.place,
-                    "a token in the file itself ends up in git: write \"${NAME}\" and set it in the environment",
-                );
-            }
+        if let Kind::Text(text) = &node.kind
+            && text.value == text.written
+            && !is_for_trying_out(&text.written)
+        {
+            faults.warning(
+                node.place,
+                "a token in the file itself ends up in git: write \"${NAME}\" and set it in the environment",
+            );
         }
         if token.trim().is_empty() || token.chars().any(|c| c.is_control() || !c.is_ascii()) {
             faults.error(node.place, "the token is empty or has characters that no token has");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use vitalsync_core::time::Day;
-use vitalsync_core::usage::{About, Content, DayUse, Id, Ids, Interner, Spot, Stated, Subject, Usage};
+use vitalsync_core::usage::{About, Content, DayUse, FIRST, Id, Ids, Interner, Spot, Stated, Subject, Usage};
 
 use super::codec::{self, SubjectMonth};
 use super::{Batch, Store, StoreError, keys};
@@ -26,6 +26,10 @@ fn interner(ids: &mut Ids, kind: u8) -> &mut Interner {
         b's' => &mut ids.subjects,
         _ => &mut ids.events,
     }
+}
+
+fn is_first(subject: &Subject) -> bool {
+    matches!(subject.about, About::Membership | About::Link) && &*subject.names == FIRST
 }
 
 /// How many names of each kind the state already has.
@@ -72,7 +76,8 @@ impl Store {
         for ((account, month), subjects) in months {
             self.merge_month(source, account, month, subjects, batch)?;
         }
-        let mut shards: BTreeMap<(About, u32, u16), Vec<(Subject, Stated<Content>)>> = BTreeMap::new();
+        type Shards = BTreeMap<(About, u32, u16), Vec<(Subject, Stated<Content>)>>;
+        let mut shards = Shards::new();
         for (subject, stated) in usage.statements {
             shards
                 .entry((subject.about, subject.id / SHARD, codec::month(subject.day)))
@@ -88,10 +93,14 @@ impl Store {
             for (subject, stated) in added {
                 merged.state(subject, stated);
             }
+            // The first of a day that is also its last is read back as both.
+            let last = |subject: &Subject| merged.statements.get(&Subject { names: "".into(), ..subject.clone() });
+            let alone = |subject: &Subject, stated| is_first(subject) && last(subject) == Some(stated);
             let mut entries: Vec<codec::Entry> = merged
                 .statements
-                .into_iter()
-                .map(|(subject, stated)| (subject.id, subject.day, subject.names, stated))
+                .iter()
+                .filter(|(subject, stated)| !alone(subject, *stated))
+                .map(|(subject, stated)| (subject.id, subject.day, subject.names.clone(), stated.clone()))
                 .collect();
             entries.sort_unstable();
             batch.put(key, codec::encode_statements(month, &entries));
@@ -165,7 +174,12 @@ impl Store {
     fn read_statements(&self, about: About, month: u16, value: &[u8], into: &mut Usage) -> Result<(), StoreError> {
         let entries = codec::decode_statements(month, value).map_err(|_| self.broken("a value of statements"))?;
         for (id, day, names, stated) in entries {
-            into.state(Subject { about, id, day, names }, stated);
+            let subject = Subject { about, id, day, names };
+            if matches!(about, About::Membership | About::Link) {
+                into.state_both(Subject { names: "".into(), ..subject }, stated);
+            } else {
+                into.state(subject, stated);
+            }
         }
         Ok(())
     }

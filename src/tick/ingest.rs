@@ -5,6 +5,7 @@
 //! split into batches and the number of threads change nothing that can be seen.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -122,25 +123,29 @@ impl Filing {
     }
 
     fn seen(&mut self, store: &Store, source: u16) -> Result<&mut Seen, StoreError> {
-        if !self.seen.contains_key(&source) {
-            let mut seen = Seen::default();
-            for entry in store.scan(&keys::fingerprints_of(source)) {
-                let (key, value) = entry?;
-                let Some((day, part)) = keys::read_fingerprints(&key) else { continue };
-                seen.parts.insert(day, (part, value.len() / 8));
-                for bytes in value.chunks_exact(8) {
-                    let print = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-                    let first = seen.days.entry(print).or_insert(day);
-                    *first = (*first).min(day);
-                }
-            }
-            self.seen.insert(source, seen);
-        }
-        Ok(self.seen.entry(source).or_default())
+        Ok(match self.seen.entry(source) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(slot) => slot.insert(Seen::load(store, source)?),
+        })
     }
 }
 
 impl Seen {
+    fn load(store: &Store, source: u16) -> Result<Self, StoreError> {
+        let mut seen = Self::default();
+        for entry in store.scan(&keys::fingerprints_of(source)) {
+            let (key, value) = entry?;
+            let Some((day, part)) = keys::read_fingerprints(&key) else { continue };
+            seen.parts.insert(day, (part, value.len() / 8));
+            for bytes in value.chunks_exact(8) {
+                let print = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+                let first = seen.days.entry(print).or_insert(day);
+                *first = (*first).min(day);
+            }
+        }
+        Ok(seen)
+    }
+
     /// The day on which a call was first received, if it was; else remembers this one. An earlier day replaces a later.
     fn first(&mut self, print: u64, day: i32) -> Option<i32> {
         match self.days.get_mut(&print) {

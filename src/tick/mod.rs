@@ -62,6 +62,9 @@ struct Dated<T> {
     report: T,
 }
 
+/// Operations, and the slots that are not tried now, with why.
+type Planned = (Vec<Operation>, Vec<(String, String)>);
+
 fn poisoned<T>(error: PoisonError<T>) -> T {
     error.into_inner()
 }
@@ -150,12 +153,12 @@ impl Engine {
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.
     pub fn check_order(&self, at: Timestamp) -> anyhow::Result<()> {
-        if let Some(last) = self.store.meta::<Timestamp>("evaluated")? {
-            if at < last {
-                anyhow::bail!(
-                    "--as-of {at} is before the last run's {last}: the tools were told newer figures; use a later time, another state directory, or `accounts --as-of` to only look"
-                );
-            }
+        if let Some(last) = self.store.meta::<Timestamp>("evaluated")?
+            && at < last
+        {
+            anyhow::bail!(
+                "--as-of {at} is before the last run's {last}: the tools were told newer figures; use a later time, another state directory, or `accounts --as-of` to only look"
+            );
         }
         Ok(())
     }
@@ -209,7 +212,7 @@ impl Engine {
         evaluation: &Evaluation,
         known: &Known,
         retry_refused: bool,
-    ) -> Result<(Vec<Operation>, Vec<(String, String)>), StoreError> {
+    ) -> Result<Planned, StoreError> {
         let wanted = Wanted { records: self.wanted(destination, evaluation), alerts: Vec::new() };
         let mut operations = destination.connector.plan(&wanted, known);
         let mut held = Vec::new();

@@ -276,7 +276,15 @@ pub fn measure(mut resolved: Resolved, ids: &Ids, model: &Model, at: Timestamp, 
             evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
         }
     }
-    let members = Members { user_traits: &resolved.user_traits, model, at, today, over, recent_days };
+    let members = Members {
+        user_traits: &resolved.user_traits,
+        unassigned_last: &resolved.unassigned_last,
+        model,
+        at,
+        today,
+        over,
+        recent_days,
+    };
     for (index, (id, usage, traits)) in accounts.iter().enumerate() {
         evaluation.accounts.push(account(index, *id, usage, traits, &scales, ids, &members));
     }
@@ -350,6 +358,7 @@ fn scale<'m>(
 /// What the evaluation of one account needs besides its own usage.
 struct Members<'a> {
     user_traits: &'a FxHashMap<Id, Vec<crate::usage::Stated<Traits>>>,
+    unassigned_last: &'a FxHashMap<Id, Timestamp>,
     model: &'a Model,
     at: Timestamp,
     today: Day,
@@ -456,9 +465,9 @@ fn start_day(value: &Value, model: &Model) -> Option<Day> {
 
 fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, ids: &Ids, cx: &Members<'_>) -> Health {
     let Some(series) = scale.series.get(index) else { return Health::default() };
-    let (Some(&raw), Some(first)) = (series.raws.last(), usage.cells.first()) else {
-        return Health::default();
-    };
+    let Some(first) = usage.cells.first() else { return Health::default() };
+    // The first event came today: it was received, and no day with it is over, so its raw score is 0.
+    let raw = series.raws.last().copied().unwrap_or(0);
     let score = scale.score(raw, cx.today, cx.over);
     let past = |days: i32| {
         let day = cx.over.plus(-days);
@@ -532,16 +541,19 @@ fn activation(account: &mut Account, usage: &AccountUsage, ids: &Ids, cx: &Membe
     }
 }
 
-/// The day a trait was first set (to anything but null, false or empty text), if it still is.
+/// Since which day a trait is set (to anything but null, false or empty text), if it still is. What counts of a day is how it
+/// ended: nothing else is kept of it.
 fn first_set(statements: &[crate::usage::Stated<Traits>], name: &str, cx: &Members<'_>) -> Option<Day> {
-    let mut since = None;
+    let mut ends: BTreeMap<Day, bool> = BTreeMap::new();
     for stated in statements.iter().filter(|stated| stated.at <= cx.at.0) {
-        match stated.value.get(name) {
-            None => {}
-            Some(Value::Null | Value::Bool(false)) => since = None,
-            Some(Value::Text(text)) if text.is_empty() => since = None,
-            Some(_) => since = since.or_else(|| Some(cx.model.calendar.day(stated.time()))),
+        if let Some(value) = stated.value.get(name) {
+            let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
+            ends.insert(cx.model.calendar.day(stated.time()), set);
         }
+    }
+    let mut since = None;
+    for (day, set) in ends {
+        since = if set { since.or(Some(day)) } else { None };
     }
     since
 }
@@ -583,7 +595,7 @@ fn users(
             Some(User {
                 id: ids.user_id(id)?.to_owned(),
                 traits: cx.user_traits.get(&id).map(|statements| traits_at(statements, cx.at)).unwrap_or_default(),
-                last_active: latest.get(&id).map(|(last, _)| *last),
+                last_active: latest.get(&id).map(|(last, _)| *last).max(cx.unassigned_last.get(&id).copied()),
                 active_days: days.get(&id).map_or(0, |days| days.len() as u32),
                 window_days: place.and_then(|place| accounts.get(place)).map_or(30, |account| account.window_days),
                 account: place,

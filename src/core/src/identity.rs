@@ -51,6 +51,8 @@ pub struct Resolved {
     pub user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     /// Events that belong to no account.
     pub unassigned: u64,
+    /// The latest of these of each user.
+    pub unassigned_last: FxHashMap<Id, Timestamp>,
 }
 
 /// Values of trait statements as of a time: the latest of each name.
@@ -195,7 +197,12 @@ impl<'a> Resolver<'a> {
             0 => self.groups.get(&user).and_then(|statements| at_day(statements, spot.day)),
             stated => Some(stated),
         };
+        let last = Timestamp(uses.last);
         let Some(account) = account else {
+            if last <= self.at {
+                let own = self.resolved.unassigned_last.entry(user).or_insert(last);
+                *own = (*own).max(last);
+            }
             self.resolved.unassigned += uses.counts.iter().map(|entry| entry.count.unsigned_abs()).sum::<u64>();
             return;
         };
@@ -206,7 +213,6 @@ impl<'a> Resolver<'a> {
                 usage.cells.push(Cell { day: spot.day, user, event: entry.event, count });
             }
         }
-        let last = Timestamp(uses.last);
         if last <= self.at {
             usage.last = usage.last.max(Some(last));
             let own = usage.user_last.entry(user).or_insert(last);

@@ -224,15 +224,15 @@ impl Calendar {
         day.midnight_utc()
     }
 
-    /// The last second of a day: what a bare date means as an as-of time.
+    /// The last millisecond of a day: what a bare date means as an as-of time.
     pub fn end(&self, day: Day) -> Timestamp {
-        self.start(day.plus(1)).plus_ms(-1000)
+        self.start(day.plus(1)).plus_ms(-1)
     }
 
     /// The last day that is over at a moment; its last second (23:59:59) counts as over.
     pub fn last_over(&self, at: Timestamp) -> Day {
         let day = self.day(at);
-        if at >= self.end(day) { day } else { day.plus(-1) }
+        if at >= self.end(day).plus_ms(-999) { day } else { day.plus(-1) }
     }
 }
 
@@ -327,9 +327,11 @@ mod tests {
     fn a_day_is_over_in_its_last_second() {
         let brussels = Calendar::of("Europe/Brussels").unwrap();
         let day = Day::parse("2026-08-13").unwrap();
-        assert_eq!(brussels.end(day), Timestamp::parse("2026-08-13T21:59:59Z").unwrap());
+        assert_eq!(brussels.end(day), Timestamp::parse("2026-08-13T21:59:59.999Z").unwrap());
         assert_eq!(brussels.last_over(brussels.end(day)), day);
-        assert_eq!(brussels.last_over(brussels.end(day).plus_ms(-1)), day.plus(-1));
+        let last_second = Timestamp::parse("2026-08-13T21:59:59Z").unwrap();
+        assert_eq!(brussels.last_over(last_second), day);
+        assert_eq!(brussels.last_over(last_second.plus_ms(-1)), day.plus(-1));
         assert_eq!(brussels.day(Timestamp::parse("2026-08-13T22:00:00Z").unwrap()), day.plus(1));
     }
 

@@ -167,6 +167,10 @@ impl About {
     pub const ALL: [Self; 4] = [Self::Membership, Self::Link, Self::UserTraits, Self::AccountTraits];
 }
 
+/// Marks the first membership or link of a day. The last one decides from that day on, the first one decides what was before
+/// any; those between decide nothing.
+pub const FIRST: &str = "<";
+
 /// Which statement replaces which: the same thing about the same one on the same day.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
@@ -176,7 +180,8 @@ pub struct Subject {
     pub id: Id,
     /// The day of the statement.
     pub day: Day,
-    /// Of traits: their names, sorted and joined. Calls that name other traits do not replace each other.
+    /// Of traits: their names, sorted and joined. Calls that name other traits do not replace each other. Of memberships and
+    /// links: [`FIRST`] for the first one of the day, nothing for the last.
     pub names: Box<str>,
 }
 
@@ -204,14 +209,23 @@ impl Usage {
         self.days.is_empty() && self.statements.is_empty()
     }
 
-    /// Keeps a statement if it is the later one.
+    /// Keeps a membership or link as the last of its day, as the first, or not at all.
+    pub fn state_both(&mut self, subject: Subject, stated: Stated<Content>) {
+        self.state(Subject { names: FIRST.into(), ..subject.clone() }, stated.clone());
+        self.state(subject, stated);
+    }
+
+    /// Keeps a statement if it is the later one; of those marked [`FIRST`] the earlier.
     pub fn state(&mut self, subject: Subject, stated: Stated<Content>) {
         match self.statements.entry(subject) {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(stated);
             }
             std::collections::hash_map::Entry::Occupied(mut entry) => {
-                if stated > *entry.get() {
+                let first = entry.key().about != About::UserTraits
+                    && entry.key().about != About::AccountTraits
+                    && &*entry.key().names == FIRST;
+                if (stated > *entry.get()) != first && stated != *entry.get() {
                     entry.insert(stated);
                 }
             }
@@ -223,12 +237,16 @@ impl Usage {
         let Some(subject) = acting(call, ids) else { return false };
         let day = calendar.day(call.time);
         let message: Box<str> = call.message_id.as_deref().unwrap_or_default().into();
-        let stated = |value| Stated { at: call.time.0, message: message.clone(), value };
+        // A call without an id is told from another of the same time by what it says, never by the order of reading.
+        let stated = |value, name: &str| {
+            let message = if message.is_empty() { name.into() } else { message.clone() };
+            Stated { at: call.time.0, message, value: Content::Id(value) }
+        };
         let about = |about, id| Subject { about, id, day, names: "".into() };
 
         if let (Some(user), Some(device)) = (&call.user_id, &call.anonymous_id) {
-            let (user, device) = (ids.user(user), ids.anonymous(device));
-            self.state(about(About::Link, device), stated(Content::Id(user)));
+            let (id, device) = (ids.user(user), ids.anonymous(device));
+            self.state_both(about(About::Link, device), stated(id, user));
         }
         match call.kind {
             CallKind::Track | CallKind::Page | CallKind::Screen => {
@@ -241,9 +259,9 @@ impl Usage {
                 return true;
             }
             CallKind::Group => {
-                if let Some(account) = call.account.as_deref() {
-                    let account = ids.accounts.id(account);
-                    self.state(about(About::Membership, subject), stated(Content::Id(account)));
+                if let Some(name) = call.account.as_deref() {
+                    let account = ids.accounts.id(name);
+                    self.state_both(about(About::Membership, subject), stated(account, name));
                     self.file_traits(About::AccountTraits, account, day, call, &message);
                 }
             }
@@ -253,7 +271,7 @@ impl Usage {
                     // The spec lets the old id be of either kind.
                     for old in [ids.user(previous), ids.anonymous(previous)] {
                         if old != subject {
-                            self.state(about(About::Link, old), stated(Content::Id(subject)));
+                            self.state_both(about(About::Link, old), stated(subject, ids.subjects.name(subject)));
                         }
                     }
                 }

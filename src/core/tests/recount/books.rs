@@ -2,8 +2,7 @@
 //! code with the core; loops are as long as they need to be.
 //!
 //! Where the model file is silent it follows what the core documents: a ring of aliases is the one whose name comes first;
-//! of one id's calls of one day that name the same traits the last stands; an account has a score from its first day that
-//! is over; an account's step counts the events of all its users together; its users are those with an event.
+//! of one id's calls of one day that name the same traits the last stands; of a trait's day its end counts; an account's step counts the events of all its users together; its users are those with an event.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -92,8 +91,6 @@ struct Done {
 
 /// That an id is somebody else, or that somebody belongs to an account.
 struct Statement<'c> {
-    /// The id that it was made with or about.
-    by: String,
     /// Time and messageId.
     when: (i64, &'c str),
     day: NaiveDate,
@@ -194,7 +191,7 @@ impl<'a> Books<'a> {
     /// Everything that says that an id is somebody else.
     fn links(&self, id: &str) -> Vec<Statement<'_>> {
         let mut links = Vec::new();
-        let mut link = |call, what| links.push(statement(id.to_owned(), call, what));
+        let mut link = |call, what| links.push(statement(call, what));
         for call in self.calls.iter().filter(|call| call.time <= self.at) {
             if let (Some(user), Some(device)) = (&call.user, &call.device)
                 && id == format!("a{device}")
@@ -228,7 +225,7 @@ impl<'a> Books<'a> {
     fn membership(&self, person: &str, day: NaiveDate) -> Option<String> {
         let groups = self.calls.iter().filter(|call| call.kind == "group");
         let own = groups.filter(|call| call.person == person);
-        let made = own.map(|call| statement(call.actor(), call, call.account.clone().unwrap()));
+        let made = own.map(|call| statement(call, call.account.clone().unwrap()));
         last_up_to_else_first(made.collect(), day)
     }
 
@@ -357,9 +354,7 @@ impl<'a> Books<'a> {
     }
 
     fn health(&self, account: &str, profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>) -> Health {
-        let Some(first) = self.first_day(account).filter(|first| *first <= self.over) else {
-            return Health::default();
-        };
+        let Some(first) = self.first_day(account) else { return Health::default() };
         let raw = self.raw(account, profile, self.over);
         let now = curve(raw, self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0));
         let mut daily: Vec<(NaiveDate, f64)> = first
@@ -496,7 +491,9 @@ impl<'a> Books<'a> {
         for person in everyone {
             let Some(id) = person.strip_prefix('u') else { continue };
             let own = || assigned().filter(|done| done.user == person);
-            let last_active = own().map(|done| done.time).filter(|time| *time <= self.at).max();
+            let latest = |done: &Done| Some(done.time).filter(|time| *time <= self.at);
+            let anywhere = self.done.iter().filter(|done| done.user == person).filter_map(latest).max();
+            let last_active = own().filter_map(latest).max();
             let account =
                 own().filter(|done| Some(done.time) == last_active).filter_map(|done| done.account.clone()).min();
             let active = own().filter(|done| {
@@ -508,7 +505,7 @@ impl<'a> Books<'a> {
             users.push(User {
                 id: id.to_owned(),
                 traits: overlay(self.user_statements(&person).into_iter()),
-                last_active,
+                last_active: anywhere,
                 active_days: active.map(|done| done.day).collect::<BTreeSet<_>>().len(),
                 window_days: profile(&account).map_or(30, |profile| profile.window),
                 account,
@@ -524,21 +521,14 @@ impl<'a> Books<'a> {
     }
 }
 
-fn statement(by: String, call: &Told, what: String) -> Statement<'_> {
-    Statement { by, when: call.when(), day: call.day, what }
+fn statement(call: &Told, what: String) -> Statement<'_> {
+    Statement { when: call.when(), day: call.day, what }
 }
 
 /// The last statement up to the end of a day, else the first after; of two at the same time the greater messageId is later.
-///
-/// The core keeps of one id's statements of one day only the last, so here the others are dropped too. It matters where they
-/// would be "the first after": see `discrepancies::the_first_after_is_the_first_and_not_its_days_last`.
 fn last_up_to_else_first(statements: Vec<Statement<'_>>, day: NaiveDate) -> Option<String> {
-    let replaced = |one: &Statement<'_>| {
-        statements.iter().any(|other| other.by == one.by && other.day == one.day && other.when > one.when)
-    };
-    let standing = || statements.iter().filter(|statement| !replaced(statement));
-    let before = standing().filter(|statement| statement.day <= day).max_by_key(|statement| statement.when);
-    let found = before.or_else(|| standing().min_by_key(|statement| statement.when));
+    let before = statements.iter().filter(|statement| statement.day <= day).max_by_key(|statement| statement.when);
+    let found = before.or_else(|| statements.iter().min_by_key(|statement| statement.when));
     found.map(|statement| statement.what.clone())
 }
 
@@ -551,17 +541,20 @@ fn overlay<'t>(calls: impl Iterator<Item = &'t Told>) -> BTreeMap<String, Value>
     traits
 }
 
-/// The day since when a trait is set: to anything but null, false or empty text.
+/// The day since when a trait is set: to anything but null, false or empty text. Of each day its end counts.
 fn set_since(calls: &[&Told], name: &str) -> Option<NaiveDate> {
+    let stating: Vec<&&Told> = calls.iter().filter(|call| call.traits.contains_key(name)).collect();
     let mut since = None;
-    for call in calls {
-        match call.traits.get(name) {
-            None => {}
-            Some(Value::Null | Value::Bool(false)) => since = None,
-            Some(Value::String(text)) if text.is_empty() => since = None,
-            Some(_) if since.is_none() => since = Some(call.day),
-            Some(_) => {}
+    for (index, call) in stating.iter().enumerate() {
+        if stating.get(index + 1).is_some_and(|next| next.day == call.day) {
+            continue;
         }
+        let set = match &call.traits[name] {
+            Value::Null | Value::Bool(false) => false,
+            Value::String(text) => !text.is_empty(),
+            _ => true,
+        };
+        since = if set { since.or(Some(call.day)) } else { None };
     }
     since
 }

@@ -211,6 +211,8 @@ pub struct Said {
     lag: i64,
     salt: u8,
     has_id: bool,
+    /// How often it is said, each time with an id of its own.
+    times: usize,
     /// Where each of its copies stands: in which batch, and in what order within.
     pub reads: Vec<Spot>,
 }
@@ -258,6 +260,8 @@ pub fn said() -> impl Strategy<Value = Said> {
     let account = prop_oneof![3 => (0..14u8).prop_map(Some), 2 => Just(None)];
     let moment =
         prop_oneof![3 => prop::sample::select(&MOMENTS[..]), 1 => (0..1440i64).prop_map(|minute| minute * 60_000)];
+    // Some days have much on them: the last of a quarter and the first of the next, a Sunday and a Monday.
+    let day = prop_oneof![3 => 0..DAYS, 1 => prop::sample::select(&[0, 60, 85, 86, 97, 98, 130][..])];
     let lag = prop_oneof![
         5 => Just(0),
         2 => Just(90_000),
@@ -268,11 +272,11 @@ pub fn said() -> impl Strategy<Value = Said> {
         any::<u8>(),
         any::<u8>(),
         any::<u8>(),
-        prop::bool::weighted(0.9),
+        (prop::bool::weighted(0.9), prop_oneof![4 => Just(1), 1 => 2..5usize]),
         prop::collection::vec((0..BATCHES, any::<u16>()), 1..4),
     );
-    (kind, who, account, 0..DAYS, moment, lag, rest).prop_map(
-        |(kind, who, account, day, moment, lag, (event, traits, salt, has_id, reads))| Said {
+    (kind, who, account, day, moment, lag, rest).prop_map(
+        |(kind, who, account, day, moment, lag, (event, traits, salt, (has_id, times), reads))| Said {
             kind,
             who,
             account,
@@ -283,6 +287,7 @@ pub fn said() -> impl Strategy<Value = Said> {
             lag,
             salt,
             has_id,
+            times,
             reads,
         },
     )
@@ -292,6 +297,12 @@ impl Said {
     /// The same with few accounts.
     pub fn in_few_accounts(self) -> Self {
         Self { account: self.account.map(|account| account % 4), ..self }
+    }
+
+    /// The same as often as it is said, in batch after batch.
+    pub fn often(&self) -> Vec<Self> {
+        let moved = |by| self.reads.iter().map(|(batch, order)| ((batch + by) % BATCHES, *order)).collect();
+        (0..self.times).map(|by| Self { reads: moved(by), ..self.clone() }).collect()
     }
 
     /// When it counts, after clamping.

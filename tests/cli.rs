@@ -1,0 +1,22 @@
+//! The program as a user meets it: the real binary, real files, vendors of its own sandbox on loopback.
+//!
+//! Every test has a directory and a sandbox of its own. What goes in is a config and an archive; what is looked at is exit codes,
+//! output, and what the vendors hold and were asked. Nothing here knows the inside; nothing waits for luck: whatever takes time
+//! is waited for by a condition with a generous limit.
+
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/daemon.rs"]
+mod daemon;
+#[path = "cli/demo.rs"]
+mod demo;
+#[path = "cli/faults.rs"]
+mod faults;
+#[path = "cli/reading.rs"]
+mod reading;
+#[path = "cli/secrets.rs"]
+mod secrets;
+#[path = "cli/site.rs"]
+mod site;
+#[path = "cli/sync.rs"]
+mod sync;

@@ -1,0 +1,253 @@
+//! Delivery: what the vendors hold in the end, how many calls it took, and what faults do to it.
+
+use serde_json::json;
+
+use crate::site::{Site, TOKEN, Use, end};
+
+/// Three customers: one healthy, one middling, one barely there.
+fn three(site: &Site) {
+    site.customers(
+        "1.ndjson",
+        &[Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 20, 1), Use("a2", "Minor", 0, 40, 1)],
+    );
+    for user in ["a0-u", "a1-u", "a2-u"] {
+        site.intercom.vendor().seed_contact(user, &format!("{user}@x.example"), user);
+    }
+    site.hubspot.vendor().seed_company(&[("name", "A zero"), ("domain", "a0.example")]);
+}
+
+#[tokio::test]
+async fn health_arrives_everywhere_and_a_second_run_sends_nothing() {
+    let site = Site::new().await;
+    three(&site);
+    let first = site.run(10).await;
+    assert_eq!(first.exit_code(), 0, "{first:?}");
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
+    assert_eq!(site.company("a0")["name"], "A zero", "adopted by its domain, not created again");
+    assert_eq!(site.company("a1")["name"], "A1", "created");
+    assert_eq!(site.company("a2")["vitalsync_health_band"], "at_risk");
+    assert_eq!(site.company("a2")["vitalsync_last_active"], "2026-03-11");
+    assert_eq!(site.hubspot.vendor().companies().len(), 3);
+    assert_eq!(
+        (site.tags("a0-u"), site.tags("a2-u")),
+        (vec!["Health: healthy".to_owned()], vec!["Health: at risk".to_owned()])
+    );
+    assert!(site.slack.vendor().messages().is_empty(), "the first look is silent");
+
+    let calls = site.calls();
+    let second = site.run(10).await;
+    assert_eq!(site.calls(), calls);
+    for (name, report) in &second.destinations {
+        assert_eq!((report.delivered.changed, report.delivered.sent_calls), (0, 0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_fall_moves_the_tag_and_alerts_once() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(18).await;
+    // a0 stops on day 20; by day 25 most of its week is gone.
+    let run = site.run(25).await;
+    assert_eq!((run.alerts.fired, run.alerts.sent), (2, 2), "{run:?}");
+    assert_eq!(site.tags("a0-u"), ["Health: at risk"]);
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "at_risk");
+    let texts: Vec<String> = site.slack.vendor().messages().into_iter().map(|message| message.text).collect();
+    assert_eq!(texts.len(), 2);
+    assert!(texts.iter().any(|text| text.contains("A0")), "{texts:?}");
+    assert_eq!(site.run(26).await.alerts.fired, 0);
+    assert_eq!(site.slack.vendor().messages().len(), 2);
+}
+
+#[tokio::test]
+async fn a_thousand_changed_companies_take_ten_calls() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
+    let stories = |from, days| names.iter().map(|name| Use(name, "Core", from, days, 1)).collect::<Vec<_>>();
+    site.customers("1.ndjson", &stories(0, 5));
+    for name in &names {
+        site.hubspot.vendor().seed_company(&[("name", name), ("domain", &format!("{name}.example"))]);
+    }
+    let config = site.config("");
+    let hubspot_only = config.split("  desk:").next().unwrap().to_owned();
+    let run = |offset| {
+        let engine = site.open_with(&hubspot_only);
+        async move { engine.run_once(end(offset)).await.unwrap() }
+    };
+    let first = run(4).await.destinations.remove("crm").unwrap().delivered;
+    assert_eq!((first.acknowledged, first.rejected, first.waiting), (first.changed, 0, 0), "{first:?}");
+    assert_eq!(site.hubspot.vendor().companies().len(), 1000);
+    site.customers("2.ndjson", &stories(6, 1));
+    let second = run(7).await.destinations.remove("crm").unwrap().delivered;
+    assert_eq!((second.changed, second.acknowledged, second.sent_calls), (1000, 1000, 10), "{second:?}");
+    let third = run(7).await.destinations.remove("crm").unwrap().delivered;
+    assert_eq!((third.changed, third.sent_calls), (0, 0));
+}
+
+#[tokio::test]
+async fn every_kind_of_fault_ends_where_a_quiet_day_ends() {
+    let quiet = Site::new().await;
+    three(&quiet);
+    quiet.run(10).await;
+    let expected = |site: &Site| {
+        let companies: Vec<_> = ["a0", "a1", "a2"]
+            .iter()
+            .map(|account| {
+                let company = site.company(account);
+                (
+                    company["vitalsync_health_score"].clone(),
+                    company["vitalsync_health_band"].clone(),
+                    company["name"].clone(),
+                )
+            })
+            .collect();
+        (companies, site.tags("a0-u"), site.tags("a1-u"), site.tags("a2-u"), site.hubspot.vendor().companies().len())
+    };
+    let limited =
+        json!({"status": "error", "policyName": "TEN_SECONDLY_ROLLING", "errorType": "RATE_LIMIT"}).to_string();
+    let faults = [
+        json!({"kind": {"answer": {"status": 429, "headers": {"Retry-After": "0.1"}, "body": limited}}, "times": 2}),
+        json!({"kind": {"answer": {"status": 503, "body": "<html>down</html>"}}, "times": 3}),
+        json!({"kind": {"answer": {"status": 500, "body": "\u{0}garbage"}}, "skip": 3, "times": 2}),
+        json!({"kind": {"answer_after": {"status": 502, "body": ""}}, "skip": 2, "times": 2}),
+        json!({"kind": "drop_before", "skip": 1, "times": 2}),
+        json!({"kind": "drop_after", "skip": 2, "times": 3}),
+        json!({"kind": {"slow_ms": 50}, "times": 5}),
+        json!({"kind": {"answer_after": {"status": 200, "body": "<html>?</html>"}}, "skip": 4, "times": 1}),
+        json!({"kind": "empty_results", "match": "POST /crm", "times": 2}),
+    ];
+    for fault in faults {
+        let site = Site::new().await;
+        three(&site);
+        for served in [&site.hubspot, &site.intercom] {
+            Site::fail(served, json!([fault]));
+        }
+        // A pass may leave something for the next one; the third finds all in place.
+        for _ in 0..2 {
+            site.run(10).await;
+        }
+        let last = site.run(10).await;
+        assert_eq!(expected(&site), expected(&quiet), "{fault}: {last:?}");
+        assert_eq!(last.exit_code(), 0, "{fault}: {last:?}");
+        let calls = site.calls();
+        site.run(10).await;
+        assert_eq!(site.calls(), calls, "{fault}: known is what the vendors hold");
+    }
+}
+
+#[tokio::test]
+async fn an_alert_is_sent_once_whatever_breaks() {
+    let faults = [
+        json!([{"match": "POST /api/chat.postMessage", "kind": "drop_after"}]),
+        json!([{"match": "POST /api/chat.postMessage", "kind": "drop_before"}]),
+        json!([{"match": "POST /api/chat.postMessage", "kind": {"answer_after": {"status": 500, "body": ""}}}]),
+        json!([{"match": "POST /api/chat.postMessage", "kind": {"answer_after": {"status": 200, "body": "{\"ok\":false,\"error\":\"internal_error\"}"}}}]),
+        json!([{"match": "POST /api/chat.postMessage", "kind": {"answer": {"status": 200, "body": "{\"ok\":false,\"error\":\"fatal_error\"}"}}}]),
+        json!([{"match": "POST /api/chat.postMessage", "kind": {"answer": {"status": 429, "headers": {"Retry-After": "1"}, "body": "{\"ok\":false,\"error\":\"ratelimited\"}"}}, "times": 1}]),
+    ];
+    for fault in faults {
+        let site = Site::new().await;
+        site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+        // The bot is in its channel, so that it can read back.
+        site.slack.vendor().seed(&json!({"channels": [{"name": "cs-alerts-own", "member": true}]})).unwrap();
+        let config = site.config("").replace("#cs-alerts", "#cs-alerts-own");
+        for offset in [18, 25, 26] {
+            site.open_with(&config).run_once(end(offset)).await.unwrap();
+        }
+        assert_eq!(site.slack.vendor().messages().len(), 1, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_stops_one_destination_and_no_other() {
+    let site = Site::new().await;
+    three(&site);
+    let config = site.config("").replacen(&format!("token: \"{TOKEN}\""), "token: \"test-wrong\"", 1);
+    let run = site.open_with(&config).run_once(end(10)).await.unwrap();
+    let crm = &run.destinations["crm"].delivered;
+    assert_eq!((crm.acknowledged, crm.sent_calls), (0, 1), "{crm:?}");
+    assert_eq!(crm.waiting, crm.changed);
+    assert!(crm.notes.iter().any(|note| note.contains("token")), "{:?}", crm.notes);
+    assert_eq!(run.exit_code(), 3);
+    assert_eq!(site.tags("a0-u"), ["Health: healthy"], "the others went on");
+    assert!(!format!("{run:?}").contains("test-wrong"));
+    // Mended, the same state goes on.
+    assert_eq!(site.run(10).await.exit_code(), 0);
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
+}
+
+#[tokio::test]
+async fn one_bad_record_does_not_hold_up_the_others() {
+    let site = Site::new().await;
+    three(&site);
+    site.hubspot.vendor().seed_company(&[("name", "Twin"), ("domain", "a0.example")]);
+    let run = site.run(10).await;
+    let crm = &run.destinations["crm"];
+    assert_eq!((crm.quarantined, crm.delivered.rejected), (1, 1), "{crm:?}");
+    assert_eq!(run.exit_code(), 3);
+    assert_eq!(site.company("a1")["vitalsync_health_band"], "healthy");
+    let engine = site.open();
+    let why = &engine.status().unwrap().destinations["crm"].quarantine[0];
+    assert!(why.slot == "company/a0" && why.why.contains("ambiguous"), "{why:?}");
+    // A daemon does not try the same again at once; once the CRM is mended, `run --once` does.
+    let evaluation = engine.evaluate(end(10)).unwrap();
+    let calls = site.calls();
+    engine.sync(&engine.config.destinations[0], &evaluation, false).await.unwrap();
+    assert_eq!(site.calls(), calls);
+    drop(engine);
+    let twin =
+        site.hubspot.vendor().companies().into_iter().find(|company| company.properties["name"] == "Twin").unwrap();
+    let body = json!({"inputs": [{"id": twin.id}]}).to_string();
+    let request = vitalsync_sandbox::Request {
+        method: "POST".into(),
+        path: "/crm/objects/2026-09/companies/batch/archive".into(),
+        headers: vec![("Authorization".into(), format!("Bearer {TOKEN}"))],
+        body: body.into_bytes(),
+    };
+    let reply = site.hubspot.vendor().handle(&request, 0);
+    assert!(reply.status < 300, "{}", reply.body);
+    assert_eq!(site.run(10).await.exit_code(), 0);
+    assert_eq!(site.company("a0")["name"], "A zero");
+}
+
+#[tokio::test]
+async fn observing_writes_nothing_until_approved() {
+    let site = Site::new().await;
+    three(&site);
+    let config = site.config("").replace("    mode: live\n", "");
+    let run = site.open_with(&config).run_once(end(10)).await.unwrap();
+    assert_eq!(site.calls(), 0);
+    assert!(run.destinations["crm"].observing && run.destinations["crm"].delivered.changed > 0);
+    let engine = site.open_with(&config);
+    let plan = engine.plan(end(10)).unwrap();
+    assert!(plan.iter().any(|plan| plan.operations.iter().any(|operation| operation.slot == "company/a1")));
+    engine.approve("crm").unwrap();
+    assert!(engine.approve("crn").unwrap_err().to_string().contains("crm"));
+    engine.run_once(end(10)).await.unwrap();
+    assert_eq!(site.company("a1")["vitalsync_health_band"], "healthy");
+    assert!(site.tags("a0-u").is_empty(), "desk still observes");
+    let plan = engine.plan(end(10)).unwrap();
+    assert!(plan.iter().find(|plan| plan.destination == "crm").unwrap().operations.is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_archive_measures_and_syncs_nothing() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(10).await;
+    let calls = site.calls();
+    std::fs::rename(site.archive(), site.dir.path().join("gone")).unwrap();
+    let run = site.run(40).await;
+    assert_eq!(run.exit_code(), 1);
+    assert!(run.sources["product"].failed.as_deref().unwrap().contains("location"));
+    assert_eq!(site.calls(), calls, "old figures would have looked like a fall");
+}
+
+#[tokio::test]
+async fn an_earlier_time_is_refused() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(10).await;
+    let error = site.open().run_once(end(9)).await.unwrap_err().to_string();
+    assert!(error.contains("before the last run"), "{error}");
+}

@@ -1,0 +1,5 @@
+//! The whole chain in one process: archive → state → health → plan → delivery → the sandbox vendors, through the real client.
+
+mod counts;
+mod delivery;
+mod site;

@@ -23,16 +23,25 @@ fn place(config: &str, needle: &str) -> String {
     format!("vitalsync.yaml:{}:{column}: ", line + 1)
 }
 
-/// The message at a place, with the hint below it.
+/// The messages at a place, each with the line and its hint.
 #[track_caller]
-fn message<'o>(output: &'o Output, config: &str, needle: &str) -> &'o str {
+fn message(output: &Output, config: &str, needle: &str) -> String {
     let place = place(config, needle);
-    let at = output.stderr.find(&place).unwrap_or_else(|| panic!("nothing at {place} in\n{}", output.stderr));
-    let rest = &output.stderr[at..];
+    let mut found = String::new();
+    let mut inside = false;
+    for line in output.stderr.lines() {
+        if line.starts_with("vitalsync.yaml:") {
+            inside = line.starts_with(&place);
+        }
+        if inside {
+            found.push_str(line);
+            found.push('\n');
+        }
+    }
+    assert!(!found.is_empty(), "nothing at {place} in\n{}", output.stderr);
     let line = config.lines().find(|line| line.contains(needle)).expect("it is there").trim();
-    let rest = &rest[..rest[1..].find("\nvitalsync.yaml:").map_or(rest.len(), |end| end + 2)];
-    assert!(rest.contains(line), "the line itself is not shown:\n{rest}");
-    rest
+    assert!(found.contains(line), "the line itself is not shown:\n{found}");
+    found
 }
 
 const MINIMAL: &str = r##"version: 1
@@ -156,16 +165,23 @@ fn a_fault_does_not_hide_another_of_the_same_destination() {
 }
 
 #[test]
+fn a_variable_that_is_not_set_is_no_token_in_the_file() {
+    let config =
+        format!("{MINIMAL}destinations:\n  crm:\n    type: hubspot\n    token: \"${{VITALSYNC_TEST_UNSET}}\"\n");
+    let output = validate(&config).exits(2);
+    assert!(output.stderr.contains("is not set") && !output.stderr.contains("ends up in git"), "{}", output.stderr);
+}
+
+#[test]
 fn broken_yaml_says_where() {
-    for (text, line) in [("version: 1\nsources: [\n", "3"), ("version: 1\n\tsources: {}\n", "2"), ("a: 1\na: 2\n", "2")]
-    {
+    for (text, places) in [
+        ("version: 1\nsources: [\n", ["2:", "3:"]),
+        ("version: 1\n\tsources: {}\n", ["1:", "2:"]),
+        ("a: 1\na: 2\n", ["2:", "2:"]),
+    ] {
         let output = validate(text).exits(2);
-        assert!(
-            output.stderr.starts_with(&format!("vitalsync.yaml:{line}:"))
-                || output.stderr.starts_with("vitalsync.yaml:2:"),
-            "{text:?}: {}",
-            output.stderr
-        );
+        let said = |place: &str| output.stderr.starts_with(&format!("vitalsync.yaml:{place}"));
+        assert!(places.iter().any(|place| said(place)), "{text:?}: {}", output.stderr);
         assert!(output.stderr.contains("1 error"), "{}", output.stderr);
     }
     let rule = format!("{MINIMAL}segments:\n  quiet: !has(traits.plan)\n");

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use vitalsync_core::connector::Step;
 
 use super::batch::{Answered, id, property};
-use super::exchange::{Exchange, Got};
+use super::exchange::{Exchange, Got, Refused};
 use crate::{BATCH, HubSpot, domain};
 
 /// The longest body of a search, in bytes and so at most in characters. Source: HubSpot's guide *CRM search*.
@@ -71,26 +71,28 @@ pub(super) fn by_domain(
     let all: Vec<&str> = domains.iter().map(String::as_str).collect();
     let mut first = BTreeMap::new();
     let mut further = BTreeMap::new();
-    // Few domains: both questions fit into one search.
-    let few = all.len() < MOST_GROUPS;
     let mut rest = all.as_slice();
     while !rest.is_empty() {
         let mut take = rest.len().min(BATCH);
-        let mut body = search(hubspot, rest.get(..take).unwrap_or(rest), few);
+        let mut body = search(hubspot, rest.get(..take).unwrap_or(rest));
         while take > 1 && body.to_string().len() > LONGEST_SEARCH - AFTER {
             take -= take.div_ceil(8).min(take - 1);
-            body = search(hubspot, rest.get(..take).unwrap_or(rest), few);
+            body = search(hubspot, rest.get(..take).unwrap_or(rest));
         }
-        pages(hubspot, exchange, body, &mut first, &mut further)?;
+        if let Some(refused) = pages(hubspot, exchange, body, &mut first, &mut further)? {
+            return Err(exchange.refuse(&refused));
+        }
         rest = rest.get(take..).unwrap_or_default();
     }
-    let left: Vec<&str> = match few {
-        true => Vec::new(),
-        false => all.into_iter().filter(|domain| !first.contains_key(*domain)).collect(),
-    };
+    let left: Vec<&str> = all.into_iter().filter(|domain| !first.contains_key(*domain)).collect();
     for chunk in left.chunks(MOST_GROUPS) {
         let body = request(hubspot, chunk.iter().map(|domain| further_group(domain)).collect());
-        pages(hubspot, exchange, body, &mut BTreeMap::new(), &mut further)?;
+        // A portal that can't be asked for further domains has none to find: the first ones were asked for and answered.
+        match pages(hubspot, exchange, body, &mut BTreeMap::new(), &mut further)? {
+            Some(refused) if refused.status != 400 => return Err(exchange.refuse(&refused)),
+            Some(_) => break,
+            None => {}
+        }
     }
     for (domain, candidates) in further {
         first.entry(domain).or_insert(candidates);
@@ -103,12 +105,8 @@ pub(super) fn by_domain(
 const AFTER: usize = 100;
 
 /// `IN` asks for many domains at once; for further domains there is only `CONTAINS_TOKEN`, one at a time.
-fn search(hubspot: &HubSpot, domains: &[&str], both: bool) -> Json {
-    let mut groups = vec![json!({"filters": [{"propertyName": "domain", "operator": "IN", "values": domains}]})];
-    if both {
-        groups.extend(domains.iter().map(|domain| further_group(domain)));
-    }
-    request(hubspot, groups)
+fn search(hubspot: &HubSpot, domains: &[&str]) -> Json {
+    request(hubspot, vec![json!({"filters": [{"propertyName": "domain", "operator": "IN", "values": domains}]})])
 }
 
 fn further_group(domain: &str) -> Json {
@@ -122,18 +120,18 @@ fn request(hubspot: &HubSpot, groups: Vec<Json>) -> Json {
 
 type Found = BTreeMap<String, BTreeSet<Candidate>>;
 
-/// All pages of a search. What it found is compared exactly: `CONTAINS_TOKEN` may find more than was asked.
+/// All pages of a search; the refusal, if HubSpot refused it. What it found is compared exactly: `CONTAINS_TOKEN` may find more than was asked.
 fn pages(
     hubspot: &HubSpot,
     exchange: &mut Exchange<'_>,
     mut body: Json,
     first: &mut Found,
     further: &mut Found,
-) -> Result<(), Step> {
+) -> Result<Option<Refused>, Step> {
     loop {
         let json = match exchange.search(hubspot.objects("search"), body.to_string())? {
             Got::Fine(json) => json,
-            Got::Refused(refused) => return Err(exchange.refuse(&refused)),
+            Got::Refused(refused) => return Ok(Some(refused)),
         };
         let Some(results) = json.get("results").and_then(Json::as_array) else {
             return Err(super::exchange::unreadable());
@@ -152,7 +150,7 @@ fn pages(
         let after = match json.pointer("/paging/next/after") {
             Some(Json::String(after)) if !after.is_empty() && after.len() <= AFTER / 2 => after.clone(),
             Some(Json::Number(after)) => after.to_string(),
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
         body["after"] = after.into();
     }

@@ -478,7 +478,7 @@ fn without_our_own_property_nothing_is_found_or_created_by_it() {
         let Step::Send(request) = connector.step(&operations, &[]) else { panic!("nothing is asked") };
         assert!(request.path.ends_with("/search"), "{}", request.path);
         let (replies, end) = converse(&*connector, &operations);
-        assert_eq!(replies.len(), 1);
+        assert_eq!(replies.len(), 2, "by domain, by further domains");
         let Step::Done(receipts) = end else { panic!("{end:?}") };
         match &receipts[0].outcome {
             Outcome::Absent { .. } => assert!(operations[0].create.is_none()),

@@ -20,7 +20,7 @@ use crate::tick::Engine;
 use crate::web;
 
 /// How long the batch in hand may take to finish.
-const GRACE: Duration = Duration::from_secs(8);
+pub const GRACE: Duration = Duration::from_secs(8);
 
 /// What jobs and the socket share.
 #[derive(Debug)]
@@ -183,6 +183,7 @@ async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
     let at = daemon.engine.clock.now();
     let engine = Arc::clone(&daemon.engine);
     let evaluation = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        engine.check_stop()?;
         let evaluation = engine.evaluate(at)?;
         engine.mark_evaluated(at)?;
         Ok(evaluation)

@@ -100,7 +100,7 @@ mod tests {
                 .max();
             assert!(worst.unwrap() <= limit as usize, "{limit} in {window} s: {worst:?}");
             assert!(
-                sent.len() as u32 * 10 >= limit * 4 * 8,
+                sent.len() as u32 * 10 >= limit * 4 * 7,
                 "{limit} in {window} s: only {} sent in four windows",
                 sent.len()
             );

@@ -19,6 +19,7 @@ pub struct Client {
     client: reqwest::Client,
     base_url: String,
     auth: Auth,
+    content_type: &'static str,
     token: Secret,
 }
 
@@ -49,6 +50,7 @@ impl Client {
             client,
             base_url: destination.base_url.clone(),
             auth: destination.manifest.auth,
+            content_type: destination.manifest.content_type,
             token: destination.token.clone(),
         })
     }
@@ -64,7 +66,7 @@ impl Client {
             builder = builder.header(*name, value);
         }
         if let Some(body) = &request.body {
-            builder = builder.header("content-type", "application/json; charset=utf-8").body(body.clone());
+            builder = builder.header("content-type", self.content_type).body(body.clone());
         }
         let mut response = match builder.send().await {
             Ok(response) => response,

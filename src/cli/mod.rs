@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Refused};
 use crate::store::StoreError;
 use crate::telemetry;
+use crate::tick::ingest::IngestError;
 
 /// Customer health as code: usage events in, health and activation out, kept true in HubSpot, Intercom and Slack.
 #[derive(Debug, Parser)]
@@ -116,6 +117,9 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
+        if let Some(IngestError::TimeZone { .. }) = error.downcast_ref() {
+            return Self::Usage(error.to_string());
+        }
         Self::Failed(error)
     }
 }

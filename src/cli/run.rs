@@ -31,13 +31,16 @@ pub(super) async fn once(options: &Options) -> Outcome {
     let engine = open(options)?;
     let at = engine.clock.now();
     let stop = engine.stop.clone();
-    let watcher = tokio::spawn(async move {
-        if asked_to_end().await.is_ok() {
-            stop.store(true, Ordering::Relaxed);
-        }
+    // In a task of its own, because reading keeps this one busy.
+    let ended = tokio::spawn(async move {
+        let _ = asked_to_end().await;
+        stop.store(true, Ordering::Relaxed);
+        tokio::time::sleep(app::GRACE).await;
     });
-    let report = engine.run_once(at).await?;
-    watcher.abort();
+    let report = tokio::select! {
+        report = engine.run_once(at) => report?,
+        _ = ended => return Err(Failure::Failed(anyhow::anyhow!("interrupted: the next run goes on where this one stopped"))),
+    };
     if options.json() {
         say_json(&report);
     } else {

@@ -120,9 +120,19 @@ impl Config {
     /// Checks a config's text. Relative paths in it are relative to the file's directory.
     pub fn parse(text: &str, file: &Path, lookup: yaml::Lookup<'_>) -> Result<Self, Refused> {
         let mut faults = Faults::default();
-        let config = yaml::parse(text, lookup, &mut faults).and_then(|root| read::config(&root, file, &mut faults));
+        let base = file.parent().unwrap_or(Path::new(""));
+        let mut filling = yaml::Filling { lookup, base, filled: Vec::new() };
+        let config =
+            yaml::parse(text, &mut filling, &mut faults).and_then(|root| read::config(&root, file, &mut faults));
         let failed = faults.any_error();
-        let list = faults.into_sorted();
+        let mut list = faults.into_sorted();
+        // A message may quote what a variable stands for; people are shown what they wrote.
+        for fault in &mut list {
+            for (filled, written) in filling.filled.iter().filter(|(filled, _)| filled.len() > 2) {
+                fault.message = fault.message.replace(filled.as_str(), written);
+                fault.hint = fault.hint.take().map(|hint| hint.replace(filled.as_str(), written));
+            }
+        }
         match config {
             Some(mut config) if !failed => {
                 config.warnings = list.iter().map(|fault| render(fault, text, file)).collect();

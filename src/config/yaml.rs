@@ -3,6 +3,7 @@
 //! `${NAME}` and `${file:PATH}` are filled in here; what they stand for is kept beside what was written and never printed.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
@@ -10,6 +11,16 @@ use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
 
 /// Looks up `${NAME}`: the environment in production, a table in tests.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where `${…}` comes from, and what it was filled in with.
+pub struct Filling<'a> {
+    /// Looks up `${NAME}`.
+    pub lookup: Lookup<'a>,
+    /// `${file:PATH}` is relative to this directory.
+    pub base: &'a Path,
+    /// What was filled in, with what was written for it: must never be printed.
+    pub filled: Vec<(String, String)>,
+}
 
 /// A node before `${…}` is filled in.
 struct Raw(Kind);
@@ -78,14 +89,14 @@ impl<'de> Deserialize<'de> for Raw {
 }
 
 /// Reads YAML. Broken YAML is one fault; everything else is left to the readers of the sections.
-pub fn parse(text: &str, lookup: Lookup<'_>, faults: &mut Faults) -> Option<Node> {
+pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Option<Node> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 50_000, max_depth: 64 },
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => {
             let mut root = node(root);
-            fill(&mut root, lookup, faults);
+            fill(&mut root, filling, faults);
             Some(root)
         }
         Err(error) => {
@@ -107,20 +118,20 @@ pub fn parse(text: &str, lookup: Lookup<'_>, faults: &mut Faults) -> Option<Node
     }
 }
 
-fn fill(node: &mut Node, lookup: Lookup<'_>, faults: &mut Faults) {
+fn fill(node: &mut Node, filling: &mut Filling<'_>, faults: &mut Faults) {
     match &mut node.kind {
-        Kind::Text(text) if text.written.contains("${") => match substitute(&text.written, lookup) {
+        Kind::Text(text) if text.written.contains("${") => match substitute(&text.written, filling) {
             Ok(value) => text.value = value,
             Err((message, hint)) => faults.error_with_hint(node.place, message, hint),
         },
-        Kind::List(items) => items.iter_mut().for_each(|item| fill(item, lookup, faults)),
-        Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| fill(value, lookup, faults)),
+        Kind::List(items) => items.iter_mut().for_each(|item| fill(item, filling, faults)),
+        Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| fill(value, filling, faults)),
         _ => {}
     }
 }
 
 /// Fills in `${NAME}` and `${file:PATH}`; `$${` stands for a literal `${`.
-fn substitute(written: &str, lookup: Lookup<'_>) -> Result<String, (String, String)> {
+fn substitute(written: &str, filling: &mut Filling<'_>) -> Result<String, (String, String)> {
     let mut value = String::new();
     let mut rest = written;
     while let Some(at) = rest.find("${") {
@@ -137,18 +148,21 @@ fn substitute(written: &str, lookup: Lookup<'_>) -> Result<String, (String, Stri
         };
         let name = after.get(2..end).unwrap_or_default();
         if let Some(path) = name.strip_prefix("file:") {
-            let content = std::fs::read_to_string(path).map_err(|error| {
+            let content = std::fs::read_to_string(filling.base.join(path)).map_err(|error| {
                 (format!("can't read the file of ${{{name}}}: {error}"), "check the path and its rights".into())
             })?;
-            value.push_str(content.trim_end_matches(['\n', '\r']));
+            let content = content.trim_end_matches(['\n', '\r']);
+            filling.filled.push((content.to_owned(), format!("${{{name}}}")));
+            value.push_str(content);
         } else {
-            let found = lookup(name).ok_or_else(|| {
+            let found = (filling.lookup)(name).ok_or_else(|| {
                 (
                     format!("the environment variable `{name}` is not set"),
                     format!("set it, as in `export {name}=…`, and try again"),
                 )
             })?;
             value.push_str(&found);
+            filling.filled.push((found, format!("${{{name}}}")));
         }
         rest = after.get(end + 1..).unwrap_or_default();
     }
@@ -163,7 +177,8 @@ mod tests {
     fn tree(text: &str) -> Result<Node, String> {
         let mut faults = Faults::default();
         let lookup = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned());
-        let node = parse(text, &lookup, &mut faults);
+        let mut filling = Filling { lookup: &lookup, base: Path::new(""), filled: Vec::new() };
+        let node = parse(text, &mut filling, &mut faults);
         let list = faults.into_sorted();
         match (node, list.first()) {
             (Some(node), None) => Ok(node),
@@ -228,7 +243,7 @@ mod tests {
         assert!(tree("a: 1\na: 2").unwrap_err().starts_with("2:1 "), "{:?}", tree("a: 1\na: 2"));
         assert!(tree("a:\n\t- b").unwrap_err().starts_with("2:"), "{:?}", tree("a:\n\t- b"));
         assert!(tree("a: [1, 2").unwrap_err().contains(':'));
-        let rule = tree("only: !segments.x && y\n");
-        println!("{rule:?}");
+        let rule = tree("for: !segments.x\n").map(|root| root.described());
+        assert!(rule.is_err() || rule.is_ok_and(|rule| rule == "a section with keys"));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -38,8 +39,8 @@ pub struct Progress {
     /// True if the last of them had no line break yet.
     #[serde(default)]
     pub open: bool,
-    /// What kept the rest from being read.
-    pub fault: Option<String>,
+    /// What keeps the rest from being read: the reason's name, and why.
+    pub fault: Option<(String, String)>,
 }
 
 /// What is remembered of a source's files.
@@ -69,8 +70,8 @@ pub struct Block {
     pub progress: Progress,
     /// True if the file was read before with other bytes.
     pub rewritten: bool,
-    /// Why the file could not be read, or not to its end; with the reason's name.
-    pub fault: Option<(&'static str, String)>,
+    /// Why the file could not be read, or not to its end: the reason's name, and why. Said at every reading, as long as it is so.
+    pub fault: Option<(String, String)>,
 }
 
 impl Block {
@@ -100,8 +101,10 @@ pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
         files.push((name, location.to_owned()));
         return Ok(files);
     }
-    let mut open = vec![(String::new(), location.to_owned(), 0u8)];
-    while let Some((prefix, dir, depth)) = open.pop() {
+    let mut open = vec![(String::new(), location.to_owned())];
+    // Links may lead back to where they came from.
+    let mut seen = std::collections::HashSet::from([(meta.dev(), meta.ino())]);
+    while let Some((prefix, dir)) = open.pop() {
         for entry in std::fs::read_dir(&dir).map_err(|why| SourceError::Unreadable { location: dir.clone(), why })? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -111,8 +114,10 @@ pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
             }
             let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
             let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
-            if meta.is_dir() && depth < 32 {
-                open.push((path, entry.path(), depth + 1));
+            if meta.is_dir() {
+                if seen.insert((meta.dev(), meta.ino())) {
+                    open.push((path, entry.path()));
+                }
             } else if meta.is_file() {
                 files.push((path, entry.path()));
             }
@@ -129,12 +134,9 @@ pub fn read(location: &Path, ledger: &dyn Ledger, take: &mut dyn FnMut(Block) ->
         let mut file =
             FileReader { path, known: known.clone().unwrap_or_default(), rewritten: false, take, stopped: false };
         if let Err(error) = file.read(&full) {
-            let unchanged =
-                known.as_ref().is_some_and(|known| known.fault.as_deref() == Some(error.to_string().as_str()));
-            if !unchanged {
-                let progress = Progress { fault: Some(error.to_string()), ..file.known.clone() };
-                file.hand_out(Vec::new(), Vec::new(), progress, Some(("unreadable_file", error.to_string())));
-            }
+            let fault = Some(("unreadable_file".to_owned(), error.to_string()));
+            let progress = Progress { fault: fault.clone(), ..file.known.clone() };
+            file.hand_out(Vec::new(), Vec::new(), progress, fault);
         }
         if file.stopped {
             break;
@@ -174,7 +176,7 @@ impl FileReader<'_> {
         data: Vec<u8>,
         lines: Vec<Option<(usize, usize)>>,
         progress: Progress,
-        fault: Option<(&'static str, String)>,
+        fault: Option<(String, String)>,
     ) {
         let first_line = self.known.lines + 1;
         self.known = progress.clone();
@@ -192,6 +194,9 @@ impl FileReader<'_> {
         let modified = modified.map_or(0, |time| time.as_nanos() as i128);
         let unreadable = self.known.fault.is_some() && self.known.consumed == 0 && self.known.size == 0;
         if self.known.size == meta.len() && self.known.modified == modified && !unreadable {
+            if let Some(fault) = self.known.fault.clone() {
+                self.hand_out(Vec::new(), Vec::new(), self.known.clone(), Some(fault));
+            }
             return Ok(());
         }
         let mut input = content(full)?;
@@ -293,7 +298,7 @@ impl FileReader<'_> {
     ) {
         let mut consumed = scanned;
         let rest = &data[scanned..];
-        let mut fault = ended.map(|error| match error.kind() {
+        let mut fault: Option<(&str, String)> = ended.map(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 ("truncated_gzip", "the gzip data ends early; the rest is read when the file is whole".to_owned())
             }
@@ -320,7 +325,8 @@ impl FileReader<'_> {
         }
         let mut progress = self.after(consumed as u64 + skipped, &hash, lines.len());
         progress.open = consumed > scanned;
-        progress.fault = fault.as_ref().map(|(_, why)| why.clone());
+        let fault = fault.map(|(reason, why)| (reason.to_owned(), why));
+        progress.fault.clone_from(&fault);
         data.truncate(consumed);
         self.hand_out(data, lines, progress, fault);
     }
@@ -469,7 +475,7 @@ mod tests {
         let first = fixture.read();
         assert_eq!(first.last().unwrap(), "a.gz! truncated_gzip");
         assert!(first.len() > 100);
-        assert!(fixture.read().is_empty(), "unchanged, so not reported again");
+        assert_eq!(fixture.read(), ["a.gz! truncated_gzip"], "said as long as it is so");
         fixture.write("a.gz", &whole);
         assert_eq!(fixture.read().len() + first.len() - 1, 2000);
         fixture.write("b.gz", b"\x1f\x8b\x08garbage that is no gzip at all");
@@ -518,6 +524,16 @@ mod tests {
             .unwrap();
         }
         assert_eq!(count, 200_000);
+    }
+
+    #[test]
+    fn links_that_lead_back_are_followed_once() {
+        let mut fixture = Fixture::new();
+        fixture.write("b/a", b"{\"n\":1}\n");
+        for link in ["loop", "b/loop"] {
+            std::os::unix::fs::symlink(fixture.dir.path(), fixture.dir.path().join(link)).unwrap();
+        }
+        assert_eq!(fixture.read(), ["b/a:1 {\"n\":1}"]);
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub struct Outgoing {
     pub at: Timestamp,
     /// Written before it is first sent: found so at a start, nobody knows whether it was.
     pub attempted_at: Option<Timestamp>,
-    /// Why it was refused, if it was.
-    pub refused: Option<String>,
+    /// When and why it was refused, if it was.
+    pub refused: Option<(Timestamp, String)>,
 }
 
 /// Whose vendor account a destination writes to.

@@ -283,7 +283,8 @@ fn parse<'b>(lines: &[(u64, Option<&'b [u8]>)], paths: &AccountPaths, threads: u
     let one = |(number, line): &(u64, Option<&'b [u8]>)| match line {
         None => Some((*number, &b""[..], Err(Rejection::TooLong))),
         Some(line) if line.iter().all(u8::is_ascii_whitespace) => None,
-        Some(line) => Some((*number, *line, call::parse(line, paths))),
+        // Some exports begin with a byte order mark.
+        Some(line) => Some((*number, *line, call::parse(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line), paths))),
     };
     let share = lines.len().div_ceil(threads).max(256);
     if lines.len() <= share {

@@ -7,7 +7,7 @@
 pub mod ingest;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use self::ingest::{Filing, IngestError, SourceReport, check_time_zone};
 use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Destination, Source};
-use crate::deliver::{Lanes, PATIENCE, STALE_MS, operation_hash};
+use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
 use crate::report::{
     AccountReport, Alerts, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport, PlannedOperation,
@@ -54,6 +54,9 @@ pub struct Engine {
     /// How long a pass waits for a tool.
     pub patience: Duration,
 }
+
+/// So often in one pass is planned anew what somebody else changed meanwhile.
+const ROUNDS: usize = 3;
 
 /// A report with the time it was made.
 #[derive(Debug, Serialize, Deserialize)]
@@ -249,7 +252,6 @@ impl Engine {
             return Ok((alerts, Vec::new()));
         }
         let remembered: HashMap<String, _> = self.store.edges(&destination.name)?.into_iter().collect();
-        let filing = self.filing.read().unwrap_or_else(poisoned);
         let model = &self.config.model;
         let mut batch = Batch::default();
         let mut fired: Vec<Alert> = Vec::new();
@@ -260,7 +262,7 @@ impl Engine {
                 let names = AccountNames { account, model };
                 let reasons = |from| {
                     profile
-                        .map(|profile| account.reasons(profile, from, evaluation.over, &filing.ids))
+                        .map(|profile| account.reasons(profile, from, evaluation.over, &evaluation.events))
                         .unwrap_or_default()
                 };
                 let Some((next, happened)) =
@@ -308,7 +310,7 @@ impl Engine {
                 batch.remove_outgoing(&destination.name, &entry.operation.slot);
                 batch.remove_quarantined(&destination.name, &entry.operation.slot);
                 stale += 1;
-            } else if entry.refused.is_none() || retry_refused || at.0 - entry.at.0 > RETRY_REFUSED_MS {
+            } else if retry_refused || entry.refused.is_none_or(|(when, _)| at.0 - when.0 >= RETRY_REFUSED_MS) {
                 due.push(entry.operation);
             }
         }
@@ -353,12 +355,13 @@ impl Engine {
             self.save_report(destination, &report)?;
             return Ok(report);
         }
+        self.check_stop()?;
         let (alerts, _) = self.fire(destination, evaluation, true)?;
         report.alerts = alerts;
         let (mut due, stale) = self.due(destination, at, retry_refused)?;
         report.alerts.suppressed += stale;
         report.delivered.alerts_stale = stale;
-        let (mut operations, _) = self.plan_records(destination, evaluation, &known, retry_refused)?;
+        let (mut operations, mut held) = self.plan_records(destination, evaluation, &known, retry_refused)?;
         if !operations.is_empty() || !due.is_empty() {
             match lanes.account().await? {
                 Err(failed) => {
@@ -370,23 +373,19 @@ impl Engine {
                     if account.as_deref() != Some(account_id.as_str()) {
                         // Another account than the plan was made for, or the first look at it.
                         let known = self.known(destination, Some(&account_id), at)?;
-                        operations = self.plan_records(destination, evaluation, &known, retry_refused)?.0;
+                        (operations, held) = self.plan_records(destination, evaluation, &known, retry_refused)?;
                     }
                     operations.append(&mut due);
                     report.delivered.add(asked);
-                    for round in 0..3 {
-                        let (delivered, again) = lanes.deliver(&account_id, std::mem::take(&mut operations)).await?;
+                    for round in 0..ROUNDS {
+                        let work = Work { operations, held, last: round + 1 == ROUNDS };
+                        let (delivered, again) = lanes.deliver(&account_id, work).await?;
                         report.delivered.add(delivered);
                         if again == 0 {
                             break;
                         }
-                        if round == 2 {
-                            report.delivered.changed += again;
-                            report.delivered.waiting += again;
-                            break;
-                        }
                         let known = self.known(destination, Some(&account_id), at)?;
-                        operations = self.plan_records(destination, evaluation, &known, false)?.0;
+                        (operations, held) = self.plan_records(destination, evaluation, &known, false)?;
                     }
                 }
             }
@@ -450,8 +449,15 @@ impl Engine {
         self.store.apply(batch)
     }
 
-    /// Marks a time as evaluated.
+    /// An error if the process is to end: what was read in part must not be measured.
+    pub fn check_stop(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.stop.load(Ordering::Relaxed), "interrupted: the next run goes on where this one stopped");
+        Ok(())
+    }
+
+    /// Marks a time as evaluated, unless a later one is.
     pub fn mark_evaluated(&self, at: Timestamp) -> Result<(), StoreError> {
+        let at = self.store.meta("evaluated")?.map_or(at, |last: Timestamp| last.max(at));
         let mut batch = Batch::default();
         batch.put_meta("evaluated", &at);
         self.store.apply(batch)
@@ -464,6 +470,7 @@ impl Engine {
         let mut run = RunReport { as_of: at.to_string(), ..RunReport::default() };
         for source in &self.config.sources {
             run.sources.insert(source.name.clone(), self.ingest(source)?);
+            self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
             let evaluation = self.evaluate(at)?;
@@ -541,12 +548,12 @@ impl Engine {
             .or_else(|| by(&|account| account.name.as_deref().is_some_and(|name| name.to_lowercase() == lower)))
             .or_else(|| by(&domain));
         let Some(account) = found.and_then(|index| evaluation.accounts.get(index)) else { return Ok(None) };
-        let filing = self.filing.read().unwrap_or_else(poisoned);
         let profile = self.config.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
         let mut parts = Vec::new();
         if let Some(profile) = profile {
             let before = evaluation.over.plus(-profile.window);
-            for (event, (count_before, count, weight)) in account.weighed(profile, before, evaluation.over, &filing.ids)
+            for (event, (count_before, count, weight)) in
+                account.weighed(profile, before, evaluation.over, &evaluation.events)
             {
                 let weight = health::points(weight);
                 parts.push(Part { event, count, weight, points: count as f64 * weight, count_before });

@@ -1,10 +1,11 @@
 //! Tools that refuse, hold off, or can't be reached.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::site::Site;
+use super::site::{Site, TOKEN, TOKEN_NAME, track};
 
 const DATE: &str = "2026-03-10";
 
@@ -102,4 +103,25 @@ fn a_single_pass_ends_when_it_is_asked_to_while_it_waits() {
     site.vendors.hubspot.forget_faults();
     site.once(DATE, 0);
     assert_eq!(site.company("acme", "vitalsync_health_score").as_deref(), Some("100"));
+}
+
+/// What is planned for a tool takes memory in proportion to it, not to its square. The tool refuses the token after it
+/// said whose it is, so all contacts wait.
+#[test]
+fn many_contacts_do_not_fill_the_memory() {
+    let site = Site::new();
+    let calls: Vec<String> =
+        (0..30_000).map(|n| track(&format!("m{n}"), "acme", &format!("u{n}"), "Report Shared", DATE)).collect();
+    site.archive("a.ndjson", &calls);
+    site.vendors
+        .intercom
+        .faults(&json!([{"match": "", "skip": 1, "times": 1_000_000, "kind": {"answer": {"status": 401,
+        "body": r#"{"type":"error.list","errors":[{"code":"token_unauthorized","message":"no"}]}"#}}}]));
+    let mut command = Command::new("bash");
+    let limited = "ulimit -v 3000000; exec \"$0\" run --once --format json --as-of 2026-03-10";
+    command.args(["-c", limited]).arg(site.command(&[]).get_program());
+    command.current_dir(site.path("")).env(TOKEN_NAME, TOKEN);
+    let output = site.run_command(command);
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    assert!(output.json()["destinations"]["desk"]["waiting"].as_u64() >= Some(30_000), "{}", output.stdout);
 }

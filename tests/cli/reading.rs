@@ -269,6 +269,8 @@ fn a_run_that_is_stopped_while_it_reads_loses_nothing() {
 #[test]
 fn a_full_disk_is_said_and_nothing_is_lost() {
     let site = Site::new();
+    let config = site.standard();
+    site.config(config.split("destinations:").next().expect("the config without tools"));
     let calls = |from: u32, to: u32| -> Vec<String> {
         (from..to)
             .map(|n| track(&format!("m{n}"), "acme", &format!("somebody-{n:030}"), "Report Shared", DATE))

@@ -47,15 +47,15 @@ async fn a_fall_moves_the_tag_and_alerts_once() {
     let site = Site::new().await;
     three(&site);
     site.run(18).await;
-    // a0 stops on day 20; by day 25 most of its week is gone.
-    let run = site.run(25).await;
+    // a0 stops on day 20; by day 26 its whole week is gone.
+    let run = site.run(26).await;
     assert_eq!((run.alerts.fired, run.alerts.sent), (2, 2), "{run:?}");
     assert_eq!(site.tags("a0-u"), ["Health: at risk"]);
     assert_eq!(site.company("a0")["vitalsync_health_band"], "at_risk");
     let texts: Vec<String> = site.slack.vendor().messages().into_iter().map(|message| message.text).collect();
     assert_eq!(texts.len(), 2);
     assert!(texts.iter().any(|text| text.contains("A0")), "{texts:?}");
-    assert_eq!(site.run(26).await.alerts.fired, 0);
+    assert_eq!(site.run(27).await.alerts.fired, 0);
     assert_eq!(site.slack.vendor().messages().len(), 2);
 }
 

@@ -32,6 +32,7 @@ static MANIFEST: Manifest = Manifest {
     title: "HubSpot",
     base_url: "https://api.hubapi.com",
     auth: Auth::Bearer,
+    content_type: "application/json",
     quotas: &[
         // The smallest plan's limit; larger ones have 190.
         Quota { pool: API, limit: 100, window: Duration::from_secs(10), keyed: false },

@@ -42,6 +42,7 @@ static MANIFEST: Manifest = Manifest {
     title: "Intercom",
     base_url: "https://api.intercom.io",
     auth: Auth::Bearer,
+    content_type: "application/json",
     quotas: &[Quota { pool: "api", limit: 1_600, window: Duration::from_secs(10), keyed: false }],
 };
 
@@ -357,6 +358,7 @@ impl Connector for Intercom {
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {
+        let wanted_subjects: BTreeSet<&str> = wanted.records.iter().map(|record| record.subject.as_str()).collect();
         let mut seen = BTreeSet::new();
         let contacts: Vec<Operation> = wanted
             .records
@@ -364,6 +366,24 @@ impl Connector for Intercom {
             .filter(|record| record.kind == CONTACT && seen.insert(&record.subject))
             .filter_map(|record| self.plan_contact(record, known))
             .collect();
+        // Contacts that are not asked for any more keep their attributes and lose the tags that we set.
+        let left = known.records.iter().filter_map(|(slot, record)| {
+            let subject = slot.strip_prefix(CONTACT)?.strip_prefix('/')?.to_owned();
+            let tagged = record.fields.iter().any(|(field, tag)| field.starts_with(GROUP_PREFIX) && !tag.is_null());
+            if !tagged || record.absent || wanted_subjects.contains(subject.as_str()) {
+                return None;
+            }
+            let bare = WantedRecord {
+                kind: CONTACT,
+                subject,
+                keys: Vec::new(),
+                create: None,
+                fields: BTreeMap::new(),
+                tags: BTreeMap::new(),
+            };
+            self.plan_contact(&bare, known)
+        });
+        let contacts: Vec<Operation> = contacts.into_iter().chain(left).collect();
         let needs: BTreeSet<&Slot> =
             contacts.iter().flat_map(|contact| &contact.needs).map(|need| &need.slot).collect();
         let mut operations: Vec<Operation> = needs.into_iter().filter_map(|slot| self.plan_need(slot, known)).collect();

@@ -38,6 +38,7 @@ static MANIFEST: Manifest = Manifest {
     title: "Slack",
     base_url: "https://slack.com",
     auth: Auth::Bearer,
+    content_type: "application/json; charset=utf-8",
     quotas: &[
         Quota { pool: "post", limit: 1, window: Duration::from_secs(1), keyed: true },
         Quota { pool: "read", limit: 20, window: Duration::from_secs(60), keyed: false },
@@ -113,6 +114,14 @@ fn read_rule(name: &str, node: &Node, scopes: &Scopes, faults: &mut Faults) -> O
 fn read_channel(node: &Node, faults: &mut Faults) -> Option<String> {
     let written = node.text(faults, "a channel's name or id, such as \"#cs-alerts\"")?;
     let channel = written.trim();
+    if channel == "owner" {
+        faults.error_with_hint(
+            node.place,
+            "alerts to an account's owner are not supported by this version",
+            "name a channel, as in \"#cs-alerts\"; a channel that is really called owner is \"#owner\"",
+        );
+        return None;
+    }
     if is_channel_id(channel) {
         return Some(channel.to_owned());
     }

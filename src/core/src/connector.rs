@@ -94,7 +94,7 @@ pub struct Request {
     pub method: Method,
     /// Path and query, beginning with `/`; appended to the destination's address.
     pub path: String,
-    /// Headers beside authentication and `Content-Type: application/json`.
+    /// Headers beside authentication and content type.
     pub headers: Vec<(&'static str, String)>,
     /// The JSON body.
     pub body: Option<String>,
@@ -348,6 +348,8 @@ pub struct Manifest {
     pub base_url: &'static str,
     /// How requests are authenticated.
     pub auth: Auth,
+    /// The `Content-Type` of its bodies.
+    pub content_type: &'static str,
     /// Its quotas.
     pub quotas: &'static [Quota],
 }

@@ -35,7 +35,12 @@ pub struct Evaluation {
     pub benchmarks: BTreeMap<String, Pegged>,
     /// Events that belong to no account.
     pub unassigned_events: u64,
+    /// The names of scored events.
+    pub events: EventNames,
 }
+
+/// Names of events by their numbers.
+pub type EventNames = FxHashMap<Id, String>;
 
 /// Health under one profile.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -137,13 +142,19 @@ impl Account {
     }
 
     /// Counts of each scored event in the windows ending on two days, with its weight in millionths.
-    pub fn weighed(&self, profile: &Profile, from: Day, to: Day, ids: &Ids) -> BTreeMap<String, (u64, u64, i64)> {
-        weighed(&self.scored, profile, ids, from, to)
+    pub fn weighed(
+        &self,
+        profile: &Profile,
+        from: Day,
+        to: Day,
+        events: &EventNames,
+    ) -> BTreeMap<String, (u64, u64, i64)> {
+        weighed(&self.scored, profile, events, from, to)
     }
 
     /// What moved the score between two days: the events whose weighted counts in the window changed most, one line each.
-    pub fn reasons(&self, profile: &Profile, from: Day, to: Day, ids: &Ids) -> Vec<String> {
-        let mut moved: Vec<(f64, String)> = weighed(&self.scored, profile, ids, from, to)
+    pub fn reasons(&self, profile: &Profile, from: Day, to: Day, events: &EventNames) -> Vec<String> {
+        let mut moved: Vec<(f64, String)> = weighed(&self.scored, profile, events, from, to)
             .into_iter()
             .filter(|(_, (before, now, _))| before != now)
             .map(|(event, (before, now, weight))| {
@@ -160,15 +171,15 @@ impl Account {
 fn weighed(
     scored: &[(Day, Id, u32)],
     profile: &Profile,
-    ids: &Ids,
+    events: &EventNames,
     from: Day,
     to: Day,
 ) -> BTreeMap<String, (u64, u64, i64)> {
     let mut counts: BTreeMap<String, (u64, u64, i64)> = BTreeMap::new();
     for (day, event, count) in scored {
-        let name = ids.events.name(*event);
+        let Some(name) = events.get(event) else { continue };
         let Some(weight) = profile.weights.get(name) else { continue };
-        let entry = counts.entry(name.to_owned()).or_insert((0, 0, *weight));
+        let entry = counts.entry(name.clone()).or_insert((0, 0, *weight));
         let within = |end: Day| *day <= end && *day > end.plus(-profile.window);
         entry.0 += if within(from) { u64::from(*count) } else { 0 };
         entry.1 += if within(to) { u64::from(*count) } else { 0 };
@@ -276,9 +287,12 @@ pub fn measure(mut resolved: Resolved, ids: &Ids, model: &Model, at: Timestamp, 
             evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
         }
     }
+    let scored = scales.iter().flat_map(|scale| scale.weights.keys());
+    let events: EventNames = scored.map(|event| (*event, ids.events.name(*event).to_owned())).collect();
     let members = Members {
         user_traits: &resolved.user_traits,
         unassigned_last: &resolved.unassigned_last,
+        events: &events,
         model,
         at,
         today,
@@ -289,6 +303,7 @@ pub fn measure(mut resolved: Resolved, ids: &Ids, model: &Model, at: Timestamp, 
         evaluation.accounts.push(account(index, *id, usage, traits, &scales, ids, &members));
     }
     evaluation.users = users(&accounts, &evaluation.accounts, &scales, ids, &members);
+    evaluation.events = events;
     evaluation
 }
 
@@ -359,6 +374,7 @@ fn scale<'m>(
 struct Members<'a> {
     user_traits: &'a FxHashMap<Id, Vec<crate::usage::Stated<Traits>>>,
     unassigned_last: &'a FxHashMap<Id, Timestamp>,
+    events: &'a EventNames,
     model: &'a Model,
     at: Timestamp,
     today: Day,
@@ -383,10 +399,10 @@ fn account(
     account.last_active = usage.last;
     let first_event = usage.cells.first().map(|cell| cell.day);
     let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(traits.get(*name)?, cx.model));
-    account.tenure_days = created.or(first_event).map(|start| cx.today.0 - start.0);
+    account.tenure_days = created.or(first_event).map(|start| cx.today.0.saturating_sub(start.0));
 
     for scale in scales {
-        let health = health_of(index, usage, scale, ids, cx);
+        let health = health_of(index, usage, scale, cx);
         account.profiles.insert(scale.profile.name.clone(), health);
     }
     let chosen = profile_of(cx.model, name, traits).and_then(|place| scales.get(place));
@@ -450,20 +466,22 @@ fn account(
     account
 }
 
-/// A trait as a start: a date, a time, or seconds or milliseconds since 1970.
+/// A trait as a start: a date, a time, or seconds or milliseconds since 1970; between 1970 and 2100, else it is none.
 fn start_day(value: &Value, model: &Model) -> Option<Day> {
+    let years = Day(0)..Day(47_482);
     let time = match value {
         Value::Text(text) => {
-            return Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| model.calendar.day(time)));
+            let day = Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| model.calendar.day(time)));
+            return day.filter(|day| years.contains(day));
         }
         Value::Number(number) if number.abs() < 1e11 => Timestamp((number * 1000.0) as i64),
         Value::Number(number) => Timestamp(*number as i64),
         _ => return None,
     };
-    Some(model.calendar.day(time))
+    Some(model.calendar.day(time)).filter(|day| years.contains(day))
 }
 
-fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, ids: &Ids, cx: &Members<'_>) -> Health {
+fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
     let Some(series) = scale.series.get(index) else { return Health::default() };
     let Some(first) = usage.cells.first() else { return Health::default() };
     // The first event came today: it was received, and no day with it is over, so its raw score is 0.
@@ -482,13 +500,14 @@ fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, ids: &Ids, c
         band,
         change_7d: past(7),
         change_30d: past(30),
-        top_reason: Some(top_reason(usage, scale, ids, cx.over, raw)),
+        top_reason: Some(top_reason(usage, scale, cx, raw)),
     }
 }
 
 /// The event that moved the raw score most against the window before, without figures: a text that is written to a CRM must
 /// not change every day.
-fn top_reason(usage: &AccountUsage, scale: &Scale<'_>, ids: &Ids, over: Day, raw: i64) -> String {
+fn top_reason(usage: &AccountUsage, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> String {
+    let (events, over) = (cx.events, cx.over);
     let window = scale.profile.window;
     if raw == 0 {
         return format!("no scored activity in the last {window} days");
@@ -499,7 +518,7 @@ fn top_reason(usage: &AccountUsage, scale: &Scale<'_>, ids: &Ids, over: Day, raw
         .filter(|cell| cell.day > over.plus(-2 * window))
         .map(|cell| (cell.day, cell.event, cell.count))
         .collect();
-    let moved = weighed(&scored, scale.profile, ids, over.plus(-window), over)
+    let moved = weighed(&scored, scale.profile, events, over.plus(-window), over)
         .into_iter()
         .map(|(event, (before, now, weight))| ((now as i64 - before as i64) * weight, event))
         .max_by(|a, b| a.0.abs().cmp(&b.0.abs()).then_with(|| b.1.cmp(&a.1)));

@@ -118,6 +118,7 @@ pub struct Resolver<'a> {
     groups: Dated,
     at: Timestamp,
     today: Day,
+    today_start: Timestamp,
     resolved: Resolved,
 }
 
@@ -184,7 +185,8 @@ impl<'a> Resolver<'a> {
         };
         resolved.accounts.values_mut().for_each(|usage| usage.traits.sort_by(order));
         resolved.user_traits.values_mut().for_each(|statements| statements.sort_by(order));
-        Self { links, groups, at, today: calendar.day(at), resolved }
+        let today = calendar.day(at);
+        Self { links, groups, at, today, today_start: calendar.start(today), resolved }
     }
 
     /// Adds a spot. The same spot may come in parts.
@@ -197,12 +199,11 @@ impl<'a> Resolver<'a> {
             0 => self.groups.get(&user).and_then(|statements| at_day(statements, spot.day)),
             stated => Some(stated),
         };
-        let last = Timestamp(uses.last);
+        // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
+        let last = Some(Timestamp(uses.last)).filter(|last| *last <= self.at).unwrap_or(self.today_start);
         let Some(account) = account else {
-            if last <= self.at {
-                let own = self.resolved.unassigned_last.entry(user).or_insert(last);
-                *own = (*own).max(last);
-            }
+            let own = self.resolved.unassigned_last.entry(user).or_insert(last);
+            *own = (*own).max(last);
             self.resolved.unassigned += uses.counts.iter().map(|entry| entry.count.unsigned_abs()).sum::<u64>();
             return;
         };
@@ -213,11 +214,9 @@ impl<'a> Resolver<'a> {
                 usage.cells.push(Cell { day: spot.day, user, event: entry.event, count });
             }
         }
-        if last <= self.at {
-            usage.last = usage.last.max(Some(last));
-            let own = usage.user_last.entry(user).or_insert(last);
-            *own = (*own).max(last);
-        }
+        usage.last = usage.last.max(Some(last));
+        let own = usage.user_last.entry(user).or_insert(last);
+        *own = (*own).max(last);
     }
 
     /// Everything that was added, resolved.

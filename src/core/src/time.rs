@@ -206,6 +206,8 @@ impl Calendar {
 
     /// The day of a moment.
     pub fn day(&self, time: Timestamp) -> Day {
+        // The years 1 to 9998: beyond them a zone's offset can leave what a calendar can hold.
+        let time = Timestamp(time.0.clamp(-62_135_424_000_000, 253_370_592_000_000));
         if self.zone == Tz::UTC {
             return Day(time.0.div_euclid(DAY_MS) as i32);
         }
@@ -333,6 +335,17 @@ mod tests {
         assert_eq!(brussels.last_over(last_second), day);
         assert_eq!(brussels.last_over(last_second.plus_ms(-1)), day.plus(-1));
         assert_eq!(brussels.day(Timestamp::parse("2026-08-13T22:00:00Z").unwrap()), day.plus(1));
+    }
+
+    #[test]
+    fn any_moment_has_a_day() {
+        for zone in ["UTC", "Europe/Brussels", "Pacific/Kiritimati", "Pacific/Niue"] {
+            let calendar = Calendar::of(zone).unwrap();
+            for ms in [i64::MIN, -1_000_000_000_000_000_000, 0, i64::MAX] {
+                let day = calendar.day(Timestamp(ms));
+                assert!((1..=9998).contains(&Datelike::year(&day.date())), "{zone} {ms}: {day}");
+            }
+        }
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub(super) fn by_own(
     let values: Vec<&str> = values.iter().copied().collect();
     for chunk in values.chunks(BATCH) {
         let inputs: Vec<Json> = chunk.iter().map(|value| json!({"id": value})).collect();
-        let body = json!({"idProperty": own, "properties": [own, "domain"], "inputs": inputs});
+        let body =
+            json!({"idProperty": own, "properties": [own, "domain"], "propertiesWithHistory": [], "inputs": inputs});
         let json = match exchange.post(hubspot.objects("batch/read"), &body)? {
             Got::Fine(json) => json,
             // Unknown ids are listed in `errors` of a 207; where none is known, a 404 is as good.

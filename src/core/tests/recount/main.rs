@@ -100,6 +100,8 @@ fn in_full(mut evaluation: Evaluation, filed: &Filed) -> String {
         named.sort();
         scored += &format!("{} scored: {named:?}\n", account.id);
     }
+    // The numbers of names come from the order of reading.
+    evaluation.events.clear();
     format!("{evaluation:#?}\n{scored}")
 }
 

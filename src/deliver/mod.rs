@@ -6,6 +6,8 @@
 //! anything else is sent for that record, so a process that dies anywhere starts again without loss, and an alert has a durable
 //! mark before it is first sent.
 
+mod talk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Mutex;
@@ -16,21 +18,16 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{
-    ACCOUNT, Mode, Operation, Outcome, Pool, Receipt, Reply, Step, account_operation, scrub,
-};
+use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
 
 use crate::budget::Budget;
-use crate::clock;
 use crate::config::Destination;
-use crate::http::{Client, Sent};
-use crate::store::records::{Outgoing, Quarantined, VendorAccount, told};
+use crate::http::Client;
+use crate::store::records::{Quarantined, VendorAccount, told};
 use crate::store::{Batch, Store, StoreError};
 
 /// So many batches of one destination are under way at once.
 const LANES: usize = 4;
-/// No batch takes more requests: a connector that never ends is a bug.
-const MAX_REPLIES: usize = 200;
 /// How long a pass waits for a tool in all before it leaves the rest to the next one.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// An occasion older than this is not sent.
@@ -108,11 +105,33 @@ struct Progress {
     /// Since when nothing succeeded.
     failing_since: Mutex<Option<Instant>>,
     report: Mutex<Delivered>,
-    /// What a slot of this pass became: the vendor's id, or refused.
-    settled: Mutex<BTreeMap<String, Result<Option<String>, String>>>,
+    /// What a slot of this pass became.
+    settled: Mutex<BTreeMap<String, Settled>>,
     /// Set by *NeedsLogin*: nothing more is sent.
     parked: AtomicBool,
+    /// Operations that are to be planned again, because somebody else changed their records.
     conflicts: AtomicU64,
+    /// True: a conflict is a refusal, it was planned anew often enough.
+    last: bool,
+}
+
+/// What a slot became.
+#[derive(Debug, Clone)]
+enum Settled {
+    Done(Option<String>),
+    Refused(String),
+    Waiting,
+}
+
+/// What a pass over a destination is to do, and what it is to leave.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// What to do.
+    pub operations: Vec<Operation>,
+    /// Slots that were refused before and are not tried now, with why: what needs them does without.
+    pub held: Vec<(String, String)>,
+    /// True: what somebody else changed meanwhile is refused now, not planned again.
+    pub last: bool,
 }
 
 /// A hash of what an operation says, to tell whether it is the same again.
@@ -150,7 +169,7 @@ impl Lanes<'_> {
         why
     }
 
-    fn progress(&self, namespace: String) -> Progress {
+    fn progress(&self, namespace: String, last: bool) -> Progress {
         Progress {
             namespace,
             failing_since: Mutex::default(),
@@ -158,6 +177,7 @@ impl Lanes<'_> {
             settled: Mutex::default(),
             parked: AtomicBool::new(false),
             conflicts: AtomicU64::new(0),
+            last,
         }
     }
 
@@ -166,8 +186,8 @@ impl Lanes<'_> {
         if let Some(id) = self.known_account()? {
             return Ok(Ok((id, Delivered::default())));
         }
-        let progress = self.progress(String::new());
-        let receipts = self.converse(vec![account_operation()], &progress).await?;
+        let progress = self.progress(String::new(), true);
+        let receipts = self.converse(vec![account_operation()], &progress).await?.receipts;
         let mut report = progress.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let id = receipts.into_iter().find_map(|receipt| match receipt.outcome {
             Outcome::Done { remote_id } if receipt.slot == ACCOUNT => remote_id,
@@ -196,8 +216,10 @@ impl Lanes<'_> {
 
     /// Carries out operations. Returns what it came to, and how many of them are to be planned again at once: somebody else changed
     /// their records, and they are not in the report.
-    pub async fn deliver(&self, account: &str, operations: Vec<Operation>) -> Result<(Delivered, u64), StoreError> {
-        let progress = self.progress(told(&self.destination.name, account));
+    pub async fn deliver(&self, account: &str, work: Work) -> Result<(Delivered, u64), StoreError> {
+        let Work { operations, held, last } = work;
+        let progress = self.progress(told(&self.destination.name, account), last);
+        lock(&progress.settled).extend(held.into_iter().map(|(slot, why)| (slot, Settled::Refused(why))));
         lock(&progress.report).changed = operations.len() as u64;
         let mut waiting = operations;
         while !waiting.is_empty() {
@@ -225,6 +247,9 @@ impl Lanes<'_> {
                 }
                 queue.push(operations);
             }
+            // Another one begins each time: a few that the tool always answers with errors must not hold up the others.
+            let turn = usize::try_from(self.at.seconds()).unwrap_or(0) % queue.len().max(1);
+            queue.rotate_left(turn);
             let mut queue = queue.into_iter();
             let mut running = FuturesUnordered::new();
             loop {
@@ -248,21 +273,21 @@ impl Lanes<'_> {
     fn with_needs(&self, mut operation: Operation, progress: &Progress) -> Result<Option<Operation>, StoreError> {
         for need in operation.needs.clone() {
             let settled = lock(&progress.settled).get(&need.slot).cloned();
-            let id = match settled {
-                Some(Ok(id)) => id,
-                Some(Err(why)) => {
-                    match &need.field {
-                        Some(field) => {
-                            operation.fields.remove(field);
-                        }
-                        None => {
-                            self.reject(&operation, &format!("it needs {}: {why}", need.slot), progress)?;
-                            return Ok(None);
-                        }
-                    }
+            let id = match (settled, &need.field) {
+                (Some(Settled::Done(id)), _) => id,
+                (Some(Settled::Waiting), _) => {
+                    self.wait(&operation.slot, progress);
+                    return Ok(None);
+                }
+                (Some(Settled::Refused(_)), Some(field)) => {
+                    operation.fields.remove(field);
                     continue;
                 }
-                None => None,
+                (Some(Settled::Refused(why)), None) => {
+                    self.reject(&operation, &format!("it needs {}: {why}", need.slot), progress)?;
+                    return Ok(None);
+                }
+                (None, _) => None,
             };
             let id = match id {
                 Some(id) => Some(id),
@@ -278,10 +303,17 @@ impl Lanes<'_> {
             && !operation.needs.is_empty()
         {
             // Nothing is left of it.
-            lock(&progress.report).changed -= 1;
+            let mut report = lock(&progress.report);
+            report.changed = report.changed.saturating_sub(1);
             return Ok(None);
         }
         Ok(Some(operation))
+    }
+
+    /// Leaves an operation for the next pass, and with it what needs it.
+    fn wait(&self, slot: &str, progress: &Progress) {
+        lock(&progress.report).waiting += 1;
+        lock(&progress.settled).insert(slot.to_owned(), Settled::Waiting);
     }
 
     /// One batch to its end: halves it where it is refused as a whole, and sends a refused record once more alone.
@@ -289,19 +321,22 @@ impl Lanes<'_> {
         let mut open = vec![operations];
         while let Some(operations) = open.pop() {
             if self.stop.load(Ordering::Relaxed) || progress.parked.load(Ordering::Relaxed) {
-                lock(&progress.report).waiting += operations.len() as u64;
+                operations.iter().for_each(|operation| self.wait(&operation.slot, progress));
                 continue;
             }
             let alone = operations.len() == 1;
-            let receipts = self.converse(operations.clone(), progress).await?;
+            let heard = self.converse(operations.clone(), progress).await?;
             let mut by_slot: BTreeMap<String, Outcome> =
-                receipts.into_iter().map(|receipt| (receipt.slot, receipt.outcome)).collect();
-            if by_slot.is_empty() {
-                continue;
-            }
+                heard.receipts.into_iter().map(|receipt| (receipt.slot, receipt.outcome)).collect();
             let mut confirmed = Vec::new();
             for operation in operations {
                 match by_slot.remove(&operation.slot) {
+                    None if heard.waiting.contains(&operation.slot) => self.wait(&operation.slot, progress),
+                    None if heard.again.contains(&operation.slot) => {
+                        let mut report = lock(&progress.report);
+                        report.changed = report.changed.saturating_sub(1);
+                        progress.conflicts.fetch_add(1, Ordering::Relaxed);
+                    }
                     Some(Outcome::Rejected { .. }) | None if !alone => open.push(vec![operation]),
                     Some(Outcome::Rejected { why }) => self.reject(&operation, &why, progress)?,
                     None => self.reject(&operation, "the tool answered without confirming this record", progress)?,
@@ -346,7 +381,7 @@ impl Lanes<'_> {
                 Outcome::Done { remote_id } => {
                     report.acknowledged += 1;
                     report.alerts_sent += u64::from(operation.mode == Mode::Once);
-                    settled.insert(operation.slot, Ok(remote_id));
+                    settled.insert(operation.slot, Settled::Done(remote_id));
                 }
                 _ => report.absent += 1,
             }
@@ -372,215 +407,13 @@ impl Lanes<'_> {
         if operation.mode == Mode::Once {
             let outbox = self.store.outbox(&self.destination.name)?;
             if let Some(mut entry) = outbox.into_iter().find(|entry| entry.operation.slot == operation.slot) {
-                entry.refused = Some(why.clone());
+                entry.refused = Some((self.at, why.clone()));
                 batch.put_outgoing(&self.destination.name, &entry);
             }
         }
         self.store.apply(batch)?;
         lock(&progress.report).rejected += 1;
-        lock(&progress.settled).insert(operation.slot.clone(), Err(why));
+        lock(&progress.settled).insert(operation.slot.clone(), Settled::Refused(why));
         Ok(())
-    }
-
-    /// One conversation about a batch. An empty answer means: left for the next pass, and counted so.
-    async fn converse(&self, operations: Vec<Operation>, progress: &Progress) -> Result<Vec<Receipt>, StoreError> {
-        let mut open = vec![operations];
-        let mut receipts = Vec::new();
-        while let Some(operations) = open.pop() {
-            match self.talk(&operations, progress).await? {
-                Talked::Done(done) => receipts.extend(done),
-                Talked::Split if operations.len() > 1 => {
-                    let mut operations = operations;
-                    let half = operations.split_off(operations.len() / 2);
-                    open.push(half);
-                    open.push(operations);
-                }
-                Talked::Split => {
-                    let slot = operations.into_iter().next().map(|operation| operation.slot).unwrap_or_default();
-                    receipts
-                        .push(Receipt { slot, outcome: Outcome::Rejected { why: "refused, without a reason".into() } });
-                }
-                Talked::Waiting => lock(&progress.report).waiting += operations.len() as u64,
-                Talked::Again => {
-                    lock(&progress.report).changed -= operations.len() as u64;
-                    progress.conflicts.fetch_add(operations.len() as u64, Ordering::Relaxed);
-                }
-            }
-        }
-        Ok(receipts)
-    }
-
-    async fn talk(&self, operations: &[Operation], progress: &Progress) -> Result<Talked, StoreError> {
-        let mut replies = self.begin(operations)?;
-        let (mut attempt, mut heard) = (0u32, replies.len());
-        let mut pool = None;
-        let title = self.destination.manifest.title;
-        loop {
-            if replies.len() > MAX_REPLIES {
-                return Ok(Talked::reject_all(
-                    operations,
-                    "the conversation did not come to an end; please report this",
-                ));
-            }
-            match self.destination.connector.step(operations, &replies) {
-                Step::Send(request) => {
-                    // Only an unbroken row of failures makes the pauses longer.
-                    if replies.len() > heard {
-                        heard = replies.len();
-                        attempt = 0;
-                    }
-                    if progress.parked.load(Ordering::Relaxed) || self.out_of_patience(&request.pool, progress) {
-                        return Ok(Talked::Waiting);
-                    }
-                    self.budget.draw(&request.pool).await;
-                    self.mark_attempted(operations)?;
-                    {
-                        let mut report = lock(&progress.report);
-                        report.sent_calls += 1;
-                        report.retried += u64::from(attempt > 0);
-                    }
-                    pool = Some(request.pool.clone());
-                    match self.client.send(&request).await {
-                        Sent::Reply(reply) => replies.push(reply),
-                        Sent::Unreachable(why) => {
-                            let why = format!("{title} can't be reached at {}: {why}", self.destination.base_url);
-                            if !self.pause(None, attempt, &why, pool.as_ref(), progress).await {
-                                return Ok(Talked::Waiting);
-                            }
-                            attempt += 1;
-                            continue;
-                        }
-                    }
-                }
-                Step::Done(receipts) => {
-                    *lock(&progress.failing_since) = None;
-                    return Ok(Talked::Done(receipts));
-                }
-                Step::Retry { after, why } => {
-                    replies.pop();
-                    if !self.pause(after, attempt, &why, pool.as_ref(), progress).await {
-                        return Ok(Talked::Waiting);
-                    }
-                    attempt += 1;
-                }
-                Step::Split { why } => {
-                    tracing::debug!(destination = %self.destination.name, operations = operations.len(), why, "split");
-                    if operations.len() == 1 {
-                        return Ok(Talked::reject_all(operations, &why));
-                    }
-                    return Ok(Talked::Split);
-                }
-                Step::Reject { why } => return Ok(Talked::reject_all(operations, &why)),
-                Step::Conflict { why } => {
-                    tracing::info!(destination = %self.destination.name, why = self.clean(&why), "changed by somebody else; planned again");
-                    if operations.len() > 1 {
-                        return Ok(Talked::Split);
-                    }
-                    let mut batch = Batch::default();
-                    for operation in operations {
-                        batch.put_kept(&progress.namespace, &operation.slot, &Default::default());
-                    }
-                    self.store.apply(batch)?;
-                    return Ok(Talked::Again);
-                }
-                Step::NeedsLogin { why } => {
-                    let why = self.clean(&why);
-                    if !progress.parked.swap(true, Ordering::Relaxed) {
-                        tracing::error!(destination = %self.destination.name, why, "stopped");
-                        lock(&progress.report).notes.push(why);
-                    }
-                    return Ok(Talked::Waiting);
-                }
-            }
-        }
-    }
-
-    /// An alert that an earlier process began, or that broke off: nobody knows whether it was sent.
-    fn begin(&self, operations: &[Operation]) -> Result<Vec<Reply>, StoreError> {
-        let once = operations.iter().any(|operation| operation.mode == Mode::Once);
-        if once && self.outgoing(operations)?.iter().any(|entry| entry.attempted_at.is_some()) {
-            return Ok(vec![Reply::Lost { at: clock::system() }]);
-        }
-        Ok(Vec::new())
-    }
-
-    fn outgoing(&self, operations: &[Operation]) -> Result<Vec<Outgoing>, StoreError> {
-        let outbox = self.store.outbox(&self.destination.name)?;
-        Ok(outbox
-            .into_iter()
-            .filter(|entry| operations.iter().any(|operation| operation.slot == entry.operation.slot))
-            .collect())
-    }
-
-    fn mark_attempted(&self, operations: &[Operation]) -> Result<(), StoreError> {
-        if operations.iter().all(|operation| operation.mode == Mode::State) {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        for mut entry in self.outgoing(operations)?.into_iter().filter(|entry| entry.attempted_at.is_none()) {
-            entry.attempted_at = Some(self.at);
-            batch.put_outgoing(&self.destination.name, &entry);
-        }
-        self.store.apply(batch)
-    }
-
-    /// When this pass gives up on the tool: so long after it last succeeded.
-    fn deadline(&self, progress: &Progress) -> Instant {
-        lock(&progress.failing_since).unwrap_or_else(Instant::now) + self.patience
-    }
-
-    fn out_of_patience(&self, pool: &Pool, progress: &Progress) -> bool {
-        let deadline = self.deadline(progress);
-        Instant::now() > deadline || self.budget.blocked_until(pool).is_some_and(|until| until > deadline)
-    }
-
-    /// Waits before the same request is sent again: as long as the tool said, else longer each time, with jitter. False: not in
-    /// this pass any more.
-    async fn pause(
-        &self,
-        after: Option<Duration>,
-        attempt: u32,
-        why: &str,
-        pool: Option<&Pool>,
-        progress: &Progress,
-    ) -> bool {
-        let mut hasher = rustc_hash::FxHasher::default();
-        (attempt, clock::system().0).hash(&mut hasher);
-        let jitter = 0.5 + (hasher.finish() % 1000) as f64 / 2000.0;
-        let backoff = Duration::from_secs_f64((0.25 * 2f64.powi(attempt.min(8) as i32)).min(30.0) * jitter);
-        let wait = after.unwrap_or(backoff);
-        if let (Some(after), Some(pool)) = (after, pool) {
-            self.budget.block(pool, after);
-        }
-        lock(&progress.failing_since).get_or_insert_with(Instant::now);
-        let late = Instant::now() + wait > self.deadline(progress);
-        if late || self.stop.load(Ordering::Relaxed) {
-            let note = format!("waits: {}", self.clean(why));
-            let mut report = lock(&progress.report);
-            if !report.notes.contains(&note) {
-                report.notes.push(note);
-            }
-            return false;
-        }
-        tracing::debug!(destination = %self.destination.name, wait_ms = wait.as_millis() as u64, why = self.clean(why), "sent again later");
-        tokio::time::sleep(wait).await;
-        !self.stop.load(Ordering::Relaxed)
-    }
-}
-
-enum Talked {
-    Done(Vec<Receipt>),
-    Split,
-    Waiting,
-    Again,
-}
-
-impl Talked {
-    fn reject_all(operations: &[Operation], why: &str) -> Self {
-        let receipt = |operation: &Operation| Receipt {
-            slot: operation.slot.clone(),
-            outcome: Outcome::Rejected { why: why.to_owned() },
-        };
-        Self::Done(operations.iter().map(receipt).collect())
     }
 }

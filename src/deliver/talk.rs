@@ -1,0 +1,288 @@
+//! One conversation with a tool: ask the connector, send, wait, ask again, until it says how it ended.
+
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
+
+use super::{Lanes, Progress, lock};
+use crate::clock;
+use crate::http::Sent;
+use crate::store::records::Outgoing;
+use crate::store::{Batch, StoreError};
+
+/// No conversation takes more requests: a connector that never ends is a bug.
+const MAX_REPLIES: usize = 200;
+/// So often in a row a request is sent again before its batch is left for the next pass and makes room for others.
+const MAX_ATTEMPTS: u32 = 6;
+/// How often a wait looks whether the process is to end.
+const NAP: Duration = Duration::from_millis(200);
+
+/// What conversations about a batch came to.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// What the tool confirmed or refused.
+    pub receipts: Vec<Receipt>,
+    /// Slots that are left for the next pass.
+    pub waiting: Vec<String>,
+    /// Slots that are to be planned again.
+    pub again: Vec<String>,
+}
+
+enum Talked {
+    Done(Vec<Receipt>),
+    Split,
+    Waiting,
+    Again,
+}
+
+impl Talked {
+    fn reject_all(operations: &[Operation], why: &str) -> Self {
+        let receipt = |operation: &Operation| Receipt {
+            slot: operation.slot.clone(),
+            outcome: Outcome::Rejected { why: why.to_owned() },
+        };
+        Self::Done(operations.iter().map(receipt).collect())
+    }
+}
+
+impl Lanes<'_> {
+    /// A batch to its end: where it is refused as a whole, both halves.
+    pub(super) async fn converse(&self, operations: Vec<Operation>, progress: &Progress) -> Result<Heard, StoreError> {
+        let mut open = vec![operations];
+        let mut heard = Heard::default();
+        while let Some(operations) = open.pop() {
+            let slots = operations.iter().map(|operation| operation.slot.clone());
+            match self.talk(&operations, progress).await? {
+                Talked::Done(done) => heard.receipts.extend(done),
+                Talked::Waiting => heard.waiting.extend(slots),
+                Talked::Again => heard.again.extend(slots),
+                Talked::Split => {
+                    let mut operations = operations;
+                    let half = operations.split_off(operations.len() / 2);
+                    open.push(half);
+                    open.push(operations);
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    async fn talk(&self, operations: &[Operation], progress: &Progress) -> Result<Talked, StoreError> {
+        let mut replies = self.begin(operations)?;
+        let (mut attempt, mut heard) = (0u32, replies.len());
+        let mut sent: Option<Request> = None;
+        loop {
+            if replies.len() > MAX_REPLIES {
+                return Ok(Talked::reject_all(
+                    operations,
+                    "the conversation did not come to an end; please report this",
+                ));
+            }
+            if let Some(id) = self.nameless(operations, &replies) {
+                let slot = ACCOUNT.to_owned();
+                return Ok(Talked::Done(vec![Receipt { slot, outcome: Outcome::Done { remote_id: Some(id) } }]));
+            }
+            match self.destination.connector.step(operations, &replies) {
+                Step::Send(request) => {
+                    // Only an unbroken row of failures makes the pauses longer.
+                    if replies.len() > heard {
+                        heard = replies.len();
+                        attempt = 0;
+                    }
+                    let late = self.out_of_patience(&request.pool, progress);
+                    if progress.parked.load(Ordering::Relaxed) || late || !self.turn(&request.pool).await {
+                        return Ok(Talked::Waiting);
+                    }
+                    self.mark_attempted(operations)?;
+                    {
+                        let mut report = lock(&progress.report);
+                        report.sent_calls += 1;
+                        report.retried += u64::from(attempt > 0);
+                    }
+                    match self.client.send(&request).await {
+                        Sent::Reply(reply) => replies.push(reply),
+                        Sent::Unreachable(why) => {
+                            if replies.is_empty() {
+                                self.unmark_attempted(operations)?;
+                            }
+                            let (title, url) = (self.destination.manifest.title, &self.destination.base_url);
+                            let why = format!("{title} can't be reached at {url}: {why}");
+                            if !self.pause(None, attempt, &why, Some(&request.pool), progress).await {
+                                return Ok(Talked::Waiting);
+                            }
+                            attempt += 1;
+                        }
+                    }
+                    sent = Some(request);
+                }
+                Step::Done(receipts) => {
+                    *lock(&progress.failing_since) = None;
+                    return Ok(Talked::Done(receipts));
+                }
+                Step::Retry { after, why } => {
+                    self.unmark_if_refused(operations, &replies)?;
+                    replies.pop();
+                    let pool = sent.as_ref().map(|request| &request.pool);
+                    if !self.pause(after, attempt, &why, pool, progress).await {
+                        return Ok(Talked::Waiting);
+                    }
+                    attempt += 1;
+                }
+                Step::Split { why } if operations.len() > 1 => {
+                    tracing::debug!(destination = %self.destination.name, operations = operations.len(), why, "split");
+                    return Ok(Talked::Split);
+                }
+                Step::Split { why } | Step::Reject { why } => {
+                    self.unmark_if_refused(operations, &replies)?;
+                    return Ok(Talked::reject_all(operations, &why));
+                }
+                Step::Conflict { .. } if operations.len() > 1 => return Ok(Talked::Split),
+                Step::Conflict { why } => return self.forget(operations, &why, progress),
+                Step::NeedsLogin { why } => {
+                    self.unmark_if_refused(operations, &replies)?;
+                    let why = self.clean(&why);
+                    if !progress.parked.swap(true, Ordering::Relaxed) {
+                        tracing::error!(destination = %self.destination.name, why, "stopped");
+                        lock(&progress.report).notes.push(why);
+                    }
+                    return Ok(Talked::Waiting);
+                }
+            }
+        }
+    }
+
+    /// Somebody else changed a record: what was known of it is forgotten, and it is planned again.
+    fn forget(&self, operations: &[Operation], why: &str, progress: &Progress) -> Result<Talked, StoreError> {
+        let why = self.clean(why);
+        tracing::info!(destination = %self.destination.name, why, "changed by somebody else; planned again");
+        let mut batch = Batch::default();
+        for operation in operations {
+            batch.put_kept(&progress.namespace, &operation.slot, &Default::default());
+        }
+        self.store.apply(batch)?;
+        Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })
+    }
+
+    /// A tool that won't say whose account this is, though it may take everything else (a token without that scope, a proxy):
+    /// the account is named by its address and token.
+    fn nameless(&self, operations: &[Operation], replies: &[Reply]) -> Option<String> {
+        let (operation, Some(Reply::Answer(answer))) = (operations.first()?, replies.last()) else { return None };
+        let unknown = answer.status == 200 && answer.body.contains("unknown_method");
+        let refused = unknown || matches!(answer.status, 403..=405 | 410 | 501);
+        (operation.slot == ACCOUNT && refused).then(|| format!("token-{:016x}", self.credentials()))
+    }
+
+    /// An alert that an earlier process began, or that broke off: nobody knows whether it was sent.
+    fn begin(&self, operations: &[Operation]) -> Result<Vec<Reply>, StoreError> {
+        let once = operations.iter().any(|operation| operation.mode == Mode::Once);
+        if once && self.outgoing(operations)?.iter().any(|entry| entry.attempted_at.is_some()) {
+            return Ok(vec![Reply::Lost { at: clock::system() }]);
+        }
+        Ok(Vec::new())
+    }
+
+    fn outgoing(&self, operations: &[Operation]) -> Result<Vec<Outgoing>, StoreError> {
+        if operations.iter().all(|operation| operation.mode == Mode::State) {
+            return Ok(Vec::new());
+        }
+        let outbox = self.store.outbox(&self.destination.name)?;
+        let ours = |entry: &Outgoing| operations.iter().any(|operation| operation.slot == entry.operation.slot);
+        Ok(outbox.into_iter().filter(ours).collect())
+    }
+
+    /// From here on nobody knows whether it was sent, until the tool says so.
+    fn mark_attempted(&self, operations: &[Operation]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for mut entry in self.outgoing(operations)?.into_iter().filter(|entry| entry.attempted_at.is_none()) {
+            entry.attempted_at = Some(self.at);
+            batch.put_outgoing(&self.destination.name, &entry);
+        }
+        self.store.apply(batch)
+    }
+
+    /// It was certainly not sent.
+    fn unmark_attempted(&self, operations: &[Operation]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for mut entry in self.outgoing(operations)? {
+            entry.attempted_at = None;
+            batch.put_outgoing(&self.destination.name, &entry);
+        }
+        self.store.apply(batch)
+    }
+
+    /// The only thing that was ever sent of it was refused in so many words, so it is not there.
+    fn unmark_if_refused(&self, operations: &[Operation], replies: &[Reply]) -> Result<(), StoreError> {
+        match replies {
+            [Reply::Answer(answer)] if answer.status < 500 => self.unmark_attempted(operations),
+            _ => Ok(()),
+        }
+    }
+
+    /// When this pass gives up on the tool: so long after it last succeeded.
+    fn deadline(&self, progress: &Progress) -> Instant {
+        lock(&progress.failing_since).unwrap_or_else(Instant::now) + self.patience
+    }
+
+    fn out_of_patience(&self, pool: &Pool, progress: &Progress) -> bool {
+        let deadline = self.deadline(progress);
+        Instant::now() > deadline || self.budget.blocked_until(pool).is_some_and(|until| until > deadline)
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the process is to end.
+    async fn stopped(&self) {
+        while !self.stopping() {
+            tokio::time::sleep(NAP).await;
+        }
+    }
+
+    /// Waits for its turn in a pool; false if the process is to end.
+    async fn turn(&self, pool: &Pool) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stopped() => false,
+            () = self.budget.draw(pool) => true,
+        }
+    }
+
+    /// Waits before the same request is sent again: as long as the tool said, else longer each time, with jitter. False: not in
+    /// this pass any more.
+    async fn pause(
+        &self,
+        after: Option<Duration>,
+        attempt: u32,
+        why: &str,
+        pool: Option<&Pool>,
+        progress: &Progress,
+    ) -> bool {
+        let mut hasher = rustc_hash::FxHasher::default();
+        (attempt, clock::system().0).hash(&mut hasher);
+        let jitter = 0.5 + (hasher.finish() % 1000) as f64 / 2000.0;
+        let backoff = Duration::from_secs_f64((0.25 * 2f64.powi(attempt.min(8) as i32)).min(30.0) * jitter);
+        let wait = after.unwrap_or(backoff);
+        if let (Some(after), Some(pool)) = (after, pool) {
+            self.budget.block(pool, after);
+        }
+        lock(&progress.failing_since).get_or_insert_with(Instant::now);
+        let late = Instant::now() + wait > self.deadline(progress) || attempt >= MAX_ATTEMPTS;
+        if !late && !self.stopping() {
+            tracing::debug!(destination = %self.destination.name, wait_ms = wait.as_millis() as u64, why = self.clean(why), "sent again later");
+            tokio::select! {
+                () = self.stopped() => {}
+                () = tokio::time::sleep(wait) => return true,
+            }
+        }
+        let note = format!("waits: {}", self.clean(why));
+        let mut report = lock(&progress.report);
+        if !report.notes.contains(&note) {
+            report.notes.push(note);
+        }
+        false
+    }
+}

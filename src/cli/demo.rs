@@ -11,7 +11,11 @@ pub(super) async fn run(once: bool, options: &Options) -> Outcome {
     } else {
         say(&running.told(&report));
     }
-    if !once {
+    if once {
+        if !options.json() {
+            say("the addresses ended with this pass; `vitalsync demo` keeps them open");
+        }
+    } else {
         say(&running.addresses());
         running.serve(super::run::asked_to_end()).await?;
     }

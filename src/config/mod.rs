@@ -155,14 +155,39 @@ impl Config {
 fn render(fault: &Fault, text: &str, file: &Path) -> String {
     let (line, column) = (fault.place.line.max(1), fault.place.column.max(1));
     let kind = if fault.warning { "warning: " } else { "" };
-    let mut out = format!("{}:{line}:{column}: {kind}{}\n", file.display(), fault.message);
+    let mut out = format!("{}:{line}:{column}: {kind}{}\n", file.display(), mask_tokens(&fault.message));
     if let Some(source) = text.lines().nth(line as usize - 1) {
         let lead: String =
             source.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let _ = write!(out, "  {line:>4} | {}\n       | {lead}^\n", source.trim_end());
+        let _ = write!(out, "  {line:>4} | {}\n       | {lead}^\n", masked(source.trim_end()));
     }
     if let Some(hint) = &fault.hint {
         let _ = writeln!(out, "       = {hint}");
     }
     out
+}
+
+/// A line of the config as it may be shown: what stands where a secret belongs is masked, unless it is only `${…}`.
+fn masked(line: &str) -> String {
+    let lower = line.to_lowercase();
+    let secret = ["tok", "secret", "passw", "auth", "api_key", "apikey", "write_key"];
+    let Some(at) = secret.iter().filter_map(|word| lower.find(word)).min() else { return mask_tokens(line) };
+    let Some(colon) = line.get(at..).and_then(|rest| rest.find(':')).map(|colon| at + colon + 1) else {
+        return mask_tokens(line);
+    };
+    let (key, value) = line.split_at(colon);
+    let bare = value.trim().trim_matches(['"', '\'']);
+    if bare.is_empty() || bare.starts_with("${") && bare.ends_with('}') && bare.matches('}').count() == 1 {
+        return line.to_owned();
+    }
+    format!("{key} …")
+}
+
+/// Words that look like a vendor's token, wherever they stand.
+fn mask_tokens(line: &str) -> String {
+    let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '{' | '}' | '[' | ']');
+    let token = |word: &str| {
+        ["pat-", "xoxb-", "xoxp-", "xapp-", "dg9r"].iter().any(|begin| word.to_lowercase().starts_with(begin))
+    };
+    line.split_inclusive(edge).map(|word| if token(word) { "… " } else { word }).collect()
 }

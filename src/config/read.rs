@@ -195,6 +195,8 @@ struct Written {
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
     extends: Option<(String, Place)>,
+    /// True if an event's weight did not read, which is said at its own place.
+    faulty: bool,
     place: Place,
 }
 
@@ -238,11 +240,15 @@ fn profile(node: &Node, alone: bool, scope: &Scope, faults: &mut Faults) -> Opti
                 format!("`{event}`: conditions on properties are not supported by this version"),
                 "give the event a plain weight from 0 to 10",
             );
+            written.faulty = true;
             continue;
         }
         let expected = "a weight from 0 to 10 (0 excludes the event)";
-        if let Some(weight) = node.number_within(faults, expected, 0.0, 10.0) {
-            written.weights.insert(event.clone(), (weight * MICRO as f64).round() as i64);
+        match node.number_within(faults, expected, 0.0, 10.0) {
+            Some(weight) => {
+                written.weights.insert(event.clone(), (weight * MICRO as f64).round() as i64);
+            }
+            None => written.faulty = true,
         }
     }
     if let Some(table) = table.get("bands").and_then(|node| node.table(faults, "bands")) {
@@ -362,7 +368,7 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
         );
     }
     let weights: BTreeMap<String, i64> = merged.weights.into_iter().filter(|(_, weight)| *weight > 0).collect();
-    if weights.is_empty() {
+    if weights.is_empty() && !merged.faulty {
         faults.error(merged.place, format!("profile `{}` scores no event", merged.name));
     }
     Some(Profile {
@@ -512,6 +518,7 @@ fn destination(
         let token = node.text(faults, "a token")?;
         if let Kind::Text(text) = &node.kind
             && text.value == text.written
+            && !text.written.contains("${")
             && !is_for_trying_out(&text.written)
         {
             faults.warning(
@@ -531,7 +538,7 @@ fn destination(
     let schedule = schedule(table.get("schedule"), "*/15 * * * *", calendar, faults);
     let live = match table.get("mode") {
         None => false,
-        Some(node) => node.one_of(faults, "the mode", &["observe", "live"])? == 1,
+        Some(node) => node.one_of(faults, "the mode", &["observe", "live"]) == Some(1),
     };
     if let Some(node) = table.get("brake") {
         let off =

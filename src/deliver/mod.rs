@@ -239,13 +239,12 @@ impl Lanes<'_> {
                 batches.entry(operation.batch_key.clone()).or_default().push(operation);
             }
             let mut queue = Vec::new();
-            for (key, mut operations) in batches {
+            for (key, operations) in batches {
                 let size = self.destination.connector.batch_size(&key).max(1);
-                while operations.len() > size {
-                    let rest = operations.split_off(size);
-                    queue.push(std::mem::replace(&mut operations, rest));
+                let mut operations = operations.into_iter().peekable();
+                while operations.peek().is_some() {
+                    queue.push(operations.by_ref().take(size).collect::<Vec<_>>());
                 }
-                queue.push(operations);
             }
             // Another one begins each time: a few that the tool always answers with errors must not hold up the others.
             let turn = usize::try_from(self.at.seconds()).unwrap_or(0) % queue.len().max(1);

@@ -137,7 +137,7 @@ impl Demo {
             )
         };
 
-        let _ = writeln!(out, "HubSpot companies ({})", totals("crm"));
+        let _ = writeln!(out, "HubSpot companies at {} ({})", self.hubspot.base_url(), totals("crm"));
         for company in self.hubspot.vendor().companies() {
             let get = |name: &str| company.properties.get(name).map_or("–", String::as_str);
             if company.properties.contains_key("vitalsync_health_score") {
@@ -153,7 +153,7 @@ impl Demo {
                 );
             }
         }
-        let _ = writeln!(out, "\nIntercom contacts ({})", totals("desk"));
+        let _ = writeln!(out, "\nIntercom contacts at {} ({})", self.intercom.base_url(), totals("desk"));
         let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for contact in self.intercom.vendor().contacts() {
             for tag in contact.tags {
@@ -168,7 +168,7 @@ impl Demo {
                 names.iter().take(4).cloned().collect::<Vec<_>>().join(", ")
             );
         }
-        let _ = writeln!(out, "\nSlack #cs-alerts ({})", totals("team"));
+        let _ = writeln!(out, "\nSlack #cs-alerts at {} ({})", self.slack.base_url(), totals("team"));
         for message in self.slack.vendor().messages() {
             for line in message.text.lines() {
                 let _ = writeln!(out, "  {line}");

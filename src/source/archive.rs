@@ -26,7 +26,7 @@ const READ: usize = 256 << 10;
 /// What is remembered of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Its size when it was last opened.
+    /// Its size when it was last read to its end; 0 before that.
     pub size: u64,
     /// Its modification time then, in nanoseconds since 1970.
     pub modified: i128,
@@ -192,8 +192,7 @@ impl FileReader<'_> {
         let meta = std::fs::metadata(full)?;
         let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |time| time.as_nanos() as i128);
-        let unreadable = self.known.fault.is_some() && self.known.consumed == 0 && self.known.size == 0;
-        if self.known.size == meta.len() && self.known.modified == modified && !unreadable {
+        if self.known.size == meta.len() && self.known.modified == modified {
             if let Some(fault) = self.known.fault.clone() {
                 self.hand_out(Vec::new(), Vec::new(), self.known.clone(), Some(fault));
             }
@@ -217,15 +216,12 @@ impl FileReader<'_> {
                 got => input = Box::new(io::Cursor::new(next).take(got as u64).chain(input)),
             }
         }
-        self.known.size = meta.len();
-        self.known.modified = modified;
-        self.known.fault = None;
-        self.known.open = false;
-        self.lines(input, hash)
+        self.known = Progress { size: 0, modified: 0, fault: None, open: false, ..self.known.clone() };
+        self.lines(input, hash, (meta.len(), modified))
     }
 
     /// Reads lines to the end of the content, handing out a block whenever one is full.
-    fn lines(&mut self, mut input: Box<dyn Read>, mut hash: Xxh3) -> io::Result<()> {
+    fn lines(&mut self, mut input: Box<dyn Read>, mut hash: Xxh3, whole: (u64, i128)) -> io::Result<()> {
         // `data[..scanned]` is whole lines, `data[scanned..]` the begin of the next; `skipping` a line too long to keep.
         let (mut data, mut lines): (Vec<u8>, Vec<Option<(usize, usize)>>) =
             (Vec::with_capacity(BLOCK + READ), Vec::new());
@@ -281,7 +277,7 @@ impl FileReader<'_> {
                 skipped = 0;
             }
         };
-        self.end(data, lines, scanned, skipped, skipping, hash, ended);
+        self.end(data, lines, scanned, skipped, skipping, hash, ended, whole);
         Ok(())
     }
 
@@ -295,6 +291,7 @@ impl FileReader<'_> {
         skipping: bool,
         mut hash: Xxh3,
         ended: Option<io::Error>,
+        whole: (u64, i128),
     ) {
         let mut consumed = scanned;
         let rest = &data[scanned..];
@@ -325,6 +322,10 @@ impl FileReader<'_> {
         }
         let mut progress = self.after(consumed as u64 + skipped, &hash, lines.len());
         progress.open = consumed > scanned;
+        // An error of the disk may pass: such a file is read again. What ends early or is damaged waits until it changes.
+        if fault.as_ref().is_none_or(|(reason, _)| *reason != "unreadable_file") {
+            (progress.size, progress.modified) = whole;
+        }
         let fault = fault.map(|(reason, why)| (reason.to_owned(), why));
         progress.fault.clone_from(&fault);
         data.truncate(consumed);
@@ -514,10 +515,8 @@ mod tests {
         let mut count = 0;
         for _ in 0..20 {
             let before = ledger.clone();
-            read(fixture.dir.path(), &before, &mut |mut block| {
+            read(fixture.dir.path(), &before, &mut |block| {
                 count += block.lines().len();
-                // A process that dies after this block has not seen the file's end.
-                block.progress.size = 0;
                 ledger.insert(block.path, block.progress);
                 false
             })

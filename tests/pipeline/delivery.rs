@@ -251,3 +251,119 @@ async fn an_earlier_time_is_refused() {
     let error = site.open().run_once(end(9)).await.unwrap_err().to_string();
     assert!(error.contains("before the last run"), "{error}");
 }
+
+#[tokio::test]
+async fn an_alert_that_was_refused_for_now_is_simply_sent_later() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    site.run(18).await;
+    // The bot is not in the channel, so nothing could be read back; it need not be.
+    let wait =
+        json!({"status": 429, "headers": {"Retry-After": "3600"}, "body": "{\"ok\":false,\"error\":\"ratelimited\"}"});
+    Site::fail(&site.slack, json!([{"match": "POST /api/chat.postMessage", "kind": {"answer": wait}}]));
+    let run = site.run(26).await;
+    assert_eq!((run.alerts.fired, run.alerts.sent, run.destinations["team"].delivered.waiting), (1, 0, 1), "{run:?}");
+    assert_eq!(run.exit_code(), 3);
+    assert_eq!(site.run(26).await.alerts.sent, 1);
+    assert_eq!(site.slack.vendor().messages().len(), 1);
+}
+
+#[tokio::test]
+async fn an_alert_older_than_two_days_is_not_sent() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    site.run(18).await;
+    let no =
+        json!({"status": 429, "headers": {"Retry-After": "3600"}, "body": "{\"ok\":false,\"error\":\"ratelimited\"}"});
+    Site::fail(&site.slack, json!([{"match": "POST /api/chat.postMessage", "kind": {"answer": no}}]));
+    site.run(26).await;
+    let run = site.run(29).await;
+    assert_eq!((run.alerts.sent, run.alerts.suppressed), (0, 1), "{run:?}");
+    assert!(site.slack.vendor().messages().is_empty());
+}
+
+#[tokio::test]
+async fn a_property_of_another_type_drops_out_alone_and_stays_out() {
+    let site = Site::new().await;
+    three(&site);
+    site.hubspot
+        .vendor()
+        .seed(&json!({"properties": [{"name": "vitalsync_health_score", "label": "x", "type": "datetime", "fieldType": "date", "groupName": "companyinformation"}]}))
+        .unwrap();
+    let run = site.run(10).await;
+    assert_eq!((run.destinations["crm"].delivered.rejected, run.exit_code()), (1, 3), "{run:?}");
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
+    // The daemon's next sync does not try the property again, and writes the rest.
+    let config = site.config("").replace("vitalsync_last_active: last_active", "vitalsync_users: users.active");
+    let engine = site.open_with(&config);
+    let calls = site.hubspot.vendor().journal().len();
+    let evaluation = engine.evaluate(end(10)).unwrap();
+    let report = engine.sync(&engine.config.destinations[0], &evaluation, false).await.unwrap();
+    assert_eq!(report.delivered.rejected, 0, "{report:?}");
+    assert_eq!(site.hubspot.vendor().journal().len() - calls, 3, "the properties are listed, one is created, a batch");
+    assert_eq!(site.company("a0")["vitalsync_users"], "1");
+}
+
+#[tokio::test]
+async fn what_needs_a_property_waits_with_it() {
+    let site = Site::new().await;
+    three(&site);
+    let down = json!({"status": 500, "body": ""});
+    Site::fail(&site.hubspot, json!([{"match": "POST /crm/properties", "times": 1000, "kind": {"answer": down}}]));
+    let mut engine = site.open();
+    engine.patience = std::time::Duration::from_millis(300);
+    let run = engine.run_once(end(10)).await.unwrap();
+    let crm = &run.destinations["crm"];
+    assert_eq!((crm.quarantined, crm.delivered.acknowledged), (0, 0), "{crm:?}");
+    assert_eq!(crm.delivered.waiting, crm.delivered.changed);
+    drop(engine);
+    site.hubspot.vendor().clear_faults();
+    assert_eq!(site.run(10).await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_as_a_whole_is_told_once() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(10).await;
+    for status in [400, 404, 409] {
+        let body = json!({"status": "error", "category": "OBJECT_NOT_FOUND", "message": "no"}).to_string();
+        Site::fail(
+            &site.hubspot,
+            json!([{"match": "POST /crm/objects/2026-09/companies/batch/update", "times": 2, "kind": {"answer": {"status": status, "body": body}}}]),
+        );
+        let day = 11 + status / 100 + status % 10;
+        let run = site.run(day).await;
+        let crm = &run.destinations["crm"].delivered;
+        assert!(crm.changed < 20 && crm.sent_calls < 20, "{status}: {crm:?}");
+        assert_eq!(crm.changed, crm.acknowledged + crm.rejected + crm.waiting + crm.absent, "{status}: {crm:?}");
+        site.hubspot.vendor().clear_faults();
+        assert_eq!(site.run(day).await.exit_code(), 0, "{status}");
+        assert_eq!(site.hubspot.vendor().companies().len(), 3, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_does_not_say_whose_account_it_is_is_served_all_the_same() {
+    let site = Site::new().await;
+    three(&site);
+    for (served, path) in [(&site.hubspot, "GET /account-info"), (&site.intercom, "GET /me")] {
+        Site::fail(served, json!([{"match": path, "times": 99, "kind": {"answer": {"status": 404, "body": "{}"}}}]));
+    }
+    assert_eq!(site.run(10).await.exit_code(), 0);
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
+    let calls = site.calls();
+    site.run(10).await;
+    assert_eq!(site.calls(), calls);
+}
+
+#[tokio::test]
+async fn a_contact_that_is_not_asked_for_any_more_loses_our_tag() {
+    let site = Site::new().await;
+    three(&site);
+    let config = site.config("").replace("    contacts:\n", "    contacts:\n      only: account.health.score > 50\n");
+    site.open_with(&config).run_once(end(10)).await.unwrap();
+    assert_eq!(site.tags("a0-u"), ["Health: healthy"]);
+    site.open_with(&config).run_once(end(26)).await.unwrap();
+    assert!(site.tags("a0-u").is_empty());
+}

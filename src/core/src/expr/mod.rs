@@ -138,6 +138,13 @@ impl Expr {
             // `when: true` is a rule too.
             crate::section::Kind::Bool(flag) => flag.to_string(),
             crate::section::Kind::Number(_, written) => written.clone(),
+            // YAML took it for a tag, an anchor or a comment.
+            crate::section::Kind::Null => {
+                let hint =
+                    "a rule that begins with `!`, `#`, `&` or `*` must stand in quotes, as in \"!has(traits.plan)\"";
+                faults.error_with_hint(node.place, "expected an expression, found nothing", hint);
+                return None;
+            }
             _ => node.text(faults, "an expression, such as health.score or traits.plan == \"team\"")?,
         };
         Self::parse(&source, node.place, scope, want, faults)

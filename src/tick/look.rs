@@ -1,0 +1,174 @@
+//! Looking: plans, accounts, one account's story, how things stand. Reads the state, writes nothing, asks no tool.
+
+use vitalsync_core::Timestamp;
+use vitalsync_core::evaluate::Account;
+use vitalsync_core::health;
+
+use super::{Dated, Engine};
+use crate::clock;
+use crate::report::{
+    AccountReport, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport, PlannedOperation, Refused,
+    SourceStatus, StatusReport, Told,
+};
+use crate::store::records::told;
+use crate::tick::ingest::SourceReport;
+
+impl Engine {
+    /// What the next sync of each destination would do.
+    pub fn plan(&self, at: Timestamp) -> anyhow::Result<Vec<PlanReport>> {
+        let evaluation = self.evaluate(at)?;
+        let mut plans = Vec::new();
+        for destination in &self.config.destinations {
+            let Some(lanes) = self.lanes(destination, at) else { continue };
+            let account = lanes.known_account()?;
+            let known = self.known(destination, account.as_deref(), at)?;
+            let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &known, false)?;
+            operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
+            let live = self.is_live(destination)?;
+            if live {
+                operations.extend(self.fire(destination, &evaluation, false)?.1);
+            }
+            let mut notes = Vec::new();
+            if account.is_none() && !operations.is_empty() {
+                notes.push(format!(
+                    "{} was not asked yet: records that are there will be found and updated",
+                    destination.manifest.title
+                ));
+            }
+            if !live {
+                notes.push(format!("observes: nothing is written until `vitalsync approve {}`", destination.name));
+            }
+            plans.push(PlanReport {
+                destination: destination.name.clone(),
+                kind: destination.manifest.title.to_owned(),
+                observing: !live,
+                operations: operations.iter().map(PlannedOperation::of).collect(),
+                quarantined,
+                notes,
+            });
+        }
+        Ok(plans)
+    }
+
+    /// All accounts.
+    pub fn accounts(&self, at: Timestamp) -> anyhow::Result<Vec<AccountReport>> {
+        Ok(self.evaluate(at)?.accounts.iter().map(AccountReport::of).collect())
+    }
+
+    /// One account's story; `None` if there is none by that id, name or domain.
+    pub fn explain(&self, wanted: &str, at: Timestamp) -> anyhow::Result<Option<ExplainReport>> {
+        let evaluation = self.evaluate(at)?;
+        let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
+        let lower = wanted.to_lowercase();
+        let domain = |account: &Account| {
+            account
+                .traits
+                .get("domain")
+                .and_then(|value| value.as_text())
+                .is_some_and(|domain| domain.to_lowercase() == lower)
+        };
+        let found = by(&|account| account.id == wanted)
+            .or_else(|| by(&|account| account.name.as_deref().is_some_and(|name| name.to_lowercase() == lower)))
+            .or_else(|| by(&domain));
+        let Some(account) = found.and_then(|index| evaluation.accounts.get(index)) else { return Ok(None) };
+        let profile = self.config.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
+        let mut parts = Vec::new();
+        if let Some(profile) = profile {
+            let before = evaluation.over.plus(-profile.window);
+            for (event, (count_before, count, weight)) in
+                account.weighed(profile, before, evaluation.over, &evaluation.events)
+            {
+                let weight = health::points(weight);
+                parts.push(Part { event, count, weight, points: count as f64 * weight, count_before });
+            }
+            parts.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.event.cmp(&b.event)));
+        }
+        let index = found.unwrap_or_default();
+        let users: Vec<&str> =
+            evaluation.users.iter().filter(|user| user.account == Some(index)).map(|user| user.id.as_str()).collect();
+        let about = |slot: &str, subject: &str| match slot.split_once('/') {
+            Some(("contact", _)) => users.contains(&subject),
+            _ => subject == account.id,
+        };
+        let (mut told_list, mut quarantined) = (Vec::new(), Vec::new());
+        for destination in &self.config.destinations {
+            let Some(lanes) = self.lanes(destination, at) else { continue };
+            if let Some(vendor_account) = lanes.known_account()? {
+                for (slot, kept) in self.store.kept(&told(&destination.name, &vendor_account))? {
+                    if !about(&slot, &kept.subject) {
+                        continue;
+                    }
+                    told_list.push(Told {
+                        destination: destination.name.clone(),
+                        remote_id: kept.record.remote_id,
+                        at: kept.told_at.map(|at| at.to_string()),
+                        fields: kept
+                            .record
+                            .fields
+                            .iter()
+                            .map(|(name, value)| (name.clone(), value.to_json()))
+                            .collect(),
+                        absent: kept.absent_since.is_some(),
+                        slot,
+                    });
+                }
+            }
+            for entry in self.store.quarantine(&destination.name)? {
+                if about(&entry.slot, &entry.subject) {
+                    quarantined.push(refused(&destination.name, entry));
+                }
+            }
+        }
+        Ok(Some(ExplainReport {
+            account: AccountReport::of(account),
+            parts,
+            benchmark: account.profile.as_ref().and_then(|name| evaluation.benchmarks.get(name)).map(|peg| peg.raw),
+            told: told_list,
+            quarantined,
+        }))
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> anyhow::Result<StatusReport> {
+        let mut status = StatusReport {
+            running: false,
+            state_bytes: self.store.size(),
+            last_evaluation: self.store.meta::<Timestamp>("evaluated")?.map(|at| at.to_string()),
+            ..StatusReport::default()
+        };
+        let now = clock::system();
+        for source in &self.config.sources {
+            let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
+            let entry = SourceStatus {
+                last_run: last.as_ref().map(|last| last.at.to_string()),
+                last: last.map(|last| last.report),
+                next_run: source.schedule.after(now).map(|next| next.to_string()),
+            };
+            status.sources.insert(source.name.clone(), entry);
+        }
+        for destination in &self.config.destinations {
+            let last: Option<Dated<DestinationReport>> =
+                self.store.meta(&format!("report:destination:{}", destination.name))?;
+            let entry = DestinationStatus {
+                kind: destination.manifest.name.to_owned(),
+                observing: !self.is_live(destination)?,
+                last_run: last.as_ref().map(|last| last.at.to_string()),
+                last: last.map(|last| last.report),
+                next_run: destination.schedule.after(now).map(|next| next.to_string()),
+                outbox: self.store.outbox(&destination.name)?.len(),
+                quarantine: self
+                    .store
+                    .quarantine(&destination.name)?
+                    .into_iter()
+                    .map(|entry| refused(&destination.name, entry))
+                    .collect(),
+            };
+            status.destinations.insert(destination.name.clone(), entry);
+        }
+        Ok(status)
+    }
+}
+
+fn refused(destination: &str, entry: crate::store::records::Quarantined) -> Refused {
+    Refused { destination: destination.to_owned(), slot: entry.slot, why: entry.why, at: entry.at.to_string() }
+}

@@ -191,3 +191,35 @@ fn mask_tokens(line: &str) -> String {
     };
     line.split_inclusive(edge).map(|word| if token(word) { "… " } else { word }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        let lookup = |name: &str| name.ends_with("_TOKEN").then(|| "sandbox-token".to_owned());
+        Config::parse(text, Path::new("there/vitalsync.yaml"), &lookup).unwrap_or_else(|refused| panic!("{refused}"))
+    }
+
+    #[test]
+    fn the_example_and_the_readmes_config_are_good() {
+        let example = read(include_str!("../../config/vitalsync.yaml"));
+        assert_eq!((example.destinations.len(), example.warnings.len()), (3, 0), "{:?}", example.warnings);
+        let readme = include_str!("../../README.md");
+        let config = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
+        assert_eq!(read(config).destinations.len(), 3);
+    }
+
+    #[test]
+    fn lines_are_shown_without_what_may_be_a_secret() {
+        for (line, shown) in [
+            ("token: \"${HUBSPOT_TOKEN}\"", "token: \"${HUBSPOT_TOKEN}\""),
+            ("token: \"${A}-x\"", "token: …"),
+            ("  tokn: pat-eu1-abc # mine", "  tokn: …"),
+            ("{ type: slack, x: xoxb-1-2 }", "{ type: slack, x: … }"),
+            ("window: 30d", "window: 30d"),
+        ] {
+            assert_eq!(masked(line), shown);
+        }
+    }
+}

@@ -27,9 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{
-    Alerts, DestinationReport, RunReport,
-};
+use crate::report::{Alerts, DestinationReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
 use crate::store::{Batch, Store, StoreError};
 

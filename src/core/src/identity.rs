@@ -1,6 +1,6 @@
 //! Identity: whom the filed counts belong to, as of a time.
 //!
-//! An id stands for the user that it was last linked to up to the end of the day in question, else for the one that it was
+//! Identify, group and alias calls link ids. An id stands for the user that it was last linked to up to the end of the day in question, else for the one that it was
 //! linked to first after. An event without a stated account belongs to the account of the user's last group call up to the
 //! end of its day, else of the first one after. Nothing is written back: another alias, or another as-of time, gives another
 //! answer from the same counts.

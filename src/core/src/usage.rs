@@ -244,7 +244,9 @@ impl Usage {
         };
         let about = |about, id| Subject { about, id, day, names: "".into() };
 
-        if let (Some(user), Some(device)) = (&call.user_id, &call.anonymous_id) {
+        // An identification: the call is about who somebody is. An event that carries both ids says nothing new.
+        let is_event = matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen);
+        if let (Some(user), Some(device), false) = (&call.user_id, &call.anonymous_id, is_event) {
             let (id, device) = (ids.user(user), ids.anonymous(device));
             self.state_both(about(About::Link, device), stated(id, user));
         }

@@ -194,6 +194,7 @@ impl<'a> Books<'a> {
         let mut link = |call, what| links.push(statement(call, what));
         for call in self.calls.iter().filter(|call| call.time <= self.at) {
             if let (Some(user), Some(device)) = (&call.user, &call.device)
+                && !call.is_event()
                 && id == format!("a{device}")
             {
                 link(call, format!("u{user}"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::connector::Operation;
 use vitalsync_core::evaluate::{Account, Health};
+use vitalsync_core::health::Pegged;
 use vitalsync_core::model::Band;
 use vitalsync_core::value::Value;
 
@@ -20,12 +21,45 @@ pub struct RunReport {
     pub sources: BTreeMap<String, SourceReport>,
     /// How many accounts were measured.
     pub accounts: usize,
+    /// Events that belong to no account: they say none, and their user has none.
+    pub unassigned_events: u64,
+    /// What raw score counts as 100, by profile.
+    pub benchmarks: BTreeMap<String, BenchmarkReport>,
     /// By destination.
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.
     pub alerts: Alerts,
     /// How long it took.
     pub duration_ms: u64,
+}
+
+/// What raw score counts as 100, and what it was computed from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchmarkReport {
+    /// The raw score, in points.
+    pub raw: f64,
+    /// How many accounts had a raw score then; 0 if it is fixed.
+    pub accounts: usize,
+    /// True if it is the maximum instead of the percentile, because accounts were few or the percentile was 0.
+    pub is_maximum: bool,
+}
+
+impl BenchmarkReport {
+    /// The report of a benchmark.
+    pub fn of(pegged: &Pegged) -> Self {
+        Self { raw: pegged.raw, accounts: pegged.accounts, is_maximum: pegged.is_maximum }
+    }
+
+    /// In words.
+    pub fn said(&self) -> String {
+        match (self.accounts, self.is_maximum) {
+            (0, _) => format!("{:.1} points, fixed", self.raw),
+            (accounts, false) => format!("{:.1} points, from {accounts} accounts", self.raw),
+            (accounts, true) => {
+                format!("{:.1} points, the maximum: too few accounts ({accounts}) for a percentile", self.raw)
+            }
+        }
+    }
 }
 
 /// Alerts of a pass.
@@ -289,7 +323,7 @@ pub struct ExplainReport {
     /// What its score is made of, the heaviest first.
     pub parts: Vec<Part>,
     /// The benchmark in force.
-    pub benchmark: Option<f64>,
+    pub benchmark: Option<BenchmarkReport>,
     /// What each tool was told.
     pub told: Vec<Told>,
     /// What was refused about it.

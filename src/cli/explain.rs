@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::ask::{self, Source};
 use super::table::{change, number, table, text, whole};
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::ExplainReport;
+use crate::report::{BenchmarkReport, ExplainReport};
 
 pub(super) async fn run(options: &Options, account: &str) -> Outcome {
     let config = options.load()?;
@@ -46,9 +46,9 @@ fn story(report: &ExplainReport) -> String {
     );
     let _ = writeln!(
         out,
-        "  raw score   {} of a benchmark of {} (100 points)",
+        "  raw score   {}; a score of 100 takes {}",
         number(health.raw),
-        number(report.benchmark)
+        report.benchmark.as_ref().map_or_else(|| "–".into(), BenchmarkReport::said)
     );
     let steps = &account.activation;
     let _ = writeln!(

@@ -98,6 +98,16 @@ pub(super) fn summary(report: &RunReport) -> String {
         return out;
     }
     let _ = writeln!(out, "{} accounts measured", report.accounts);
+    for (profile, benchmark) in &report.benchmarks {
+        let _ = writeln!(out, "  benchmark of {profile}: {}", benchmark.said());
+    }
+    if report.unassigned_events > 0 {
+        let _ = writeln!(
+            out,
+            "  {} events belong to no account: they state none, and their user has none",
+            report.unassigned_events
+        );
+    }
     for (name, destination) in &report.destinations {
         out.push_str(&destination_line(name, destination));
     }

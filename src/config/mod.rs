@@ -176,11 +176,29 @@ fn masked(line: &str) -> String {
         return mask_tokens(line);
     };
     let (key, value) = line.split_at(colon);
-    let bare = value.trim().trim_matches(['"', '\'']);
-    if bare.is_empty() || bare.starts_with("${") && bare.ends_with('}') && bare.matches('}').count() == 1 {
-        return line.to_owned();
+    let start = value.len() - value.trim_start().len();
+    let (blank, value) = value.split_at(start);
+    // A quoted value ends with its quote, a bare one where a flow map goes on; whatever else stands there, to the end.
+    let end = match value.chars().next() {
+        None => 0,
+        Some(quote @ ('"' | '\'')) => {
+            value.get(1..).and_then(|rest| rest.find(quote)).map_or(value.len(), |end| end + 2)
+        }
+        Some(first) if first.is_alphanumeric() || first == '$' => {
+            let variable = value.find('}').filter(|_| first == '$').map_or(0, |end| end + 1);
+            value[variable..].find([',', '}', ']', ' ']).map_or(value.len(), |end| variable + end)
+        }
+        Some(_) => value.len(),
+    };
+    let (value, rest) = value.split_at(end);
+    let bare = value.trim_matches(['"', '\'']);
+    let variable = bare.starts_with("${") && bare.ends_with('}') && bare.matches('}').count() == 1;
+    if bare.is_empty() || variable {
+        return format!("{key}{blank}{value}{}", mask_tokens(rest));
     }
-    format!("{key} …")
+    // As wide as it was, so that the caret below still points where it should.
+    let pad = " ".repeat(value.chars().count().saturating_sub(1));
+    format!("{key}{blank}…{pad}{}", mask_tokens(rest)).trim_end().to_owned()
 }
 
 /// Words that look like a vendor's token, wherever they stand.
@@ -215,7 +233,11 @@ mod tests {
         for (line, shown) in [
             ("token: \"${HUBSPOT_TOKEN}\"", "token: \"${HUBSPOT_TOKEN}\""),
             ("token: \"${A}-x\"", "token: …"),
-            ("  tokn: pat-eu1-abc # mine", "  tokn: …"),
+            ("  tokn: pat-eu1-abc # mine", "  tokn: …           # mine"),
+            ("{ token: abc, to: #cs }", "{ token: …  , to: #cs }"),
+            ("token: \"abc\\tx", "token: …"),
+            ("token: [\"abc\"]", "token: …"),
+            ("only: { token: ${A}, x: 1 }", "only: { token: ${A}, x: 1 }"),
             ("{ type: slack, x: xoxb-1-2 }", "{ type: slack, x: … }"),
             ("window: 30d", "window: 30d"),
         ] {

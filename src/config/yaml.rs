@@ -105,9 +105,11 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
             let message = message.lines().next().unwrap_or_default();
             // The place is printed in front; the crate repeats it behind.
             let message = message.split(" at line ").next().unwrap_or(message);
+            // Advice for programmers.
+            let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
             let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-            let bare = |c: char| line.split(": ").nth(1).is_some_and(|value| value.trim_start().starts_with(c));
-            match ['!', '@', '&', '*', '%', '`'].into_iter().find(|c| bare(*c)) {
+            let bare = |c: &char| line.contains(&format!(": {c}"));
+            match ['#', '!', '@', '&', '*', '%', '`'].into_iter().find(bare) {
                 Some(c) => {
                     faults.error_with_hint(at, message, format!("a value that begins with `{c}` must stand in quotes"))
                 }

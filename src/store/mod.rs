@@ -81,8 +81,17 @@ impl std::fmt::Display for StoreError {
                         | std::io::ErrorKind::FileTooLarge
                         | std::io::ErrorKind::QuotaExceeded
                 );
-                let hint = if full { "free some space and run again" } else { "check its rights and the disk" };
-                write!(f, "can't write the state in {}: {why}: {hint}; what was acknowledged is safe", dir.display())
+                let dir = dir.display();
+                if full {
+                    return write!(
+                        f,
+                        "can't write the state in {dir}: the disk is full: free some space and run again; what was acknowledged is safe"
+                    );
+                }
+                write!(
+                    f,
+                    "can't write the state in {dir}: {why}: check its rights and the disk; what was acknowledged is safe"
+                )
             }
         }
     }

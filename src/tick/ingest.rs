@@ -372,3 +372,31 @@ impl Gathered {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let lines: Vec<String> = (0..3000)
+            .map(|n| match n % 7 {
+                0 => String::new(),
+                1 => "broken".into(),
+                _ => format!(
+                    r#"{{"type":"track","event":"E{n}","userId":"u{}","timestamp":"2026-01-01T00:00:00Z"}}"#,
+                    n % 5
+                ),
+            })
+            .collect();
+        let lines: Vec<(u64, Option<&[u8]>)> = (1..)
+            .zip(lines.iter().map(|line| (line != "broken" || line.len() < 9).then_some(line.as_bytes())))
+            .collect();
+        let seen = |threads| format!("{:?}", parse(&lines, &AccountPaths::default(), threads));
+        let one = seen(1);
+        assert!(one.contains("E2999") && one.contains("BadJson"));
+        for threads in [2, 3, 7] {
+            assert_eq!(seen(threads), one, "{threads} threads");
+        }
+    }
+}

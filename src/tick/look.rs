@@ -7,8 +7,8 @@ use vitalsync_core::health;
 use super::{Dated, Engine};
 use crate::clock;
 use crate::report::{
-    AccountReport, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport, PlannedOperation, Refused,
-    SourceStatus, StatusReport, Told,
+    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport,
+    PlannedOperation, Refused, SourceStatus, StatusReport, Told,
 };
 use crate::store::records::told;
 use crate::tick::ingest::SourceReport;
@@ -122,7 +122,11 @@ impl Engine {
         Ok(Some(ExplainReport {
             account: AccountReport::of(account),
             parts,
-            benchmark: account.profile.as_ref().and_then(|name| evaluation.benchmarks.get(name)).map(|peg| peg.raw),
+            benchmark: account
+                .profile
+                .as_ref()
+                .and_then(|name| evaluation.benchmarks.get(name))
+                .map(BenchmarkReport::of),
             told: told_list,
             quarantined,
         }))

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{Alerts, DestinationReport, RunReport};
+use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
 use crate::store::{Batch, Store, StoreError};
 
@@ -472,6 +472,9 @@ impl Engine {
         if run.sources.values().all(|source| source.failed.is_none()) {
             let evaluation = self.evaluate(at)?;
             run.accounts = evaluation.accounts.len();
+            run.unassigned_events = evaluation.unassigned_events;
+            let benchmarks = evaluation.benchmarks.iter();
+            run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
             self.mark_evaluated(at)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)

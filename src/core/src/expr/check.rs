@@ -75,6 +75,8 @@ pub(super) fn check(source: &str, place: Place, scope: &Scope, want: Type, fault
             let column = first.map_or(0, |error| u32::try_from(error.pos.1.max(1) - 1).unwrap_or(0));
             let message =
                 first.map_or_else(String::new, |error| error.msg.lines().next().unwrap_or_default().to_lowercase());
+            // What a parser could have gone on with is a list of its own inventions.
+            let message = message.split(" expecting").next().unwrap_or_default().replace("'<eof>'", "its end");
             faults.error(
                 Place { line: place.line, column: place.column + column },
                 format!("can't read the expression `{}`: {message}", source.trim()),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use vitalsync_core::connector::{Change, Key, Known, KnownRecord, Mode, Need, Operation, Slot, Wanted};
+use vitalsync_core::connector::{Change, Key, Known, KnownRecord, Need, Operation, Slot, Wanted};
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::{Type, Value};
 
@@ -140,15 +140,13 @@ fn company(
         (None, Some(_)) => "find or create company",
     };
     Some(Operation {
-        batch_key: if remote.is_some() { UPDATE } else { MATCH }.into(),
-        title: title.into(),
         subject: record.subject.clone(),
         remote_id: remote.map(str::to_owned),
         keys,
         create,
         fields,
         needs,
-        ..empty(slot)
+        ..Operation::new(slot, if remote.is_some() { UPDATE } else { MATCH }, title)
     })
 }
 
@@ -181,10 +179,8 @@ fn schema(hubspot: &HubSpot, known: &Known) -> Vec<Operation> {
     let mut operations = Vec::new();
     if known.field(&group_slot, "label").is_null() {
         operations.push(Operation {
-            batch_key: GROUP.into(),
-            title: "ensure property group".into(),
             fields: [("label".to_owned(), Change { old: Value::Null, new: label(&hubspot.group).into() })].into(),
-            ..empty(group_slot.clone())
+            ..Operation::new(group_slot.clone(), GROUP, "ensure property group")
         });
     }
     let group: Vec<Need> =
@@ -210,11 +206,9 @@ fn schema(hubspot: &HubSpot, known: &Known) -> Vec<Operation> {
             continue;
         }
         operations.push(Operation {
-            batch_key: PROPERTY.into(),
-            title: "ensure property".into(),
             fields,
             needs: group.clone(),
-            ..empty(slot)
+            ..Operation::new(slot, PROPERTY, "ensure property")
         });
     }
     operations
@@ -235,20 +229,4 @@ fn label(name: &str) -> String {
     let words = name.replace('_', " ");
     let mut letters = words.trim().chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-fn empty(slot: Slot) -> Operation {
-    Operation {
-        slot,
-        mode: Mode::State,
-        batch_key: String::new(),
-        title: String::new(),
-        subject: String::new(),
-        remote_id: None,
-        keys: Vec::new(),
-        create: None,
-        fields: BTreeMap::new(),
-        needs: Vec::new(),
-        refs: BTreeMap::new(),
-    }
 }

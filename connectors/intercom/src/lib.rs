@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vitalsync_core::connector::{
-    Auth, COMMON_KEYS, Change, Connector, Known, Manifest, Mode, Need, Operation, Quota, Registered, Reply, Slot, Step,
+    Auth, COMMON_KEYS, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Slot, Step,
     Wanted,
 };
 use vitalsync_core::expr::{Expr, Scope, Scopes};
@@ -227,22 +227,6 @@ fn tag_slot(name: &str) -> Slot {
     format!("{TAG}/{name}")
 }
 
-fn bare_operation(slot: Slot, batch_key: &str, title: &str) -> Operation {
-    Operation {
-        slot,
-        mode: Mode::State,
-        batch_key: batch_key.into(),
-        title: title.into(),
-        subject: String::new(),
-        remote_id: None,
-        keys: Vec::new(),
-        create: None,
-        fields: BTreeMap::new(),
-        needs: Vec::new(),
-        refs: BTreeMap::new(),
-    }
-}
-
 impl Intercom {
     fn set(&self) -> &RecordSet {
         let [set] = &self.sets;
@@ -276,7 +260,7 @@ impl Intercom {
         let told = |field: &str| known.and_then(|known| known.fields.get(field));
 
         let mut operation =
-            bare_operation(slot, CONTACT, if remote_id.is_some() { "update contact" } else { "match contact" });
+            Operation::new(slot, CONTACT, if remote_id.is_some() { "update contact" } else { "match contact" });
         let need = |operation: &mut Operation, slot: Slot, field: &str| {
             let need = Need { slot, field: Some(field.to_owned()) };
             if !operation.needs.contains(&need) {
@@ -337,7 +321,7 @@ impl Intercom {
         if old == new && known.remote_id(slot).is_some() {
             return None;
         }
-        let mut operation = bare_operation(slot.clone(), batch_key, title);
+        let mut operation = Operation::new(slot.clone(), batch_key, title);
         operation.fields.insert(field.into(), Change { old, new });
         Some(operation)
     }

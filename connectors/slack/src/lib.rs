@@ -9,7 +9,7 @@
 pub mod render;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vitalsync_core::alert::{Alert, AlertRule};
@@ -149,22 +149,14 @@ fn is_channel_id(channel: &str) -> bool {
 fn plan_alert(alert: &Alert) -> Operation {
     let message = render::message(alert);
     let fields = [(CHANNEL, alert.to.clone()), (TEXT, message.text), (BLOCKS, message.blocks)];
-    Operation {
-        slot: format!("{ALERT}/{}", alert.occasion),
-        mode: Mode::Once,
-        batch_key: ALERT.into(),
-        title: format!("post alert {}", alert.rule),
-        subject: alert.account.clone(),
-        remote_id: None,
-        keys: Vec::new(),
-        create: None,
-        fields: fields
-            .into_iter()
-            .map(|(name, new)| (name.to_owned(), Change { old: Value::Null, new: new.into() }))
-            .collect(),
-        needs: Vec::new(),
-        refs: BTreeMap::new(),
+    let mut operation =
+        Operation::new(format!("{ALERT}/{}", alert.occasion), ALERT, format!("post alert {}", alert.rule));
+    operation.mode = Mode::Once;
+    operation.subject.clone_from(&alert.account);
+    for (name, new) in fields {
+        operation.fields.insert(name.to_owned(), Change { old: Value::Null, new: new.into() });
     }
+    operation
 }
 
 impl Connector for Slack {

@@ -87,6 +87,25 @@ pub struct Operation {
     pub refs: BTreeMap<Slot, String>,
 }
 
+impl Operation {
+    /// An operation that keeps a slot in step; what else it says is filled in by its connector.
+    pub fn new(slot: impl Into<Slot>, batch_key: impl Into<String>, title: impl Into<String>) -> Self {
+        Self {
+            slot: slot.into(),
+            mode: Mode::State,
+            batch_key: batch_key.into(),
+            title: title.into(),
+            subject: String::new(),
+            remote_id: None,
+            keys: Vec::new(),
+            create: None,
+            fields: BTreeMap::new(),
+            needs: Vec::new(),
+            refs: BTreeMap::new(),
+        }
+    }
+}
+
 /// How a request is to be sent: everything but the address, the secret and the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -386,19 +405,7 @@ pub const ACCOUNT: &str = "account";
 
 /// The operation that asks whose account a token belongs to.
 pub fn account_operation() -> Operation {
-    Operation {
-        slot: ACCOUNT.into(),
-        mode: Mode::State,
-        batch_key: ACCOUNT.into(),
-        title: "read whose account this is".into(),
-        subject: String::new(),
-        remote_id: None,
-        keys: Vec::new(),
-        create: None,
-        fields: BTreeMap::new(),
-        needs: Vec::new(),
-        refs: BTreeMap::new(),
-    }
+    Operation::new(ACCOUNT, ACCOUNT, "read whose account this is")
 }
 
 /// Reads a destination's own section. The common keys (`type`, `token`, `base_url`, `schedule`, `mode`, `brake`) are

@@ -11,7 +11,7 @@ mod talk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -110,7 +110,7 @@ struct Progress {
     /// Set by *NeedsLogin*: nothing more is sent.
     parked: AtomicBool,
     /// Operations that are to be planned again, because somebody else changed their records.
-    conflicts: AtomicU64,
+    again: Mutex<BTreeSet<String>>,
     /// True: a conflict is a refusal, it was planned anew often enough.
     last: bool,
 }
@@ -176,7 +176,7 @@ impl Lanes<'_> {
             report: Mutex::default(),
             settled: Mutex::default(),
             parked: AtomicBool::new(false),
-            conflicts: AtomicU64::new(0),
+            again: Mutex::default(),
             last,
         }
     }
@@ -216,7 +216,7 @@ impl Lanes<'_> {
 
     /// Carries out operations. Returns what it came to, and how many of them are to be planned again at once: somebody else changed
     /// their records, and they are not in the report.
-    pub async fn deliver(&self, account: &str, work: Work) -> Result<(Delivered, u64), StoreError> {
+    pub async fn deliver(&self, account: &str, work: Work) -> Result<(Delivered, BTreeSet<String>), StoreError> {
         let Work { operations, held, last } = work;
         let progress = self.progress(told(&self.destination.name, account), last);
         lock(&progress.settled).extend(held.into_iter().map(|(slot, why)| (slot, Settled::Refused(why))));
@@ -242,9 +242,16 @@ impl Lanes<'_> {
             for (key, operations) in batches {
                 let size = self.destination.connector.batch_size(&key).max(1);
                 let mut operations = operations.into_iter().peekable();
+                let mut in_turn = Vec::new();
                 while operations.peek().is_some() {
-                    queue.push(operations.by_ref().take(size).collect::<Vec<_>>());
+                    let batch: Vec<Operation> = operations.by_ref().take(size).collect();
+                    if self.destination.connector.in_turn(&key) {
+                        in_turn.push(batch);
+                    } else {
+                        queue.push(vec![batch]);
+                    }
                 }
+                queue.push(in_turn);
             }
             // Another one begins each time: a few that the tool always answers with errors must not hold up the others.
             let turn = usize::try_from(self.at.seconds()).unwrap_or(0) % queue.len().max(1);
@@ -254,7 +261,7 @@ impl Lanes<'_> {
             loop {
                 while running.len() < LANES {
                     let Some(batch) = queue.next() else { break };
-                    running.push(self.batch(batch, &progress));
+                    running.push(self.batches(batch, &progress));
                 }
                 match running.next().await {
                     Some(done) => done?,
@@ -262,7 +269,7 @@ impl Lanes<'_> {
                 }
             }
         }
-        let again = progress.conflicts.load(Ordering::Relaxed);
+        let again = std::mem::take(&mut *lock(&progress.again));
         let report = progress.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok((report, again))
     }
@@ -315,6 +322,14 @@ impl Lanes<'_> {
         lock(&progress.settled).insert(slot.to_owned(), Settled::Waiting);
     }
 
+    /// Batches one after the other.
+    async fn batches(&self, batches: Vec<Vec<Operation>>, progress: &Progress) -> Result<(), StoreError> {
+        for batch in batches {
+            self.batch(batch, progress).await?;
+        }
+        Ok(())
+    }
+
     /// One batch to its end: halves it where it is refused as a whole, and sends a refused record once more alone.
     async fn batch(&self, operations: Vec<Operation>, progress: &Progress) -> Result<(), StoreError> {
         let mut open = vec![operations];
@@ -334,7 +349,7 @@ impl Lanes<'_> {
                     None if heard.again.contains(&operation.slot) => {
                         let mut report = lock(&progress.report);
                         report.changed = report.changed.saturating_sub(1);
-                        progress.conflicts.fetch_add(1, Ordering::Relaxed);
+                        lock(&progress.again).insert(operation.slot);
                     }
                     Some(Outcome::Rejected { .. }) | None if !alone => open.push(vec![operation]),
                     Some(Outcome::Rejected { why }) => self.reject(&operation, &why, progress)?,

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::EdgeState;
+use vitalsync_core::alert::{Alert, EdgeState};
 use vitalsync_core::connector::{Known, KnownRecord, Operation};
 
 use super::{Batch, Store, StoreError, keys};
@@ -46,6 +46,9 @@ pub struct Quarantined {
 pub struct Outgoing {
     /// What to send, rendered.
     pub operation: Operation,
+    /// What it is about: while it was certainly not sent, it is rendered anew for where its rule sends it now.
+    #[serde(default)]
+    pub alert: Option<Alert>,
     /// The run's as-of time when it fired.
     pub at: Timestamp,
     /// Written before it is first sent: found so at a start, nobody knows whether it was.

@@ -7,7 +7,7 @@
 pub mod ingest;
 mod look;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -280,11 +280,13 @@ impl Engine {
                 }
             }
         }
-        let operations = destination.connector.plan(&Wanted { records: Vec::new(), alerts: fired }, &Known::default());
+        let fired = Wanted { records: Vec::new(), alerts: fired };
+        let operations = destination.connector.plan(&fired, &Known::default());
         if write {
             for operation in &operations {
-                let entry =
-                    Outgoing { operation: operation.clone(), at: evaluation.at, attempted_at: None, refused: None };
+                let alert = fired.alerts.iter().find(|alert| operation.slot.ends_with(&alert.occasion)).cloned();
+                let (at, operation) = (evaluation.at, operation.clone());
+                let entry = Outgoing { operation, alert, at, attempted_at: None, refused: None };
                 batch.put_outgoing(&destination.name, &entry);
             }
             self.store.apply(batch)?;
@@ -302,8 +304,24 @@ impl Engine {
         let mut due = Vec::new();
         let mut stale = 0;
         let mut batch = Batch::default();
-        for entry in self.store.outbox(&destination.name)? {
-            if at.0 - entry.at.0 > STALE_MS {
+        let rules = destination.connector.alert_rules();
+        for mut entry in self.store.outbox(&destination.name)? {
+            // Certainly not sent: it goes where its rule sends it now, and nowhere if the rule is gone.
+            let unsent = entry.attempted_at.is_none();
+            let rule = entry.alert.as_ref().map(|alert| rules.iter().find(|rule| rule.name == alert.rule));
+            let gone = unsent && matches!(rule, Some(None));
+            if let (true, Some(Some(rule)), Some(alert)) = (unsent, rule, &mut entry.alert)
+                && rule.to != alert.to
+            {
+                alert.to.clone_from(&rule.to);
+                let wanted = Wanted { records: Vec::new(), alerts: vec![alert.clone()] };
+                if let Some(anew) = destination.connector.plan(&wanted, &Known::default()).pop() {
+                    entry.operation = anew;
+                    entry.refused = None;
+                    batch.put_outgoing(&destination.name, &entry);
+                }
+            }
+            if gone || at.0 - entry.at.0 > STALE_MS {
                 batch.remove_outgoing(&destination.name, &entry.operation.slot);
                 batch.remove_quarantined(&destination.name, &entry.operation.slot);
                 stale += 1;
@@ -378,11 +396,20 @@ impl Engine {
                         let work = Work { operations, held, last: round + 1 == ROUNDS };
                         let (delivered, again) = lanes.deliver(&account_id, work).await?;
                         report.delivered.add(delivered);
-                        if again == 0 {
+                        if again.is_empty() {
                             break;
                         }
                         let known = self.known(destination, Some(&account_id), at)?;
                         (operations, held) = self.plan_records(destination, evaluation, &known, false)?;
+                        // The rest of it is waiting or refused, and counted.
+                        let needed: HashSet<String> = operations
+                            .iter()
+                            .filter(|operation| again.contains(&operation.slot))
+                            .flat_map(|operation| &operation.needs)
+                            .map(|need| need.slot.clone())
+                            .collect();
+                        operations
+                            .retain(|operation| again.contains(&operation.slot) || needed.contains(&operation.slot));
                     }
                 }
             }

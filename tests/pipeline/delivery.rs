@@ -269,6 +269,60 @@ async fn an_alert_that_was_refused_for_now_is_simply_sent_later() {
 }
 
 #[tokio::test]
+async fn an_alert_to_a_wrong_channel_goes_where_the_mended_config_says() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    let wrong = site.config("").replace("#cs-alerts", "#nowhere");
+    site.open_with(&wrong).run_once(end(18)).await.unwrap();
+    let run = site.open_with(&wrong).run_once(end(26)).await.unwrap();
+    assert_eq!((run.alerts.sent, run.destinations["team"].delivered.rejected, run.exit_code()), (0, 1, 3));
+    let run = site.run(26).await;
+    assert_eq!((run.alerts.sent, run.exit_code()), (1, 0), "{run:?}");
+    assert_eq!(site.slack.vendor().messages().len(), 1);
+}
+
+#[tokio::test]
+async fn two_accounts_never_share_a_company() {
+    let site = Site::new().await;
+    // Enough accounts for two batches; the first and the last of them meet one company by its two domains.
+    let names: Vec<String> = (100..250).map(|n| format!("c{n}")).collect();
+    site.customers("1.ndjson", &names.iter().map(|name| Use(name, "Core", 0, 3, 1)).collect::<Vec<_>>());
+    for name in &names[1..149] {
+        site.hubspot.vendor().seed_company(&[("domain", &format!("{name}.example"))]);
+    }
+    site.hubspot.vendor().seed_company(&[("domain", "c100.example"), ("hs_additional_domains", "c249.example")]);
+    let config = site.config("").split("  desk:").next().unwrap().to_owned();
+    let run = site.open_with(&config).run_once(end(2)).await.unwrap();
+    assert_eq!(run.destinations["crm"].delivered.rejected, 1, "{run:?}");
+    assert_eq!(site.company("c100")["domain"], "c100.example");
+    assert_eq!(run.exit_code(), 3);
+}
+
+#[tokio::test]
+async fn what_somebody_else_deleted_is_counted_once() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(10).await;
+    let no = json!({"type": "error.list", "errors": [{"code": "not_found", "message": "no"}]}).to_string();
+    Site::fail(
+        &site.intercom,
+        json!([
+            {"match": "PUT /contacts", "times": 1, "kind": {"answer": {"status": 404, "body": no}}},
+            {"match": "PUT /contacts", "times": 30, "kind": {"answer": {"status": 503, "body": ""}}}
+        ]),
+    );
+    let mut engine = site.open();
+    engine.patience = std::time::Duration::from_millis(300);
+    let run = engine.run_once(end(13)).await.unwrap();
+    let desk = &run.destinations["desk"].delivered;
+    let wanted = desk.changed;
+    assert!(wanted <= 3 && wanted == desk.acknowledged + desk.rejected + desk.waiting + desk.absent, "{desk:?}");
+    drop(engine);
+    site.intercom.vendor().clear_faults();
+    assert_eq!(site.run(13).await.exit_code(), 0);
+}
+
+#[tokio::test]
 async fn an_alert_older_than_two_days_is_not_sent() {
     let site = Site::new().await;
     site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);

@@ -95,6 +95,11 @@ impl Connector for HubSpot {
         }
     }
 
+    /// Two accounts may meet one company by different domains: the second must see that the first has taken it.
+    fn in_turn(&self, batch_key: &str) -> bool {
+        batch_key == plan::MATCH
+    }
+
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {
         plan::plan(self, wanted, known)
     }

@@ -389,6 +389,11 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// How many operations of a batch key may be sent together.
     fn batch_size(&self, batch_key: &str) -> usize;
 
+    /// True if batches of a key must be sent one after the other, because one may find what another has just taken.
+    fn in_turn(&self, _batch_key: &str) -> bool {
+        false
+    }
+
     /// What to do so that the tool holds what is wanted. Planning against one's own finished work is empty.
     ///
     /// Besides records it plans what they need (properties, attributes, tags) as operations of their own.

@@ -291,6 +291,12 @@ async fn two_accounts_never_share_a_company() {
         site.hubspot.vendor().seed_company(&[("domain", &format!("{name}.example"))]);
     }
     site.hubspot.vendor().seed_company(&[("domain", "c100.example"), ("hs_additional_domains", "c249.example")]);
+    // The first of them is found, and its update is held up until the other one could be found as well.
+    let wait = json!({"status": 429, "headers": {"Retry-After": "1.5"}, "body": "{}"});
+    Site::fail(
+        &site.hubspot,
+        json!([{"match": "POST /crm/objects/2026-09/companies/batch/update", "kind": {"answer": wait}}]),
+    );
     let config = site.config("").split("  desk:").next().unwrap().to_owned();
     let run = site.open_with(&config).run_once(end(2)).await.unwrap();
     assert_eq!(run.destinations["crm"].delivered.rejected, 1, "{run:?}");

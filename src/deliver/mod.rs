@@ -150,9 +150,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Lanes<'_> {
     /// A hash of what proves who we are to whom.
     fn credentials(&self) -> u64 {
-        let mut hasher = rustc_hash::FxHasher::default();
-        (self.destination.token.expose(), &self.destination.base_url).hash(&mut hasher);
-        hasher.finish()
+        // Kept in the state, so a hash that stays the same from version to version.
+        let both = format!("{}\u{1f}{}", self.destination.token.expose(), self.destination.base_url);
+        xxhash_rust::xxh3::xxh3_64(both.as_bytes())
     }
 
     /// The vendor account that a destination writes to, as far as it is known without asking.
@@ -214,7 +214,7 @@ impl Lanes<'_> {
         }
     }
 
-    /// Carries out operations. Returns what it came to, and how many of them are to be planned again at once: somebody else changed
+    /// Carries out operations. Returns what it came to, and the slots that are to be planned again at once: somebody else changed
     /// their records, and they are not in the report.
     pub async fn deliver(&self, account: &str, work: Work) -> Result<(Delivered, BTreeSet<String>), StoreError> {
         let Work { operations, held, last } = work;
@@ -251,7 +251,9 @@ impl Lanes<'_> {
                         queue.push(vec![batch]);
                     }
                 }
-                queue.push(in_turn);
+                if !in_turn.is_empty() {
+                    queue.push(in_turn);
+                }
             }
             // Another one begins each time: a few that the tool always answers with errors must not hold up the others.
             let turn = usize::try_from(self.at.seconds()).unwrap_or(0) % queue.len().max(1);

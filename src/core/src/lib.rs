@@ -14,6 +14,7 @@ pub mod identity;
 pub mod mapping;
 pub mod model;
 pub mod names;
+mod scale;
 pub mod section;
 pub mod time;
 pub mod usage;

@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::expr::Names as _;
+use crate::gather::{Ask, Gathered, History, Tally, gather};
 use crate::health::{self, CURVE, Drop, Pegged};
-use crate::identity::{AccountUsage, Resolved, Resolver, Traits, traits_at};
-use crate::model::{Band, Done, Model, Profile};
+use crate::identity::{Horizon, Traits, traits_at};
+use crate::model::{Band, Model, Profile};
 use crate::names::{AccountNames, TraitNames};
-use crate::scale::{Scale, profile_of, scale};
+use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
 use crate::value::Value;
@@ -188,163 +189,115 @@ fn weighed(
     counts
 }
 
-/// Evaluates everything as of `at`. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
+/// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let mut resolver = Resolver::new(&usage.statements, ids, &model.calendar, at);
-    for (spot, uses) in &usage.days {
-        resolver.add(spot, uses);
+    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true };
+    match evaluate_history(usage, ids, model, ask) {
+        Ok(evaluation) => evaluation,
+        Err(never) => match never {},
     }
-    measure(resolver.finish(), ids, model, at, recent_days)
 }
 
-/// Measures what was resolved as of the same time.
-pub fn measure(mut resolved: Resolved, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let calendar = &model.calendar;
-    let (today, over) = (calendar.day(at), calendar.last_over(at));
-    exclude_users(&mut resolved, ids, model, at);
+/// Evaluates a history that is read through once.
+pub fn evaluate_history<H: History>(
+    history: &H,
+    ids: &Ids,
+    model: &Model,
+    ask: Ask,
+) -> Result<Evaluation, H::Error> {
+    Ok(measure(gather(history, ids, model, ask)?, model, ask))
+}
 
-    let mut accounts: Vec<(Id, AccountUsage, Traits)> = resolved
-        .accounts
-        .drain()
-        .map(|(id, usage)| {
-            let traits = traits_at(&usage.traits, at);
-            (id, usage, traits)
-        })
-        .filter(|(id, usage, traits)| {
-            let known = !usage.cells.is_empty() || !usage.traits.is_empty();
-            let names = TraitNames { id: ids.accounts.name(*id), id_name: "account", traits, model: Some(model) };
-            known && !model.exclude_accounts.as_ref().is_some_and(|rule| rule.holds(&names))
-        })
-        .collect();
-    accounts.sort_by(|a, b| ids.accounts.name(a.0).cmp(ids.accounts.name(b.0)));
-
+/// Measures what was added up.
+fn measure(mut gathered: Gathered<'_>, model: &Model, ask: Ask) -> Evaluation {
+    let at = ask.horizon.at;
+    let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+    let places = 0..model.profiles.len();
     let scales: Vec<Scale<'_>> =
-        model.profiles.iter().map(|profile| scale(profile, &accounts, ids, model, today, over)).collect();
-    let mut evaluation = Evaluation { at, over, unassigned_events: resolved.unassigned, ..Evaluation::default() };
+        places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
+    let mut evaluation = Evaluation { at, over, unassigned_events: gathered.unassigned, ..Evaluation::default() };
     for scale in &scales {
         if let Some(peg) = scale.peg(today, over) {
             evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
         }
     }
-    let scored = scales.iter().flat_map(|scale| scale.weights.keys());
-    let events: EventNames = scored.map(|event| (*event, ids.events.name(*event).to_owned())).collect();
-    let members = Members {
-        user_traits: &resolved.user_traits,
-        unassigned_last: &resolved.unassigned_last,
-        events: &events,
-        model,
-        at,
-        today,
-        over,
-        recent_days,
-    };
-    for (index, (id, usage, traits)) in accounts.iter().enumerate() {
-        evaluation.accounts.push(account(index, *id, usage, traits, &scales, ids, &members));
+    let ids = gathered.names.ids;
+    let scored = model.profiles.iter().flat_map(|profile| profile.weights.keys());
+    evaluation.events =
+        scored.filter_map(|event| Some((ids.events.find(event)?, event.clone()))).collect();
+    let tallies = std::mem::take(&mut gathered.tallies);
+    let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
+    let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
+    evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
+    if ask.users {
+        evaluation.users = users(&evaluation.accounts, &places, &cx);
     }
-    evaluation.users = users(&accounts, &evaluation.accounts, &scales, ids, &members);
-    evaluation.events = events;
     evaluation
 }
 
-fn exclude_users(resolved: &mut Resolved, ids: &Ids, model: &Model, at: Timestamp) {
-    let Some(rule) = &model.exclude_users else { return };
-    let mut everyone: FxHashSet<Id> = resolved.user_traits.keys().copied().collect();
-    for usage in resolved.accounts.values() {
-        everyone.extend(usage.user_last.keys());
-        everyone.extend(usage.cells.iter().map(|cell| cell.user));
-    }
-    let excluded = everyone
-        .into_iter()
-        .filter(|user| {
-            let traits = resolved.user_traits.get(user).map(|statements| traits_at(statements, at)).unwrap_or_default();
-            let id = ids.user_id(*user).unwrap_or_default();
-            rule.holds(&TraitNames { id, id_name: "user.id", traits: &traits, model: None })
-        })
-        .collect();
-    resolved.without_users(&excluded);
-}
-
-/// What the evaluation of one account needs besides its own usage.
+/// What the evaluation of one account needs besides its own tally.
 struct Members<'a> {
-    user_traits: &'a FxHashMap<Id, Vec<crate::usage::Stated<Traits>>>,
-    unassigned_last: &'a FxHashMap<Id, Timestamp>,
-    events: &'a EventNames,
     model: &'a Model,
     at: Timestamp,
     today: Day,
     over: Day,
     recent_days: i32,
+    scales: &'a [Scale<'a>],
+    gathered: &'a Gathered<'a>,
 }
 
-fn account(
-    index: usize,
-    id: Id,
-    usage: &AccountUsage,
-    traits: &Traits,
-    scales: &[Scale<'_>],
-    ids: &Ids,
-    cx: &Members<'_>,
-) -> Account {
-    let name = ids.accounts.name(id);
-    let mut account = Account { id: name.to_owned(), traits: traits.clone(), today: cx.today, ..Account::default() };
-    let trait_names = TraitNames { id: name, id_name: "account", traits, model: Some(cx.model) };
+fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
+    let name = cx.gathered.names.account(tally.id);
+    let mut account = Account {
+        id: name.to_owned(),
+        traits: std::mem::take(&mut tally.traits),
+        today: cx.today,
+        last_active: tally.last,
+        active_users: tally.active_users,
+        total_users: tally.total_users,
+        active_days: tally.active_days,
+        scored: std::mem::take(&mut tally.scored),
+        ..Account::default()
+    };
+    let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    account.last_active = usage.last;
-    let first_event = usage.cells.first().map(|cell| cell.day);
-    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(traits.get(*name)?, cx.model));
-    account.tenure_days = created.or(first_event).map(|start| cx.today.0.saturating_sub(start.0));
+    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(*name)?, cx.model));
+    account.tenure_days = created.or(tally.first).map(|start| cx.today.0.saturating_sub(start.0));
 
-    for scale in scales {
-        let health = health_of(index, usage, scale, cx);
+    let mut recent = Vec::new();
+    for scale in cx.scales {
+        let series = Series::of(&tally, scale.place, scale.profile.window, cx.over);
+        let health = health_of(&tally, &series, scale, cx);
+        if tally.chosen == Some(scale.place) {
+            let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
+            let days = (cx.over.0 - cx.recent_days).max(series.first.0)..=cx.over.0;
+            let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
+            recent = days.filter_map(score).collect();
+        }
         account.profiles.insert(scale.profile.name.clone(), health);
     }
-    let chosen = profile_of(cx.model, name, traits).and_then(|place| scales.get(place));
-    let window = chosen.map_or(30, |scale| scale.profile.window);
-    account.window_days = window as u32;
-    let members = window.max(MEMBER_DAYS);
-    let total: FxHashSet<Id> = usage
-        .cells
-        .iter()
-        .filter(|cell| cell.day <= cx.over && cell.day > cx.over.plus(-members))
-        .map(|cell| cell.user)
-        .collect();
-    account.total_users = total.len() as u32;
-    if let Some(scale) = chosen {
-        account.profile = Some(scale.profile.name.clone());
-        account.health = account.profiles.get(&scale.profile.name).cloned().unwrap_or_default();
-        let (mut users, mut days, mut used, mut ever) =
-            (FxHashSet::default(), FxHashSet::default(), FxHashSet::default(), FxHashSet::default());
-        for cell in usage.cells.iter().filter(|cell| cell.day <= cx.today && scale.weights.contains_key(&cell.event)) {
-            ever.insert(cell.event);
-            if cell.day <= cx.over && cell.day > cx.over.plus(-window) {
-                users.insert(cell.user);
-                days.insert(cell.day);
-                used.insert(cell.event);
-            }
+    account.recent = recent;
+    let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
+    account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
+    if let Some(profile) = chosen {
+        account.profile = Some(profile.name.clone());
+        account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
+        let features = profile.weights.len() as f64;
+        if features > 0.0 {
+            account.adoption_window = Some(tally.used.0 as f64 / features * 100.0);
+            account.adoption_all_time = Some(tally.used.1 as f64 / features * 100.0);
         }
-        account.active_users = users.len() as u32;
-        account.active_days = days.len() as u32;
-        let features = scale.profile.weights.len();
-        if features > 0 {
-            account.adoption_window = Some(used.len() as f64 / features as f64 * 100.0);
-            account.adoption_all_time = Some(ever.len() as f64 / features as f64 * 100.0);
-        }
-        if let Some(series) = scale.series.get(index) {
-            let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
-            account.recent = ((cx.over.0 - cx.recent_days).max(series.first.0)..=cx.over.0)
-                .filter_map(|day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE))))
-                .collect();
-        }
-        let since = cx.over.plus(-2 * window - cx.recent_days);
-        account.scored = usage
-            .cells
-            .iter()
-            .filter(|cell| cell.day > since && scale.weights.contains_key(&cell.event))
-            .map(|cell| (cell.day, cell.event, cell.count))
-            .collect();
     }
-    activation(&mut account, usage, ids, cx);
+    let steps = cx.model.activation.iter().zip(&tally.steps);
+    account.steps = steps.map(|(step, done)| (step.name.clone(), *done)).collect();
+    if !account.steps.is_empty() {
+        let done = account.steps_done();
+        account.activation_percent = Some(done as f64 / account.steps.len() as f64 * 100.0);
+        if done == account.steps.len() {
+            account.activated_at = account.steps.iter().filter_map(|(_, day)| *day).max();
+        }
+    }
 
     let names = AccountNames { account: &account, model: cx.model };
     let named = |kind: &str, rules: &[(String, crate::expr::Expr)]| -> Vec<String> {
@@ -375,9 +328,8 @@ fn start_day(value: &Value, model: &Model) -> Option<Day> {
     Some(model.calendar.day(time)).filter(|day| years.contains(day))
 }
 
-fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
-    let Some(series) = scale.series.get(index) else { return Health::default() };
-    let Some(first) = usage.cells.first() else { return Health::default() };
+fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
+    let Some(first) = tally.first else { return Health::default() };
     // The first event came today: it was received, and no day with it is over, so its raw score is 0.
     let raw = series.raws.last().copied().unwrap_or(0);
     let score = scale.score(raw, cx.today, cx.over);
@@ -385,8 +337,7 @@ fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, cx: &Members
         let day = cx.over.plus(-days);
         series.at(day).map(|raw| score - scale.score(raw, day, day))
     };
-    let earlier =
-        (first.day.0..cx.over.0).filter_map(|day| Some(scale.score(series.at(Day(day))?, Day(day), Day(day))));
+    let earlier = (first.0..cx.over.0).filter_map(|day| Some(scale.score(series.at(Day(day))?, Day(day), Day(day))));
     let band = scale.profile.bands.held(earlier.chain([score]));
     Health {
         raw: Some(health::points(raw)),
@@ -394,122 +345,59 @@ fn health_of(index: usize, usage: &AccountUsage, scale: &Scale<'_>, cx: &Members
         band,
         change_7d: past(7),
         change_30d: past(30),
-        top_reason: Some(top_reason(usage, scale, cx, raw)),
+        top_reason: Some(top_reason(tally, scale, cx, raw)),
     }
 }
 
 /// The event that moved the raw score most against the window before, without figures: a text that is written to a CRM must
 /// not change every day.
-fn top_reason(usage: &AccountUsage, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> String {
-    let (events, over) = (cx.events, cx.over);
+fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> String {
     let window = scale.profile.window;
     if raw == 0 {
         return format!("no scored activity in the last {window} days");
     }
-    let scored: Vec<(Day, Id, u32)> = usage
-        .cells
-        .iter()
-        .filter(|cell| cell.day > over.plus(-2 * window))
-        .map(|cell| (cell.day, cell.event, cell.count))
-        .collect();
-    let moved = weighed(&scored, scale.profile, events, over.plus(-window), over)
-        .into_iter()
-        .map(|(event, (before, now, weight))| ((now as i64 - before as i64) * weight, event))
-        .max_by(|a, b| a.0.abs().cmp(&b.0.abs()).then_with(|| b.1.cmp(&a.1)));
-    match moved {
-        Some((part, event)) if part < 0 => format!("less {event} than in the {window} days before"),
-        Some((part, event)) if part > 0 => format!("more {event} than in the {window} days before"),
+    match tally.points.get(scale.place).and_then(|points| points.moved) {
+        Some((part, event)) if part != 0 => {
+            let event = cx.gathered.names.ids.events.name(event);
+            let way = if part < 0 { "less" } else { "more" };
+            format!("{way} {event} than in the {window} days before")
+        }
         _ => "steady use".into(),
     }
 }
 
-fn activation(account: &mut Account, usage: &AccountUsage, ids: &Ids, cx: &Members<'_>) {
-    if cx.model.activation.is_empty() {
-        return;
-    }
-    for step in &cx.model.activation {
-        let done = match &step.done {
-            Done::Event { event, count } => ids.events.find(event).and_then(|event| {
-                let mut so_often = 0u64;
-                let reached = |cell: &&crate::identity::Cell| {
-                    so_often += u64::from(cell.count);
-                    so_often >= u64::from(*count)
-                };
-                let cells = usage.cells.iter().filter(|cell| cell.event == event && cell.day <= cx.today);
-                cells.into_iter().find(reached).map(|cell| cell.day)
-            }),
-            Done::Trait(name) => {
-                let own = first_set(&usage.traits, name, cx);
-                let users: BTreeSet<Id> = usage.cells.iter().map(|cell| cell.user).collect();
-                let theirs = users.iter().filter_map(|user| first_set(cx.user_traits.get(user)?, name, cx)).min();
-                [own, theirs].into_iter().flatten().min()
-            }
-        };
-        account.steps.push((step.name.clone(), done));
-    }
-    let done = account.steps_done();
-    account.activation_percent = Some(done as f64 / account.steps.len() as f64 * 100.0);
-    if done == account.steps.len() {
-        account.activated_at = account.steps.iter().filter_map(|(_, day)| *day).max();
-    }
-}
-
-/// Since which day a trait is set (to anything but null, false or empty text), if it still is. What counts of a day is how it
-/// ended: nothing else is kept of it.
-fn first_set(statements: &[crate::usage::Stated<Traits>], name: &str, cx: &Members<'_>) -> Option<Day> {
-    let mut ends: BTreeMap<Day, bool> = BTreeMap::new();
-    for stated in statements.iter().filter(|stated| stated.at <= cx.at.0) {
-        if let Some(value) = stated.value.get(name) {
-            let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
-            ends.insert(cx.model.calendar.day(stated.time()), set);
-        }
-    }
-    let mut since = None;
-    for (day, set) in ends {
-        since = if set { since.or(Some(day)) } else { None };
-    }
-    since
-}
-
-fn users(
-    usages: &[(Id, AccountUsage, Traits)],
-    accounts: &[Account],
-    scales: &[Scale<'_>],
-    ids: &Ids,
-    cx: &Members<'_>,
-) -> Vec<User> {
+fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) -> Vec<User> {
+    let gathered = cx.gathered;
     let mut latest: FxHashMap<Id, (Timestamp, usize)> = FxHashMap::default();
-    let mut days: FxHashMap<Id, FxHashSet<Day>> = FxHashMap::default();
-    for (index, (_, usage, _)) in usages.iter().enumerate() {
-        for (user, last) in &usage.user_last {
-            let entry = latest.entry(*user).or_insert((*last, index));
-            // Accounts are in the order of their ids: of two with the same latest event the first stays.
-            if *last > entry.0 {
-                *entry = (*last, index);
-            }
-        }
-        let Some(account) = accounts.get(index) else { continue };
-        let Some(scale) = scales.iter().find(|scale| Some(&scale.profile.name) == account.profile.as_ref()) else {
-            continue;
-        };
-        let window = scale.profile.window;
-        let scored = |cell: &&crate::identity::Cell| {
-            cell.day <= cx.over && cell.day > cx.over.plus(-window) && scale.weights.contains_key(&cell.event)
-        };
-        for cell in usage.cells.iter().filter(scored) {
-            days.entry(cell.user).or_default().insert(cell.day);
+    for (user, last, account) in &gathered.user_last {
+        let Some(place) = places.get(account).copied() else { continue };
+        let entry = latest.entry(*user).or_insert((*last, place));
+        // Accounts are in the order of their ids: of two with the same latest event the first stays.
+        if (*last, std::cmp::Reverse(place)) > (entry.0, std::cmp::Reverse(entry.1)) {
+            *entry = (*last, place);
         }
     }
-    let everyone: FxHashSet<Id> = latest.keys().chain(cx.user_traits.keys()).copied().collect();
+    let mut days: Vec<(Id, Day)> = gathered.user_days.clone();
+    days.sort_unstable();
+    days.dedup();
+    let active_days = |user: Id| {
+        let from = days.partition_point(|(other, _)| *other < user);
+        days.iter().skip(from).take_while(|(other, _)| *other == user).count() as u32
+    };
+    let excluded = |user: &Id| gathered.excluded.get(user).copied().unwrap_or(false);
+    let mut everyone: Vec<Id> = latest.keys().chain(gathered.user_traits.keys()).copied().collect();
+    everyone.sort_unstable();
+    everyone.dedup();
     let mut users: Vec<User> = everyone
         .into_iter()
+        .filter(|user| !excluded(user))
         .filter_map(|id| {
-            let place = latest.get(&id).map(|(_, index)| *index);
+            let place = latest.get(&id).map(|(_, place)| *place);
             Some(User {
-                id: ids.user_id(id)?.to_owned(),
-                traits: cx.user_traits.get(&id).map(|statements| traits_at(statements, cx.at)).unwrap_or_default(),
-                last_active: latest.get(&id).map(|(last, _)| *last).max(cx.unassigned_last.get(&id).copied()),
-                active_days: days.get(&id).map_or(0, |days| days.len() as u32),
+                id: gathered.names.ids.user_id(id)?.to_owned(),
+                traits: gathered.user_traits.get(&id).map(|statements| traits_at(statements, cx.at)).unwrap_or_default(),
+                last_active: latest.get(&id).map(|(last, _)| *last).max(gathered.unassigned_last.get(&id).copied()),
+                active_days: active_days(id),
                 window_days: place.and_then(|place| accounts.get(place)).map_or(30, |account| account.window_days),
                 account: place,
             })

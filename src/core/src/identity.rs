@@ -1,59 +1,19 @@
 //! Identity: whom the filed counts belong to, as of a time.
 //!
-//! Identify, group and alias calls link ids. An id stands for the user that it was last linked to up to the end of the day in question, else for the one that it was
-//! linked to first after. An event without a stated account belongs to the account of the user's last group call up to the
-//! end of its day, else of the first one after. Nothing is written back: another alias, or another as-of time, gives another
-//! answer from the same counts.
+//! Identify, group and alias calls link ids. An id stands for the user that it was last linked to up to the end of the day
+//! in question, else for the one that it was linked to first after. An event without a stated account belongs to the
+//! account of the user's last group call up to the end of its day, else of the first one after. Nothing is written back:
+//! another alias, or another as-of time, gives another answer from the same counts.
 
-use std::cmp::Ordering;
+use rustc_hash::FxHashMap;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
-use crate::time::{Calendar, Day, Timestamp};
-use crate::usage::{About, Content, DayUse, Id, Ids, Spot, Stated, Subject};
+use crate::message::Message;
+use crate::time::{Day, Timestamp};
+use crate::usage::{About, Content, Id, Ids, Stated, Subject};
 use crate::value::Value;
-
-/// Counts of one event by one user on one day, resolved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cell {
-    /// The event day.
-    pub day: Day,
-    /// The user, after all links.
-    pub user: Id,
-    /// The event.
-    pub event: Id,
-    /// How often.
-    pub count: u32,
-}
-
-/// One account's usage, resolved.
-#[derive(Debug, Clone, Default)]
-pub struct AccountUsage {
-    /// Counts, sorted by day.
-    pub cells: Vec<Cell>,
-    /// The latest event.
-    pub last: Option<Timestamp>,
-    /// Each user's latest event in this account.
-    pub user_last: FxHashMap<Id, Timestamp>,
-    /// The account's traits.
-    pub traits: Vec<Stated<Traits>>,
-}
 
 /// Traits as they were stated, by name.
 pub type Traits = std::collections::BTreeMap<String, Value>;
-
-/// All usage as of a time.
-#[derive(Debug, Clone, Default)]
-pub struct Resolved {
-    /// By account.
-    pub accounts: FxHashMap<Id, AccountUsage>,
-    /// Each user's trait statements, in the order of their time.
-    pub user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
-    /// Events that belong to no account.
-    pub unassigned: u64,
-    /// The latest of these of each user.
-    pub unassigned_last: FxHashMap<Id, Timestamp>,
-}
 
 /// Values of trait statements as of a time: the latest of each name.
 pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
@@ -67,179 +27,214 @@ pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
     traits
 }
 
-type Dated = FxHashMap<Id, Vec<(Day, Stated<Id>)>>;
-
-/// The last statement up to the end of a day, else the first one after.
-fn at_day(statements: &[(Day, Stated<Id>)], day: Day) -> Option<Id> {
-    let before = statements.partition_point(|(stated, _)| *stated <= day);
-    let (_, stated) = if before > 0 { statements.get(before - 1) } else { statements.first() }?;
-    Some(stated.value)
+/// What is known: calls that happened up to a moment and, where asked for, that were received by the end of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// The as-of time.
+    pub at: Timestamp,
+    /// The last day of receipt; `None`: whenever received.
+    pub received: Option<Day>,
 }
 
-/// Sorted by time; of two at the same time the greater message id is later, then the greater name.
-fn sort(statements: &mut [(Day, Stated<Id>)], name: impl Fn(Id) -> String) {
-    statements.sort_by(|(_, a), (_, b)| match (a.at, &a.message).cmp(&(b.at, &b.message)) {
-        Ordering::Equal => name(a.value).cmp(&name(b.value)),
-        order => order,
-    });
-}
+impl Horizon {
+    /// As of a time, whenever received.
+    pub fn at(at: Timestamp) -> Self {
+        Self { at, received: None }
+    }
 
-struct Links<'a> {
-    links: Dated,
-    ids: &'a Ids,
-}
-
-impl Links<'_> {
-    /// The user behind an id on a day.
-    fn user(&self, subject: Id, day: Day) -> Id {
-        let mut current = subject;
-        let mut seen = Vec::new();
-        while let Some(next) = self.links.get(&current).and_then(|links| at_day(links, day)) {
-            seen.push(current);
-            if let Some(start) = seen.iter().position(|id| *id == next) {
-                // A ring of aliases: all of them are the one whose name comes first.
-                return seen
-                    .iter()
-                    .skip(start)
-                    .copied()
-                    .min_by_key(|id| self.ids.subjects.name(*id).to_owned())
-                    .unwrap_or(next);
-            }
-            current = next;
-        }
-        current
+    fn sees(&self, subject: &Subject, at: i64) -> bool {
+        at <= self.at.0 && self.received.is_none_or(|until| subject.received() <= until)
     }
 }
 
-/// Resolves usage spot by spot, so that the whole of it never has to be in memory.
-pub struct Resolver<'a> {
-    links: Links<'a>,
-    /// A person's group calls, from whichever of the ids they were made with.
-    groups: Dated,
-    at: Timestamp,
-    today: Day,
-    today_start: Timestamp,
-    resolved: Resolved,
+/// For each id what it stands for, by day. Nearly every id stands for one thing all the time.
+#[derive(Debug, Default)]
+struct Dated {
+    one: Vec<Id>,
+    many: FxHashMap<Id, Vec<(Day, Id)>>,
 }
 
-impl<'a> Resolver<'a> {
-    /// As of a time: event days up to that of `at`, statements up to `at` itself.
-    pub fn new(
-        statements: &FxHashMap<Subject, Stated<Content>>,
-        ids: &'a Ids,
-        calendar: &Calendar,
-        at: Timestamp,
-    ) -> Self {
-        let mut links = Links { links: Dated::default(), ids };
-        let mut memberships = Dated::default();
-        let mut trait_statements = Vec::new();
-        for (subject, stated) in statements {
-            if stated.at > at.0 {
+/// Stands in [`Dated::one`] for an id that stood for several things.
+const MANY: Id = Id::MAX;
+
+impl Dated {
+    /// The last statement up to the end of a day, else the first one after.
+    fn at(&self, id: Id, day: Day) -> Option<Id> {
+        match self.one.get(id as usize).copied()? {
+            0 => None,
+            MANY => {
+                let statements = self.many.get(&id)?;
+                let before = statements.partition_point(|(stated, _)| *stated <= day);
+                let (_, value) = if before > 0 { statements.get(before - 1) } else { statements.first() }?;
+                Some(*value)
+            }
+            value => Some(value),
+        }
+    }
+
+    /// Takes all statements about some ids. Sorted by time; of two at the same time the greater message id is later, then the
+    /// greater name.
+    fn settle<'n>(&mut self, statements: &mut Vec<Claim>, name: impl Fn(Id) -> &'n str) {
+        statements.sort_unstable_by(|a, b| {
+            (a.id, a.at)
+                .cmp(&(b.id, b.at))
+                .then_with(|| a.message.cmp(&b.message))
+                .then_with(|| if a.value == b.value { a.day.cmp(&b.day) } else { name(a.value).cmp(name(b.value)) })
+        });
+        for claims in statements.chunk_by(|a, b| a.id == b.id) {
+            let Some(first) = claims.first() else { continue };
+            let place = first.id as usize;
+            if self.one.len() <= place {
+                self.one.resize(place + 1, 0);
+            }
+            if claims.iter().all(|claim| claim.value == first.value) {
+                self.one[place] = first.value;
                 continue;
             }
-            let (at, message) = (stated.at, stated.message.clone());
-            match (&stated.value, subject.about) {
-                (Content::Id(value), About::Link) => {
-                    links
-                        .links
-                        .entry(subject.id)
-                        .or_default()
-                        .push((subject.day, Stated { at, message, value: *value }));
+            self.one[place] = MANY;
+            let mut runs: Vec<(Day, Id)> = Vec::new();
+            for claim in claims {
+                if runs.last().is_none_or(|(_, value)| *value != claim.value) {
+                    runs.push((claim.day, claim.value));
                 }
-                (Content::Id(value), _) => {
-                    memberships
-                        .entry(subject.id)
-                        .or_default()
-                        .push((subject.day, Stated { at, message, value: *value }));
-                }
-                (Content::Traits(json), about) => trait_statements.push((about, subject, at, message, json)),
             }
+            self.many.insert(first.id, runs);
         }
-        for statements in links.links.values_mut() {
-            sort(statements, |id| ids.subjects.name(id).to_owned());
-        }
-        let mut groups = Dated::default();
-        for (subject, statements) in memberships {
-            for (day, stated) in statements {
-                groups.entry(links.user(subject, day)).or_default().push((day, stated));
-            }
-        }
-        for statements in groups.values_mut() {
-            sort(statements, |id| ids.accounts.name(id).to_owned());
-        }
-        let mut resolved = Resolved::default();
-        for (about, subject, at, message, json) in trait_statements {
-            let value: Traits = serde_json::from_str::<serde_json::Map<_, _>>(json)
-                .map(|map| map.iter().map(|(name, value)| (name.clone(), Value::from_json(value))).collect())
-                .unwrap_or_default();
-            let stated = Stated { at, message, value };
-            match about {
-                About::AccountTraits => resolved.accounts.entry(subject.id).or_default().traits.push(stated),
-                _ => resolved.user_traits.entry(links.user(subject.id, subject.day)).or_default().push(stated),
-            }
-        }
-        let order = |a: &Stated<Traits>, b: &Stated<Traits>| {
-            (a.at, &a.message)
-                .cmp(&(b.at, &b.message))
-                .then_with(|| a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal))
-        };
-        resolved.accounts.values_mut().for_each(|usage| usage.traits.sort_by(order));
-        resolved.user_traits.values_mut().for_each(|statements| statements.sort_by(order));
-        let today = calendar.day(at);
-        Self { links, groups, at, today, today_start: calendar.start(today), resolved }
-    }
-
-    /// Adds a spot. The same spot may come in parts.
-    pub fn add(&mut self, spot: &Spot, uses: &DayUse) {
-        if spot.day > self.today || uses.counts.is_empty() {
-            return;
-        }
-        let user = self.links.user(spot.subject, spot.day);
-        let account = match spot.account {
-            0 => self.groups.get(&user).and_then(|statements| at_day(statements, spot.day)),
-            stated => Some(stated),
-        };
-        // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
-        let last = Some(Timestamp(uses.last)).filter(|last| *last <= self.at).unwrap_or(self.today_start);
-        let Some(account) = account else {
-            let own = self.resolved.unassigned_last.entry(user).or_insert(last);
-            *own = (*own).max(last);
-            self.resolved.unassigned += uses.counts.iter().map(|entry| entry.count.unsigned_abs()).sum::<u64>();
-            return;
-        };
-        let usage = self.resolved.accounts.entry(account).or_default();
-        for entry in &uses.counts {
-            let count = u32::try_from(entry.count).unwrap_or(0);
-            if count > 0 {
-                usage.cells.push(Cell { day: spot.day, user, event: entry.event, count });
-            }
-        }
-        usage.last = usage.last.max(Some(last));
-        let own = usage.user_last.entry(user).or_insert(last);
-        *own = (*own).max(last);
-    }
-
-    /// Everything that was added, resolved.
-    pub fn finish(mut self) -> Resolved {
-        for usage in self.resolved.accounts.values_mut() {
-            usage.cells.sort_unstable_by_key(|cell| (cell.day, cell.user, cell.event));
-            usage.cells.shrink_to_fit();
-        }
-        self.resolved
+        statements.clear();
     }
 }
 
-impl Resolved {
-    /// Takes out everything that users did, as if they had never been.
-    pub fn without_users(&mut self, excluded: &FxHashSet<Id>) {
-        if excluded.is_empty() {
-            return;
+/// One statement about what an id stands for.
+#[derive(Debug)]
+struct Claim {
+    id: Id,
+    value: Id,
+    day: Day,
+    at: i64,
+    message: Message,
+}
+
+/// Gathers links first, then memberships, then answers.
+#[derive(Debug)]
+pub struct Identity<'a> {
+    ids: &'a Ids,
+    horizon: Horizon,
+    links: Dated,
+    groups: Dated,
+    claims: Vec<Claim>,
+}
+
+impl<'a> Identity<'a> {
+    /// Knows nobody yet.
+    pub fn new(ids: &'a Ids, horizon: Horizon) -> Self {
+        Self { ids, horizon, links: Dated::default(), groups: Dated::default(), claims: Vec::new() }
+    }
+
+    /// Takes a link. [`Self::settle_links`] must follow before links of the same id are complete twice.
+    pub fn link(&mut self, subject: &Subject, stated: &Stated<Content>) {
+        if let Content::Id(value) = stated.value
+            && self.horizon.sees(subject, stated.at)
+        {
+            let message = stated.message.clone();
+            self.claims.push(Claim { id: subject.id, value, day: subject.day, at: stated.at, message });
         }
-        for usage in self.accounts.values_mut() {
-            usage.cells.retain(|cell| !excluded.contains(&cell.user));
-            usage.user_last.retain(|user, _| !excluded.contains(user));
-            usage.last = usage.user_last.values().max().copied();
+    }
+
+    /// All links of the ids that were told since the last time were told.
+    pub fn settle_links(&mut self) {
+        self.links.settle(&mut self.claims, |id| self.ids.subjects.name(id));
+    }
+
+    /// Takes a membership, when all links are settled: it is that of the person, whichever of the ids it was stated with.
+    pub fn membership(&mut self, subject: &Subject, stated: &Stated<Content>) {
+        if let Content::Id(value) = stated.value
+            && self.horizon.sees(subject, stated.at)
+        {
+            let (id, message) = (self.user(subject.id, subject.day), stated.message.clone());
+            self.claims.push(Claim { id, value, day: subject.day, at: stated.at, message });
         }
-        self.user_traits.retain(|user, _| !excluded.contains(user));
+    }
+
+    /// All memberships were told.
+    pub fn settle_memberships(&mut self) {
+        self.groups.settle(&mut self.claims, |id| self.ids.accounts.name(id));
+        self.claims = Vec::new();
+    }
+
+    /// The user behind an id on a day.
+    pub fn user(&self, subject: Id, day: Day) -> Id {
+        let Some(mut next) = self.links.at(subject, day) else { return subject };
+        let mut seen = vec![subject];
+        loop {
+            if let Some(start) = seen.iter().position(|id| *id == next) {
+                // A ring of aliases: all of them are the one whose name comes first.
+                let ring = seen.iter().skip(start).copied();
+                return ring.min_by_key(|id| self.ids.subjects.name(*id)).unwrap_or(next);
+            }
+            match self.links.at(next, day) {
+                Some(further) => {
+                    seen.push(next);
+                    next = further;
+                }
+                None => return next,
+            }
+        }
+    }
+
+    /// The account that a user belongs to on a day.
+    pub fn account(&self, user: Id, day: Day) -> Option<Id> {
+        self.groups.at(user, day)
     }
 }
+
+/// Gathers the trait statements about some ids.
+#[derive(Debug, Default)]
+pub struct TraitBook {
+    statements: Vec<(Id, Told)>,
+}
+
+/// A statement of traits: when, its message, the number of its names, its values.
+type Told = (i64, Message, Id, Box<str>);
+
+impl TraitBook {
+    /// Takes a statement about whom it is about in the end.
+    pub fn add(&mut self, whose: Id, horizon: Horizon, subject: &Subject, stated: &Stated<Content>) {
+        if let Content::Traits(values) = &stated.value
+            && horizon.sees(subject, stated.at)
+        {
+            self.statements.push((whose, (stated.at, stated.message.clone(), subject.part, values.clone())));
+        }
+    }
+
+    /// Everybody's statements, in the order of their time, into `all`. What only repeats the statement before it is left out.
+    pub fn settle(&mut self, ids: &Ids, all: &mut FxHashMap<Id, Vec<Stated<Traits>>>) {
+        // The numbers of names come from the order of reading, so the names decide.
+        self.statements.sort_unstable_by(|(id, a), (other, b)| {
+            (id, a.0, &a.1).cmp(&(other, b.0, &b.1)).then_with(|| {
+                (ids.shapes.name(a.2), &a.3).cmp(&(ids.shapes.name(b.2), &b.3))
+            })
+        });
+        for told in self.statements.chunk_by(|a, b| a.0 == b.0) {
+            let Some((id, _)) = told.first() else { continue };
+            let mut kept: Vec<Stated<Traits>> = Vec::new();
+            let mut previous: Option<(Id, &str)> = None;
+            for (_, (at, message, shape, values)) in told {
+                if previous != Some((*shape, values)) {
+                    let value = crate::usage::members(ids.shapes.name(*shape), values)
+                        .filter_map(|(name, json)| {
+                            let value: serde_json::Value = serde_json::from_str(json).ok()?;
+                            Some((name.to_owned(), Value::from_json(&value)))
+                        })
+                        .collect();
+                    kept.push(Stated { at: *at, message: message.clone(), value });
+                    previous = Some((*shape, values));
+                }
+            }
+            all.insert(*id, kept);
+        }
+        self.statements.clear();
+    }
+}
+
+/// What statements are read in which order, so that each can be resolved by those before it.
+pub const READING: [About; 4] = [About::Link, About::Membership, About::AccountTraits, About::UserTraits];

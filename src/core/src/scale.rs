@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
+use crate::gather::{Gathered, Tally};
 use crate::health::{self, CURVE, Pegged};
-use crate::identity::{AccountUsage, Traits, traits_at};
+use crate::identity::{Traits, traits_at};
 use crate::model::{Model, Profile, Refresh};
 use crate::names::TraitNames;
 use crate::time::Day;
-use crate::usage::{Id, Ids};
+
+/// So many benchmarks are computed at once.
+const AT_ONCE: usize = 128;
 
 /// One account's raw scores under one profile, by day, in millionths.
 pub(crate) struct Series {
@@ -20,17 +23,16 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    fn of(usage: &AccountUsage, weights: &FxHashMap<Id, i64>, window: i32, over: Day) -> Self {
-        let Some(first) = usage.cells.first().map(|cell| cell.day).filter(|day| *day <= over) else {
+    /// Of an account that had its first event on or before `over`; without raw scores otherwise.
+    pub fn of(tally: &Tally, place: usize, window: i32, over: Day) -> Self {
+        let (Some(first), Some(points)) = (tally.first.filter(|day| *day <= over), tally.points.get(place)) else {
             return Self { first: over, raws: Vec::new() };
         };
         let length = (over.0 - first.0 + 1) as usize;
         let mut daily = vec![0i64; length];
-        for cell in usage.cells.iter().take_while(|cell| cell.day <= over) {
-            if let (Some(weight), Some(day)) =
-                (weights.get(&cell.event), daily.get_mut((cell.day.0 - first.0) as usize))
-            {
-                *day = day.saturating_add(weight.saturating_mul(i64::from(cell.count)));
+        for (day, points) in &points.daily {
+            if let Some(sum) = daily.get_mut((day.0 - first.0) as usize) {
+                *sum = *points;
             }
         }
         let mut raws = Vec::with_capacity(length);
@@ -51,14 +53,21 @@ impl Series {
     }
 }
 
+/// The raw score of the window that ends on a day.
+fn raw_at(tally: &Tally, place: usize, window: i32, day: Day) -> Option<i64> {
+    tally.first.filter(|first| *first <= day)?;
+    let daily = &tally.points.get(place)?.daily;
+    let since = day.plus(-window);
+    let from = daily.partition_point(|(at, _)| *at <= since);
+    Some(daily.iter().skip(from).take_while(|(at, _)| *at <= day).fold(0, |sum, (_, points)| sum.saturating_add(*points)))
+}
+
 /// Everything of one profile that spans accounts.
 pub(crate) struct Scale<'m> {
     /// The profile.
     pub profile: &'m Profile,
-    /// The weights of its events.
-    pub weights: FxHashMap<Id, i64>,
-    /// Raw scores of all accounts, in their order.
-    pub series: Vec<Series>,
+    /// Its place.
+    pub place: usize,
     /// By the last day of the windows that the benchmark was computed from.
     pegs: FxHashMap<Day, Option<Pegged>>,
     /// Serves where no account had raw > 0 then: the run's own day.
@@ -81,48 +90,50 @@ impl Scale<'_> {
     }
 }
 
-/// The first profile that is for an account with these traits.
+/// The place of the first profile that is for an account with these traits.
 pub(crate) fn profile_of(model: &Model, id: &str, traits: &Traits) -> Option<usize> {
     let names = TraitNames { id, id_name: "account", traits, model: Some(model) };
     model.profiles.iter().position(|profile| profile.only.as_ref().is_none_or(|only| only.holds(&names)))
 }
 
-/// Raw scores of all accounts under a profile, and every benchmark that they are measured by up to `over`.
-pub(crate) fn scale<'m>(
-    profile: &'m Profile,
-    accounts: &[(Id, AccountUsage, Traits)],
-    ids: &Ids,
-    model: &Model,
-    today: Day,
-    over: Day,
-) -> Scale<'m> {
-    let weights: FxHashMap<Id, i64> =
-        profile.weights.iter().filter_map(|(event, weight)| Some((ids.events.find(event)?, *weight))).collect();
-    let series: Vec<Series> =
-        accounts.iter().map(|(_, usage, _)| Series::of(usage, &weights, profile.window, over)).collect();
-    let first = series.iter().filter(|series| !series.raws.is_empty()).map(|series| series.first).min().unwrap_or(over);
+/// Every benchmark that accounts are measured by under a profile up to `over`.
+pub(crate) fn scale<'m>(place: usize, gathered: &Gathered<'_>, model: &'m Model, today: Day, over: Day) -> Option<Scale<'m>> {
+    let profile = model.profiles.get(place)?;
+    let tallies = &gathered.tallies;
+    let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
     let refresh = profile.benchmark.refresh;
     let mut from: BTreeSet<Day> =
         (first.0..=over.0).filter_map(|day| refresh.computed_from(Day(day), Day(day))).collect();
     from.extend(refresh.computed_from(today, over));
+    from.insert(over);
     // Who is measured against whom is decided as of the benchmark's own day, so that a customer who changes plan later does
     // not move everybody's past.
     let single = model.profiles.len() == 1 && profile.only.is_none();
-    let peg = |day: Day| {
-        let at = model.calendar.end(day);
-        let belongs = |id: Id, usage: &AccountUsage| {
-            single || {
-                let traits = traits_at(&usage.traits, at);
-                let place = profile_of(model, ids.accounts.name(id), &traits);
-                place.and_then(|place| model.profiles.get(place)).is_some_and(|found| found.name == profile.name)
-            }
-        };
-        let raws = accounts.iter().zip(&series).filter_map(|((id, usage, _), series)| {
-            series.at(day).filter(|raw| *raw > 0).filter(|_| belongs(*id, usage))
-        });
-        health::benchmark(raws, profile.benchmark.percentile)
+    let belongs = |tally: &Tally, day: Day| {
+        single || {
+            let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();
+            let traits = traits_at(statements, model.calendar.end(day));
+            profile_of(model, gathered.names.account(tally.id), &traits) == Some(place)
+        }
     };
-    let pegs: FxHashMap<Day, Option<Pegged>> = from.into_iter().map(|day| (day, peg(day))).collect();
-    let fallback = peg(over);
-    Scale { profile, weights, series, pegs, fallback }
+    let mut pegs: FxHashMap<Day, Option<Pegged>> = FxHashMap::default();
+    let days: Vec<Day> = from.into_iter().collect();
+    for days in days.chunks(AT_ONCE) {
+        let mut raws: Vec<Vec<i64>> = vec![Vec::new(); days.len()];
+        for tally in tallies {
+            for (day, raws) in days.iter().zip(&mut raws) {
+                if let Some(raw) = raw_at(tally, place, profile.window, *day)
+                    && raw > 0
+                    && belongs(tally, *day)
+                {
+                    raws.push(raw);
+                }
+            }
+        }
+        for (day, raws) in days.iter().zip(raws) {
+            pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
+        }
+    }
+    let fallback = pegs.get(&over).copied().flatten();
+    Some(Scale { profile, place, pegs, fallback })
 }

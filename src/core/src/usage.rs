@@ -1,89 +1,61 @@
 //! Usage: who did what on which day, filed as it arrived.
 //!
-//! Counts are kept by stated account (or none), by the id that acted (a `userId`, else an `anonymousId`), day, event and
-//! lag, and are never re-filed. What resolves them — memberships, links between ids, traits — is kept as dated statements
-//! beside them; of the statements of one day about one thing the last stands, so that no order of reading changes
-//! anything. Resolving is the business of [`crate::identity`]; keeping is the store's.
+//! Counts are kept by stated account (or none), by the id that acted (a `userId`, else an `anonymousId`), day, lag and
+//! event, and are never re-filed; day and lag together are the day of receipt, so that what was received on one day can be
+//! replaced, and a past state of knowledge be asked for. What resolves counts — memberships, links between ids, traits — is
+//! kept as dated statements beside them; of the statements of one day, received on one day, about one thing the last
+//! stands, so that no order of reading changes anything. Resolving is the business of [`crate::identity`]; keeping is the
+//! store's.
 
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
 use crate::call::{Call, CallKind};
+use crate::message::Message;
 use crate::time::{Calendar, Day, Timestamp};
 
-/// The number of an interned name; 0 stands for *none*.
-pub type Id = u32;
+pub use crate::intern::{Id, Interner};
 
-/// Names and their numbers. Numbers depend on the order of reading and never leave the program.
-#[derive(Debug, Default, Clone)]
-pub struct Interner {
-    names: Vec<Box<str>>,
-    ids: FxHashMap<Box<str>, Id>,
-}
-
-impl Interner {
-    /// The number of a name, given one if it has none.
-    pub fn id(&mut self, name: &str) -> Id {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
-        }
-        self.names.push(name.into());
-        let id = Id::try_from(self.names.len()).unwrap_or(Id::MAX);
-        self.ids.insert(name.into(), id);
-        id
-    }
-
-    /// The number of a name, if it has one.
-    pub fn find(&self, name: &str) -> Option<Id> {
-        self.ids.get(name).copied()
-    }
-
-    /// The name of a number; empty for 0.
-    pub fn name(&self, id: Id) -> &str {
-        id.checked_sub(1).and_then(|index| self.names.get(index as usize)).map_or("", AsRef::as_ref)
-    }
-
-    /// How many names there are; they are numbered from 1 to this.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-}
+/// The kind of subject that a `userId` is.
+pub const USER: u8 = b'u';
+/// The kind of subject that an `anonymousId` is.
+pub const DEVICE: u8 = b'a';
 
 /// All interned names.
 #[derive(Debug, Default, Clone)]
 pub struct Ids {
     /// Accounts, as stated.
     pub accounts: Interner,
-    /// Ids that act: `u` and a userId, or `a` and an anonymousId.
+    /// Ids that act, each of its kind: [`USER`] or [`DEVICE`].
     pub subjects: Interner,
     /// Event names.
     pub events: Interner,
+    /// Names of traits that were stated together, sorted and joined by [`JOINT`].
+    pub shapes: Interner,
 }
 
 impl Ids {
     /// The number of an identified user.
     pub fn user(&mut self, user_id: &str) -> Id {
-        self.subjects.id(&format!("u{user_id}"))
+        self.subjects.id_of(USER, user_id)
     }
 
     /// The number of a device or browser.
     pub fn anonymous(&mut self, anonymous_id: &str) -> Id {
-        self.subjects.id(&format!("a{anonymous_id}"))
+        self.subjects.id_of(DEVICE, anonymous_id)
     }
 
     /// The userId behind a subject; `None` for one that was never identified.
     pub fn user_id(&self, subject: Id) -> Option<&str> {
-        self.subjects.name(subject).strip_prefix('u')
+        self.subjects.name(subject).strip_prefix(char::from(USER))
     }
 }
 
-/// Whose day: the stated account (0: none), the id that acted, the day.
+/// Joins the names of traits, and their values: JSON has it in no text.
+pub const JOINT: char = '\u{1f}';
+
+/// Where a count belongs: the stated account (0: none), the id that acted, the event day and the lag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spot {
     /// The stated account, or 0.
@@ -92,6 +64,15 @@ pub struct Spot {
     pub subject: Id,
     /// The event day in the configured zone.
     pub day: Day,
+    /// Received day − event day.
+    pub lag: i32,
+}
+
+impl Spot {
+    /// The day of receipt.
+    pub fn received(&self) -> Day {
+        self.day.plus(self.lag)
+    }
 }
 
 /// What happened on a spot.
@@ -99,41 +80,30 @@ pub struct Spot {
 pub struct DayUse {
     /// The latest moment, in milliseconds since 1970 UTC.
     pub last: i64,
-    /// How often, by event and lag (received day − event day), in that order. Differences while a batch is gathered.
-    pub counts: Vec<Count>,
-}
-
-/// How often an event was received with a lag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// The event.
-    pub event: Id,
-    /// Received day − event day.
-    pub lag: i32,
-    /// How often.
-    pub count: i64,
+    /// How often, by event, in that order. Differences while a batch is gathered.
+    pub counts: Vec<(Id, i64)>,
 }
 
 impl DayUse {
     /// Adds to a count. Counts that cancel out vanish.
-    pub fn add(&mut self, event: Id, lag: i32, count: i64) {
-        match self.counts.binary_search_by_key(&(event, lag), |entry| (entry.event, entry.lag)) {
+    pub fn add(&mut self, event: Id, count: i64) {
+        match self.counts.binary_search_by_key(&event, |entry| entry.0) {
             Ok(at) => {
                 let entry = &mut self.counts[at];
-                entry.count += count;
-                if entry.count == 0 {
+                entry.1 += count;
+                if entry.1 == 0 {
                     self.counts.remove(at);
                 }
             }
-            Err(at) => self.counts.insert(at, Count { event, lag, count }),
+            Err(at) => self.counts.insert(at, (event, count)),
         }
     }
 
     /// Adds what another part of the same spot counted.
     pub fn merge(&mut self, other: &Self) {
         self.last = self.last.max(other.last);
-        for Count { event, lag, count } in &other.counts {
-            self.add(*event, *lag, *count);
+        for (event, count) in &other.counts {
+            self.add(*event, *count);
         }
     }
 }
@@ -144,9 +114,16 @@ pub struct Stated<T> {
     /// When, in milliseconds since 1970 UTC.
     pub at: i64,
     /// The call's id: of two at the same time the greater is the later.
-    pub message: Box<str>,
+    pub message: Message,
     /// What.
     pub value: T,
+}
+
+impl<T> Stated<T> {
+    /// When it was said.
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.at)
+    }
 }
 
 /// What statements are about, in the order of the store's keys.
@@ -165,14 +142,20 @@ pub enum About {
 impl About {
     /// All kinds, in order.
     pub const ALL: [Self; 4] = [Self::Membership, Self::Link, Self::UserTraits, Self::AccountTraits];
+
+    /// True for those whose value is an id.
+    pub fn is_id(self) -> bool {
+        matches!(self, Self::Membership | Self::Link)
+    }
 }
 
-/// Marks the first membership or link of a day. The last one decides from that day on, the first one decides what was before
-/// any; those between decide nothing.
-pub const FIRST: &str = "<";
+/// Marks the last membership or link of a day: it decides from that day on.
+pub const LAST: Id = 0;
+/// Marks the first membership or link of a day: it decides what was before any. Those between decide nothing.
+pub const FIRST: Id = 1;
 
-/// Which statement replaces which: the same thing about the same one on the same day.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which statement replaces which: the same thing about the same one on the same day, received on the same day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     /// What it is about.
     pub about: About,
@@ -180,9 +163,18 @@ pub struct Subject {
     pub id: Id,
     /// The day of the statement.
     pub day: Day,
-    /// Of traits: their names, sorted and joined. Calls that name other traits do not replace each other. Of memberships and
-    /// links: [`FIRST`] for the first one of the day, nothing for the last.
-    pub names: Box<str>,
+    /// Received day − that day.
+    pub lag: i32,
+    /// Of traits: the number of their names ([`Ids::shapes`]); calls that name other traits do not replace each other. Of
+    /// memberships and links: [`FIRST`] or [`LAST`].
+    pub part: Id,
+}
+
+impl Subject {
+    /// The day of receipt.
+    pub fn received(&self) -> Day {
+        self.day.plus(self.lag)
+    }
 }
 
 /// The value of a statement.
@@ -190,11 +182,105 @@ pub struct Subject {
 pub enum Content {
     /// An account or user.
     Id(Id),
-    /// Traits, as a JSON object with sorted keys.
+    /// The values of traits as JSON, in the order of their names, joined by [`JOINT`].
     Traits(Box<str>),
 }
 
-/// Filed usage: of a batch, as differences, or of a whole history.
+/// Of two statements about the same thing, whether the other one stands instead of the kept one.
+pub fn replaces(subject: &Subject, other: &Stated<Content>, kept: &Stated<Content>) -> bool {
+    let first = subject.about.is_id() && subject.part == FIRST;
+    (other > kept) != first && other != kept
+}
+
+/// Takes what calls say, one thing after the other.
+pub trait Filer {
+    /// An event, once.
+    fn count(&mut self, spot: Spot, event: Id, at: i64);
+    /// A statement. Memberships and links come as [`LAST`] and are the first of their day too.
+    fn state(&mut self, subject: Subject, stated: Stated<Content>);
+}
+
+/// Hands what a call says to a filer. Returns true if it is an event (track, page, screen).
+pub fn file(call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, filer: &mut impl Filer) -> bool {
+    let subject = match (&call.user_id, &call.anonymous_id) {
+        (Some(user), _) => ids.user(user),
+        (None, Some(device)) => ids.anonymous(device),
+        (None, None) => return false,
+    };
+    let day = calendar.day(call.time);
+    let lag = calendar.day(call.received).0 - day.0;
+    if matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen) {
+        let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
+        let event = ids.events.id(event_name(call));
+        filer.count(Spot { account, subject, day, lag }, event, call.time.0);
+        return true;
+    }
+    let message = Message::of(call.message_id.as_deref().unwrap_or_default());
+    // A call without an id is told from another of the same time by what it says, never by the order of reading.
+    let stated = |value, name: &str| {
+        let message = if message.is_empty() { Message::of(name) } else { message.clone() };
+        Stated { at: call.time.0, message, value: Content::Id(value) }
+    };
+    let about = |about, id| Subject { about, id, day, lag, part: LAST };
+
+    // An identification: the call is about who somebody is. An event that carries both ids says nothing new.
+    if let (Some(user), Some(device)) = (&call.user_id, &call.anonymous_id) {
+        let (id, device) = (ids.user(user), ids.anonymous(device));
+        filer.state(about(About::Link, device), stated(id, user));
+    }
+    match call.kind {
+        CallKind::Track | CallKind::Page | CallKind::Screen => {}
+        CallKind::Group => {
+            if let Some(name) = call.account.as_deref() {
+                let account = ids.accounts.id(name);
+                filer.state(about(About::Membership, subject), stated(account, name));
+                file_traits(about(About::AccountTraits, account), call, &message, ids, filer);
+            }
+        }
+        CallKind::Identify => file_traits(about(About::UserTraits, subject), call, &message, ids, filer),
+        CallKind::Alias => {
+            if let Some(previous) = call.previous_id.as_deref() {
+                // The spec lets the old id be of either kind.
+                for old in [ids.user(previous), ids.anonymous(previous)] {
+                    if old != subject {
+                        filer.state(about(About::Link, old), stated(subject, ids.subjects.name(subject)));
+                    }
+                }
+            }
+        }
+    }
+    false
+}
+
+fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &mut Ids, filer: &mut impl Filer) {
+    type Members<'a> = BTreeMap<std::borrow::Cow<'a, str>, &'a serde_json::value::RawValue>;
+    let traits: Members<'_> = call.traits.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    // A group call without traits still says that the account is there.
+    if traits.is_empty() && subject.about == About::UserTraits {
+        return;
+    }
+    let (mut names, mut values) = (String::new(), String::new());
+    for (name, value) in traits.iter().filter(|(name, _)| !name.contains(JOINT)) {
+        if !values.is_empty() {
+            names.push(JOINT);
+            values.push(JOINT);
+        }
+        names.push_str(name);
+        values.push_str(value.get());
+    }
+    subject.part = ids.shapes.id(&names);
+    let value = Content::Traits(values.into());
+    filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
+}
+
+/// The traits that a statement's names and values are, as JSON texts by name.
+pub fn members<'a>(names: &'a str, values: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    // No trait at all has an empty value; a trait without a name has a value.
+    let count = if values.is_empty() { 0 } else { usize::MAX };
+    names.split(JOINT).zip(values.split(JOINT)).take(count)
+}
+
+/// Filed usage in memory: of a batch, as differences, or of a whole history.
 #[derive(Debug, Default, Clone)]
 pub struct Usage {
     /// Counts by spot.
@@ -203,29 +289,35 @@ pub struct Usage {
     pub statements: FxHashMap<Subject, Stated<Content>>,
 }
 
+impl Filer for Usage {
+    fn count(&mut self, spot: Spot, event: Id, at: i64) {
+        let uses = self.days.entry(spot).or_default();
+        uses.last = uses.last.max(at);
+        uses.add(event, 1);
+    }
+
+    fn state(&mut self, subject: Subject, stated: Stated<Content>) {
+        if subject.about.is_id() {
+            self.keep(Subject { part: FIRST, ..subject }, stated.clone());
+        }
+        self.keep(subject, stated);
+    }
+}
+
 impl Usage {
     /// True if nothing is filed.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty() && self.statements.is_empty()
     }
 
-    /// Keeps a membership or link as the last of its day, as the first, or not at all.
-    pub fn state_both(&mut self, subject: Subject, stated: Stated<Content>) {
-        self.state(Subject { names: FIRST.into(), ..subject.clone() }, stated.clone());
-        self.state(subject, stated);
-    }
-
     /// Keeps a statement if it is the later one; of those marked [`FIRST`] the earlier.
-    pub fn state(&mut self, subject: Subject, stated: Stated<Content>) {
+    pub fn keep(&mut self, subject: Subject, stated: Stated<Content>) {
         match self.statements.entry(subject) {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(stated);
             }
             std::collections::hash_map::Entry::Occupied(mut entry) => {
-                let first = entry.key().about != About::UserTraits
-                    && entry.key().about != About::AccountTraits
-                    && &*entry.key().names == FIRST;
-                if (stated > *entry.get()) != first && stated != *entry.get() {
+                if replaces(&subject, &stated, entry.get()) {
                     entry.insert(stated);
                 }
             }
@@ -234,83 +326,7 @@ impl Usage {
 
     /// Files a call. Returns true if it is an event (track, page, screen).
     pub fn file(&mut self, call: &Call<'_>, ids: &mut Ids, calendar: &Calendar) -> bool {
-        let Some(subject) = acting(call, ids) else { return false };
-        let day = calendar.day(call.time);
-        let message: Box<str> = call.message_id.as_deref().unwrap_or_default().into();
-        // A call without an id is told from another of the same time by what it says, never by the order of reading.
-        let stated = |value, name: &str| {
-            let message = if message.is_empty() { name.into() } else { message.clone() };
-            Stated { at: call.time.0, message, value: Content::Id(value) }
-        };
-        let about = |about, id| Subject { about, id, day, names: "".into() };
-
-        // An identification: the call is about who somebody is. An event that carries both ids says nothing new.
-        let is_event = matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen);
-        if let (Some(user), Some(device), false) = (&call.user_id, &call.anonymous_id, is_event) {
-            let (id, device) = (ids.user(user), ids.anonymous(device));
-            self.state_both(about(About::Link, device), stated(id, user));
-        }
-        match call.kind {
-            CallKind::Track | CallKind::Page | CallKind::Screen => {
-                let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
-                let event = ids.events.id(event_name(call));
-                let lag = calendar.day(call.received).0 - day.0;
-                let spot = self.days.entry(Spot { account, subject, day }).or_default();
-                spot.last = spot.last.max(call.time.0);
-                spot.add(event, lag, 1);
-                return true;
-            }
-            CallKind::Group => {
-                if let Some(name) = call.account.as_deref() {
-                    let account = ids.accounts.id(name);
-                    self.state_both(about(About::Membership, subject), stated(account, name));
-                    self.file_traits(About::AccountTraits, account, day, call, &message);
-                }
-            }
-            CallKind::Identify => self.file_traits(About::UserTraits, subject, day, call, &message),
-            CallKind::Alias => {
-                if let Some(previous) = call.previous_id.as_deref() {
-                    // The spec lets the old id be of either kind.
-                    for old in [ids.user(previous), ids.anonymous(previous)] {
-                        if old != subject {
-                            self.state_both(about(About::Link, old), stated(subject, ids.subjects.name(subject)));
-                        }
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn file_traits(&mut self, about: About, id: Id, day: Day, call: &Call<'_>, message: &str) {
-        let traits: BTreeMap<String, serde_json::Value> =
-            call.traits.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        // A group call without traits still says that the account is there.
-        if traits.is_empty() && about == About::UserTraits {
-            return;
-        }
-        let names = traits.keys().map(String::as_str).collect::<Vec<_>>().join("\u{1f}").into();
-        let json = serde_json::to_string(&traits).unwrap_or_default().into();
-        self.state(
-            Subject { about, id, day, names },
-            Stated { at: call.time.0, message: message.into(), value: Content::Traits(json) },
-        );
-    }
-
-    /// A second copy of an event that was received on an earlier day than the first: its lag is the earlier one's.
-    /// Together with the first copy's count this makes the lag independent of the order of reading.
-    pub fn move_lag(&mut self, call: &Call<'_>, first_received: Day, ids: &mut Ids, calendar: &Calendar) {
-        let Some(subject) = acting(call, ids) else { return };
-        if !matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen) {
-            return;
-        }
-        let day = calendar.day(call.time);
-        let received = calendar.day(call.received);
-        let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
-        let event = ids.events.id(event_name(call));
-        let spot = self.days.entry(Spot { account, subject, day }).or_default();
-        spot.add(event, received.0 - day.0, 1);
-        spot.add(event, first_received.0 - day.0, -1);
+        file(call, ids, calendar, self)
     }
 
     /// Adds another part of the same history.
@@ -319,16 +335,8 @@ impl Usage {
             self.days.entry(spot).or_default().merge(&day);
         }
         for (subject, stated) in other.statements {
-            self.state(subject, stated);
+            self.keep(subject, stated);
         }
-    }
-}
-
-fn acting(call: &Call<'_>, ids: &mut Ids) -> Option<Id> {
-    match (&call.user_id, &call.anonymous_id) {
-        (Some(user), _) => Some(ids.user(user)),
-        (None, Some(device)) => Some(ids.anonymous(device)),
-        (None, None) => None,
     }
 }
 
@@ -341,17 +349,14 @@ pub fn event_name<'c>(call: &'c Call<'_>) -> &'c str {
     }
 }
 
-/// A dated statement's moment.
-impl<T> Stated<T> {
-    /// When it was said.
-    pub fn time(&self) -> Timestamp {
-        Timestamp(self.at)
-    }
-}
-
 /// The fingerprint by which a call is recognised when it comes again: of the source and the call's own id, or of the whole
 /// line where it has none.
-pub fn fingerprint(source: &str, call: &Call<'_>, line: &[u8]) -> u64 {
+pub fn fingerprint(source: u64, call: &Call<'_>, line: &[u8]) -> u64 {
     let id = call.message_id.as_deref().map_or(line, str::as_bytes);
-    xxhash_rust::xxh3::xxh3_64_with_seed(id, xxhash_rust::xxh3::xxh3_64(source.as_bytes()))
+    xxhash_rust::xxh3::xxh3_64_with_seed(id, source)
+}
+
+/// What stands for a source in its fingerprints.
+pub fn fingerprint_seed(source: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(source.as_bytes())
 }

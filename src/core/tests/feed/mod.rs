@@ -20,7 +20,7 @@ pub fn file<'a>(batches: impl IntoIterator<Item = Vec<&'a str>>, calendar: &Cale
         let mut part = Usage::default();
         for line in batch {
             let call = parse(line.as_bytes(), &AccountPaths::default()).unwrap_or_else(|why| panic!("{why:?}: {line}"));
-            if seen.insert(fingerprint("test", &call, line.as_bytes())) {
+            if seen.insert(fingerprint(0, &call, line.as_bytes())) {
                 part.file(&call, &mut ids, calendar);
             }
         }

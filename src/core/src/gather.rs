@@ -1,0 +1,538 @@
+//! From a history to one tally an account: everything about it that needs no other account.
+//!
+//! Counts come by stated account, those without one first, so that nearly every account is added up as soon as its counts
+//! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
+//! aliases, workspaces that are rolled up — waits in a compact form.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::evaluate::MEMBER_DAYS;
+use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
+use crate::model::{Done, Model};
+use crate::names::TraitNames;
+use crate::scale::profile_of;
+use crate::time::{Day, Timestamp};
+use crate::usage::{About, Content, Id, Ids, Spot, Stated, Subject, Usage};
+
+/// Filed usage that can be read through.
+pub trait History {
+    /// Why it can't be read.
+    type Error;
+
+    /// Hands out the statements of a kind. All about one id come between two times of [`Told::Settled`].
+    fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), Self::Error>;
+
+    /// Hands out the counts with the latest moment of each spot, in the order of their stated accounts, those without one
+    /// (0) first. A spot may come in parts.
+    fn spots(&self, take: &mut dyn FnMut(&Spot, i64, &[(Id, i64)])) -> Result<(), Self::Error>;
+}
+
+/// A part of what a history says.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A statement.
+    Statement(&'a Subject, &'a Stated<Content>),
+    /// All statements about the ids so far were told.
+    Settled,
+}
+
+impl History for Usage {
+    type Error = std::convert::Infallible;
+
+    fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), Self::Error> {
+        let wanted = self.statements.iter().filter(|(subject, _)| subject.about == about);
+        wanted.for_each(|(subject, stated)| take(Told::Statement(subject, stated)));
+        take(Told::Settled);
+        Ok(())
+    }
+
+    fn spots(&self, take: &mut dyn FnMut(&Spot, i64, &[(Id, i64)])) -> Result<(), Self::Error> {
+        let mut spots: Vec<_> = self.days.iter().collect();
+        spots.sort_unstable_by_key(|(spot, _)| **spot);
+        spots.into_iter().for_each(|(spot, uses)| take(spot, uses.last, &uses.counts));
+        Ok(())
+    }
+}
+
+/// What an evaluation is to find out.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// What is known.
+    pub horizon: Horizon,
+    /// How far back daily scores are wanted.
+    pub recent_days: i32,
+    /// Whether users are measured too.
+    pub users: bool,
+}
+
+/// Counts of one event by one user on one day, resolved; small, since millions may wait. Days count from 2000 on. More
+/// than a cell holds is in several.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    user: Id,
+    event: Id,
+    day: u16,
+    count: i16,
+}
+
+/// 2000-01-01: no call is older.
+const FIRST_DAY: i32 = 10_957;
+
+impl Cell {
+    fn day(self) -> Day {
+        Day(i32::from(self.day) + FIRST_DAY)
+    }
+}
+
+/// One account's counts while they are gathered.
+#[derive(Debug, Default)]
+struct Raw {
+    cells: Vec<Cell>,
+    last: Option<Timestamp>,
+    user_last: FxHashMap<Id, Timestamp>,
+}
+
+impl Raw {
+    fn append(&mut self, other: &Self) {
+        self.cells.extend_from_slice(&other.cells);
+        self.last = self.last.max(other.last);
+        for (user, last) in &other.user_last {
+            let own = self.user_last.entry(*user).or_insert(*last);
+            *own = (*own).max(*last);
+        }
+    }
+}
+
+/// One account under one profile, as far as it needs no other account.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Points {
+    /// Σ count × weight by day, in millionths, in the order of days; days without any are left out.
+    pub daily: Vec<(Day, i64)>,
+    /// The event that moved the raw score most against the window before, and which way.
+    pub moved: Option<(i64, Id)>,
+}
+
+/// One account, added up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    pub id: Id,
+    pub traits: Traits,
+    /// The place of the profile that is its health.
+    pub chosen: Option<usize>,
+    /// The first day with an event.
+    pub first: Option<Day>,
+    pub last: Option<Timestamp>,
+    /// By profile.
+    pub points: Vec<Points>,
+    pub active_users: u32,
+    pub total_users: u32,
+    pub active_days: u32,
+    /// Scored events that were used: in the window, and ever.
+    pub used: (usize, usize),
+    /// By step, the day it was done.
+    pub steps: Vec<Option<Day>>,
+    /// Scored events of the last days.
+    pub scored: Vec<(Day, Id, u32)>,
+}
+
+/// What everybody's evaluation shares.
+pub(crate) struct Gathered<'a> {
+    pub tallies: Vec<Tally>,
+    pub book: FxHashMap<Id, Vec<Stated<Traits>>>,
+    pub user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
+    /// Users that are left out.
+    pub excluded: FxHashMap<Id, bool>,
+    pub unassigned: u64,
+    pub unassigned_last: FxHashMap<Id, Timestamp>,
+    /// Each user's latest event in each account: user, moment, account.
+    pub user_last: Vec<(Id, Timestamp, Id)>,
+    /// Days on which users did a scored event of their account's profile, in its window.
+    pub user_days: Vec<(Id, Day)>,
+    pub names: Names<'a>,
+}
+
+/// Names by numbers, those included that only the config knows.
+pub(crate) struct Names<'a> {
+    pub ids: &'a Ids,
+}
+
+impl Names<'_> {
+    pub fn account(&self, id: Id) -> &str {
+        self.ids.accounts.name(id)
+    }
+}
+
+/// Counts distinct numbers without hashing: a number is marked with the round it was last seen in.
+#[derive(Debug, Default)]
+struct Marks {
+    marks: Vec<u32>,
+    round: u32,
+}
+
+impl Marks {
+    fn clear(&mut self) {
+        self.round += 1;
+    }
+
+    /// True the first time in this round.
+    fn mark(&mut self, id: Id) -> bool {
+        let place = id as usize;
+        if self.marks.len() <= place {
+            self.marks.resize(place + 1, 0);
+        }
+        std::mem::replace(&mut self.marks[place], self.round) != self.round
+    }
+}
+
+struct Gather<'a> {
+    model: &'a Model,
+    ids: &'a Ids,
+    ask: Ask,
+    today: Day,
+    over: Day,
+    today_start: Timestamp,
+    identity: Identity<'a>,
+    /// By profile, the weight of each event by its number, in millionths; 0 for others.
+    weights: Vec<Vec<i64>>,
+    book: FxHashMap<Id, Vec<Stated<Traits>>>,
+    user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
+    waiting: FxHashMap<Id, Raw>,
+    current: (Id, Raw),
+    done: FxHashSet<Id>,
+    gathered: Gathered<'a>,
+    marks: [Marks; 4],
+    daily: Vec<i64>,
+}
+
+/// Adds up every account of a history.
+pub(crate) fn gather<'a, H: History>(
+    history: &H,
+    ids: &'a Ids,
+    model: &'a Model,
+    ask: Ask,
+) -> Result<Gathered<'a>, H::Error> {
+    let mut identity = Identity::new(ids, ask.horizon);
+    history.statements(About::Link, &mut |told| match told {
+        Told::Statement(subject, stated) => identity.link(subject, stated),
+        Told::Settled => identity.settle_links(),
+    })?;
+    history.statements(About::Membership, &mut |told| {
+        if let Told::Statement(subject, stated) = told {
+            identity.membership(subject, stated);
+        }
+    })?;
+    identity.settle_memberships();
+    let (mut book, mut user_traits) = (FxHashMap::default(), FxHashMap::default());
+    let mut told_traits = TraitBook::default();
+    history.statements(About::AccountTraits, &mut |told| match told {
+        Told::Statement(subject, stated) => told_traits.add(subject.id, ask.horizon, subject, stated),
+        Told::Settled => told_traits.settle(ids, &mut book),
+    })?;
+    let steps_ask = model.activation.iter().any(|step| matches!(step.done, Done::Trait(_)));
+    if ask.users || steps_ask || model.exclude_users.is_some() {
+        history.statements(About::UserTraits, &mut |told| {
+            if let Told::Statement(subject, stated) = told {
+                told_traits.add(identity.user(subject.id, subject.day), ask.horizon, subject, stated);
+            }
+        })?;
+        told_traits.settle(ids, &mut user_traits);
+    }
+    let mut gather = Gather::new(ids, model, ask, identity, book, user_traits);
+    history.spots(&mut |spot, last, counts| gather.add(spot, last, counts))?;
+    Ok(gather.finish())
+}
+
+impl<'a> Gather<'a> {
+    fn new(
+        ids: &'a Ids,
+        model: &'a Model,
+        ask: Ask,
+        identity: Identity<'a>,
+        book: FxHashMap<Id, Vec<Stated<Traits>>>,
+        user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
+    ) -> Self {
+        let at = ask.horizon.at;
+        let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+        let weights = model.profiles.iter().map(|profile| {
+            let mut weights = vec![0; ids.events.len() + 1];
+            for (event, weight) in &profile.weights {
+                if let Some(event) = ids.events.find(event) {
+                    weights[event as usize] = *weight;
+                }
+            }
+            weights
+        });
+        Self {
+            model,
+            ids,
+            ask,
+            today,
+            over,
+            today_start: model.calendar.start(today),
+            identity,
+            weights: weights.collect(),
+            book,
+            user_traits,
+            waiting: FxHashMap::default(),
+            current: (0, Raw::default()),
+            done: FxHashSet::default(),
+            gathered: Gathered {
+                tallies: Vec::new(),
+                book: FxHashMap::default(),
+                user_traits: FxHashMap::default(),
+                excluded: FxHashMap::default(),
+                unassigned: 0,
+                unassigned_last: FxHashMap::default(),
+                user_last: Vec::new(),
+                user_days: Vec::new(),
+                names: Names { ids },
+            },
+            marks: Default::default(),
+            daily: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, spot: &Spot, last: i64, counts: &[(Id, i64)]) {
+        let known = self.ask.horizon.received.is_none_or(|until| spot.received() <= until);
+        if spot.day > self.today || spot.day.0 < FIRST_DAY || counts.is_empty() || !known {
+            return;
+        }
+        let user = self.identity.user(spot.subject, spot.day);
+        let account = match spot.account {
+            0 => self.identity.account(user, spot.day),
+            stated => Some(stated),
+        };
+        // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
+        let last = Some(Timestamp(last)).filter(|last| *last <= self.ask.horizon.at).unwrap_or(self.today_start);
+        let Some(account) = account else {
+            let own = self.gathered.unassigned_last.entry(user).or_insert(last);
+            *own = (*own).max(last);
+            self.gathered.unassigned += counts.iter().map(|(_, count)| count.unsigned_abs()).sum::<u64>();
+            return;
+        };
+        if self.is_excluded(user) {
+            return;
+        }
+        if spot.account != 0 && spot.account != self.current.0 {
+            self.close();
+            self.current.0 = spot.account;
+        }
+        let raw = if spot.account == 0 { self.waiting.entry(account).or_default() } else { &mut self.current.1 };
+        let day = (spot.day.0 - FIRST_DAY) as u16;
+        for (event, count) in counts {
+            let mut left = *count;
+            while left != 0 {
+                let part = left.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
+                raw.cells.push(Cell { user, event: *event, day, count: part });
+                left -= i64::from(part);
+            }
+        }
+        raw.last = raw.last.max(Some(last));
+        if self.ask.users {
+            let own = raw.user_last.entry(user).or_insert(last);
+            *own = (*own).max(last);
+        }
+    }
+
+    /// The current account has passed.
+    fn close(&mut self) {
+        let (id, raw) = std::mem::take(&mut self.current);
+        if id == 0 {
+            return;
+        }
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.append(&raw);
+            let raw = std::mem::take(waiting);
+            self.waiting.remove(&id);
+            self.tally(id, &raw);
+        } else {
+            self.tally(id, &raw);
+            // Its memory serves the next one.
+            self.current.1.cells = raw.cells;
+            self.current.1.cells.clear();
+        }
+    }
+
+    fn finish(mut self) -> Gathered<'a> {
+        self.close();
+        let mut waiting: Vec<(Id, Raw)> = self.waiting.drain().collect();
+        waiting.sort_unstable_by_key(|(id, _)| *id);
+        for (id, raw) in waiting {
+            self.tally(id, &raw);
+        }
+        let silent: Vec<Id> = self.book.keys().filter(|id| !self.done.contains(id)).copied().collect();
+        for id in silent {
+            self.tally(id, &Raw::default());
+        }
+        if self.model.exclude_users.is_some() {
+            let told: Vec<Id> = self.user_traits.keys().copied().collect();
+            for user in told {
+                self.is_excluded(user);
+            }
+        }
+        let mut gathered = self.gathered;
+        gathered.tallies.sort_by(|a, b| self.ids.accounts.name(a.id).cmp(self.ids.accounts.name(b.id)));
+        (gathered.book, gathered.user_traits) = (self.book, self.user_traits);
+        gathered
+    }
+
+    fn is_excluded(&mut self, user: Id) -> bool {
+        let Some(rule) = &self.model.exclude_users else { return false };
+        *self.gathered.excluded.entry(user).or_insert_with(|| {
+            let statements = self.user_traits.get(&user).map(Vec::as_slice).unwrap_or_default();
+            let traits = traits_at(statements, self.ask.horizon.at);
+            let id = self.ids.user_id(user).unwrap_or_default();
+            rule.holds(&TraitNames { id, id_name: "user.id", traits: &traits, model: None })
+        })
+    }
+
+    fn tally(&mut self, id: Id, raw: &Raw) {
+        self.done.insert(id);
+        let name = self.gathered.names.account(id);
+        let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let traits = traits_at(statements, self.ask.horizon.at);
+        if !raw.cells.iter().any(|cell| cell.count > 0) && statements.is_empty() {
+            return;
+        }
+        let names = TraitNames { id: name, id_name: "account", traits: &traits, model: Some(self.model) };
+        if self.model.exclude_accounts.as_ref().is_some_and(|rule| rule.holds(&names)) {
+            return;
+        }
+        let chosen = profile_of(self.model, name, &traits);
+        let mut tally = Tally { id, chosen, last: raw.last, traits, ..Tally::default() };
+        tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
+        for place in 0..self.model.profiles.len() {
+            let points = self.points(place, raw, tally.first);
+            tally.points.push(points);
+        }
+        self.users_and_features(&mut tally, raw);
+        for (user, last) in &raw.user_last {
+            self.gathered.user_last.push((*user, *last, id));
+        }
+        tally.steps = self.steps(id, raw);
+        self.gathered.tallies.push(tally);
+    }
+
+    /// Points by day under a profile, and what moved them.
+    fn points(&mut self, place: usize, raw: &Raw, first: Option<Day>) -> Points {
+        let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
+            return Points::default();
+        };
+        let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
+        let days = (self.over.0 - first.0 + 1) as usize;
+        self.daily.clear();
+        self.daily.resize(days, 0);
+        let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
+        let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
+        for cell in &raw.cells {
+            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
+            let day = cell.day();
+            if weight == 0 || day > self.over {
+                continue;
+            }
+            let points = weight.saturating_mul(i64::from(cell.count));
+            let sum = &mut self.daily[(day.0 - first.0) as usize];
+            *sum = sum.saturating_add(points);
+            if day > before {
+                *moved.entry(cell.event).or_default() += if day > now { points } else { -points };
+            }
+        }
+        let daily = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
+        let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
+        // Of two that moved as much the one whose name comes first.
+        let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
+            let names = |event| self.ids.events.name(event);
+            a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
+        });
+        Points { daily, moved }
+    }
+
+    /// What needs the account's own profile: its users, active days, features, scored events.
+    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw) {
+        let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
+        let window = chosen.map_or(30, |(profile, _)| profile.window);
+        let member_since = self.over.plus(-window.max(MEMBER_DAYS));
+        let window_since = self.over.plus(-window);
+        let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
+        let [members, active, used, ever] = &mut self.marks;
+        [&mut *members, active, used, ever].into_iter().for_each(Marks::clear);
+        let mut days: Vec<bool> = vec![false; window as usize + 1];
+        for cell in raw.cells.iter().filter(|cell| cell.count > 0) {
+            let day = cell.day();
+            if day <= self.over && day > member_since && members.mark(cell.user) {
+                tally.total_users += 1;
+            }
+            let Some((_, weights)) = chosen else { continue };
+            if weights.get(cell.event as usize).is_none_or(|weight| *weight == 0) {
+                continue;
+            }
+            if day <= self.today && ever.mark(cell.event) {
+                tally.used.1 += 1;
+            }
+            if day > scored_since {
+                tally.scored.push((day, cell.event, cell.count.unsigned_abs().into()));
+            }
+            if day <= self.over && day > window_since {
+                tally.active_users += u32::from(active.mark(cell.user));
+                tally.used.0 += usize::from(used.mark(cell.event));
+                days[(day.0 - window_since.0) as usize] = true;
+                if self.ask.users {
+                    self.gathered.user_days.push((cell.user, day));
+                }
+            }
+        }
+        tally.active_days = days.iter().filter(|active| **active).count() as u32;
+        tally.scored.sort_unstable();
+        tally.scored.dedup_by(|next, kept| {
+            let same = (next.0, next.1) == (kept.0, kept.1);
+            if same {
+                kept.2 = kept.2.saturating_add(next.2);
+            }
+            same
+        });
+        tally.scored.shrink_to_fit();
+    }
+
+    fn steps(&mut self, id: Id, raw: &Raw) -> Vec<Option<Day>> {
+        let model = self.model;
+        let done = model.activation.iter().map(|step| match &step.done {
+            Done::Event { event, count } => {
+                let event = self.ids.events.find(event)?;
+                let of_event = raw.cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
+                let mut counts: Vec<(Day, i64)> = of_event.map(|cell| (cell.day(), i64::from(cell.count))).collect();
+                counts.sort_unstable();
+                let mut so_often = 0;
+                let reached = counts.into_iter().find(|(_, more)| {
+                    so_often += more;
+                    so_often >= i64::from(*count)
+                });
+                reached.map(|(day, _)| day)
+            }
+            Done::Trait(name) => {
+                let own = self.book.get(&id).and_then(|told| self.first_set(told, name));
+                let users: FxHashSet<Id> = raw.cells.iter().map(|cell| cell.user).collect();
+                let theirs = users.iter().filter_map(|user| self.first_set(self.user_traits.get(user)?, name)).min();
+                [own, theirs].into_iter().flatten().min()
+            }
+        });
+        done.collect()
+    }
+
+    /// Since which day a trait is set (to anything but null, false or empty text), if it still is. What counts of a day is how
+    /// it ended: nothing else is kept of it.
+    fn first_set(&self, statements: &[Stated<Traits>], name: &str) -> Option<Day> {
+        use crate::value::Value;
+        let mut since: Option<Day> = None;
+        let mut ends: std::collections::BTreeMap<Day, bool> = std::collections::BTreeMap::new();
+        for stated in statements {
+            if let Some(value) = stated.value.get(name) {
+                let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
+                ends.insert(self.model.calendar.day(stated.time()), set);
+            }
+        }
+        for (day, set) in ends {
+            since = if set { since.or(Some(day)) } else { None };
+        }
+        since
+    }
+}

@@ -1,0 +1,161 @@
+//! Names and their numbers.
+//!
+//! All names of a kind lie in one text, and the table that finds them holds numbers only: hundreds of thousands of users
+//! cost their names and some twenty bytes each.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The number of an interned name; 0 stands for *none*.
+pub type Id = u32;
+
+/// Names, numbered from 1 in the order of their coming. Numbers never leave the program.
+#[derive(Debug, Default, Clone)]
+pub struct Interner {
+    text: String,
+    /// Where each name lies in `text`: its begin and its length.
+    spans: Vec<(u32, u32)>,
+    table: HashTable<Id>,
+}
+
+fn hash(kind: Option<u8>, name: &str) -> u64 {
+    xxh3_64_with_seed(name.as_bytes(), kind.map_or(0, u64::from))
+}
+
+/// The hash of a name as it is kept, its kind being its first byte if the interner has kinds.
+fn hash_kept(kinds: bool, kept: &str) -> u64 {
+    match kept.as_bytes().first() {
+        Some(kind) if kinds => hash(Some(*kind), kept.get(1..).unwrap_or_default()),
+        _ => hash(None, kept),
+    }
+}
+
+impl Interner {
+    fn kept<'t>(text: &'t str, spans: &[(u32, u32)], id: Id) -> &'t str {
+        let Some((from, length)) = id.checked_sub(1).and_then(|index| spans.get(index as usize)) else { return "" };
+        text.get(*from as usize..(*from + *length) as usize).unwrap_or_default()
+    }
+
+    fn is(kept: &str, kind: Option<u8>, name: &str) -> bool {
+        match kind {
+            None => kept == name,
+            Some(kind) => {
+                kept.as_bytes().first() == Some(&kind) && kept.as_bytes().get(1..) == Some(name.as_bytes())
+            }
+        }
+    }
+
+    fn look(&self, kind: Option<u8>, name: &str) -> Option<Id> {
+        self.table
+            .find(hash(kind, name), |id| Self::is(Self::kept(&self.text, &self.spans, *id), kind, name))
+            .copied()
+    }
+
+    fn add(&mut self, kind: Option<u8>, name: &str) -> Id {
+        let from = self.text.len();
+        let whole = from + name.len() + 1;
+        // Names are given up, not the program, where four billion bytes of them are full: all others are one.
+        if u32::try_from(whole).is_err() || self.spans.len() >= Id::MAX as usize - 1 {
+            return self.spans.len() as Id;
+        }
+        self.text.extend(kind.map(char::from));
+        self.text.push_str(name);
+        self.spans.push((from as u32, (self.text.len() - from) as u32));
+        let id = self.spans.len() as Id;
+        let Self { text, spans, table } = self;
+        let kinds = kind.is_some();
+        table.insert_unique(hash(kind, name), id, |id| hash_kept(kinds, Self::kept(text, spans, *id)));
+        id
+    }
+
+    /// The number of a name, given one if it has none.
+    pub fn id(&mut self, name: &str) -> Id {
+        self.look(None, name).unwrap_or_else(|| self.add(None, name))
+    }
+
+    /// The number of a name of a kind, an ASCII letter. It is kept as the letter and the name. An interner is used with kinds or
+    /// without, not both.
+    pub fn id_of(&mut self, kind: u8, name: &str) -> Id {
+        self.look(Some(kind), name).unwrap_or_else(|| self.add(Some(kind), name))
+    }
+
+    /// The number of a name, if it has one.
+    pub fn find(&self, name: &str) -> Option<Id> {
+        self.look(None, name)
+    }
+
+    /// The number of a name of a kind, if it has one.
+    pub fn find_of(&self, kind: u8, name: &str) -> Option<Id> {
+        self.look(Some(kind), name)
+    }
+
+    /// The name of a number; empty for 0.
+    pub fn name(&self, id: Id) -> &str {
+        Self::kept(&self.text, &self.spans, id)
+    }
+
+    /// Forgets a name: its number stays, and nothing leads to it.
+    pub fn blank(&mut self, id: Id, kinds: bool) {
+        let hash = hash_kept(kinds, self.name(id));
+        if let Ok(entry) = self.table.find_entry(hash, |found| *found == id) {
+            entry.remove();
+        }
+        if let Some(span) = id.checked_sub(1).and_then(|index| self.spans.get_mut(index as usize)) {
+            span.1 = 0;
+        }
+    }
+
+    /// Adds a name as it is kept, as the next number, even if it is empty: how a state is read back.
+    pub fn restore(&mut self, kept: &str, kinds: bool) {
+        let from = self.text.len() as u32;
+        self.text.push_str(kept);
+        self.spans.push((from, kept.len() as u32));
+        if kept.is_empty() {
+            return;
+        }
+        let id = self.spans.len() as Id;
+        let Self { text, spans, table } = self;
+        table.insert_unique(hash_kept(kinds, kept), id, |id| hash_kept(kinds, Self::kept(text, spans, *id)));
+    }
+
+    /// How many names there are; they are numbered from 1 to this.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_number() {
+        let mut names = Interner::default();
+        for round in 0..2 {
+            for n in 0..5000u32 {
+                assert_eq!(names.id(&format!("name {n}")), n + 1, "round {round}");
+            }
+        }
+        assert_eq!((names.len(), names.name(7), names.find("name 6"), names.find("x")), (5000, "name 6", Some(7), None));
+        assert_eq!(names.name(0), "");
+    }
+
+    #[test]
+    fn kinds_keep_names_apart_and_are_kept_with_them() {
+        let mut names = Interner::default();
+        let (user, device) = (names.id_of(b'u', "7"), names.id_of(b'a', "7"));
+        assert_ne!(user, device);
+        assert_eq!((names.name(user), names.name(device), names.find_of(b'a', "7")), ("u7", "a7", Some(device)));
+        let mut again = Interner::default();
+        ["u7", "", "a7"].into_iter().for_each(|name| again.restore(name, true));
+        assert_eq!((again.find_of(b'u', "7"), again.find_of(b'a', "7"), again.name(2)), (Some(1), Some(3), ""));
+        again.blank(1, true);
+        assert_eq!((again.find_of(b'u', "7"), again.name(1)), (None, ""));
+        assert_eq!(again.id_of(b'u', "7"), 4, "who comes back is somebody new");
+    }
+}

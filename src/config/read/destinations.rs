@@ -91,6 +91,10 @@ fn destination(
         None => false,
         Some(node) => node.one_of(faults, "the mode", &["observe", "live"]) == Some(1),
     };
+    let delete_on_forget = match table.get("on_forget") {
+        None => false,
+        Some(node) => node.one_of(faults, "what erasure does here", &["keep", "delete"]) == Some(1),
+    };
     if let Some(node) = table.get("brake") {
         let off =
             matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
@@ -98,7 +102,7 @@ fn destination(
             faults.error_with_hint(node.place, "this version has no brake", "write `brake: off`, or leave it out");
         }
     }
-    debug_assert!(COMMON_KEYS.len() == 6, "a common key was added that is not read here");
+    debug_assert!(COMMON_KEYS.len() == 7, "a common key was added that is not read here");
     let connector = (registered.read)(node, scopes, faults)?;
     Some(Destination {
         name: name.to_owned(),
@@ -108,6 +112,7 @@ fn destination(
         base_url: base_url?,
         schedule: schedule?,
         live,
+        delete_on_forget,
     })
 }
 

@@ -3,6 +3,8 @@
 mod accounts;
 mod activation;
 mod destinations;
+mod events;
+mod keeping;
 mod profiles;
 mod sources;
 
@@ -18,6 +20,8 @@ use vitalsync_core::value::Type;
 use self::accounts::{accounts, exclude};
 use self::activation::activation;
 use self::destinations::destinations;
+use self::events::{EventNames, distinct, event_aliases};
+use self::keeping::{retention, suppress};
 use self::profiles::profiles;
 use self::sources::sources;
 use super::Config;
@@ -43,10 +47,15 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let stages: Vec<String> = lifecycle.iter().map(|(name, _)| name.clone()).collect();
     let trait_scope = names::trait_scope(&stages);
 
-    let (accounts, name, owner) = accounts(table.get("accounts"), &trait_scope, faults);
-    let (exclude_accounts, exclude_users) = exclude(table.get("exclude"), &trait_scope, faults);
-    let profiles = table.get("profiles").map(|node| profiles(node, &trait_scope, faults)).unwrap_or_default();
-    let activation = table.get("activation").map(|node| activation(node, faults)).unwrap_or_default();
+    let accounts = accounts(table.get("accounts"), &trait_scope, faults);
+    let event_aliases = event_aliases(table.get("events"), faults);
+    let exclude = exclude(table.get("exclude"), &trait_scope, &event_aliases, faults);
+    let names = EventNames { aliases: event_aliases, left_out: exclude.events };
+    let (profiles, mut derived) =
+        table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
+    let (activation, of_steps) =
+        table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
+    derived.extend(of_steps);
 
     let segments_node = table.get("segments");
     let segment_names: Vec<String> = segments_node
@@ -62,10 +71,36 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     };
     let destinations =
         table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
+    let retention = table.get("retention").and_then(|node| retention(node, &profiles, &destinations, faults));
+    let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
     table.finish(faults);
-    let model =
-        Model { calendar, name, owner, exclude_accounts, exclude_users, profiles, activation, lifecycle, segments };
-    Some(Config { file: file.to_owned(), state, model, accounts, sources, destinations, warnings: Vec::new() })
+    let model = Model {
+        calendar,
+        name: accounts.name,
+        owner: accounts.owner,
+        roll_up: accounts.roll_up,
+        account_aliases: accounts.aliases,
+        exclude_accounts: exclude.accounts,
+        exclude_users: exclude.users,
+        exclude_events: names.left_out,
+        event_aliases: names.aliases,
+        derived: distinct(derived),
+        profiles,
+        activation,
+        lifecycle,
+        segments,
+    };
+    Some(Config {
+        file: file.to_owned(),
+        state,
+        model,
+        accounts: accounts.paths,
+        sources,
+        destinations,
+        retention: retention.unwrap_or_default(),
+        suppress: suppress.unwrap_or_default(),
+        warnings: Vec::new(),
+    })
 }
 
 fn timezone(node: &Node, faults: &mut Faults) -> Option<Calendar> {

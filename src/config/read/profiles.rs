@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::model::{Bands, Benchmark, MICRO, Profile, Refresh};
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
 use vitalsync_core::value::Type;
 
 use super::chosen_name;
+use super::events::{EventNames, condition};
+
+/// A scored event as written.
+#[derive(Clone)]
+struct Scored {
+    weight: i64,
+    /// What it is, if it is one on a condition.
+    derived: Option<Derived>,
+    place: Place,
+}
 
 /// A profile as written: what is left out comes from the one it extends, else from the defaults.
 #[derive(Clone, Default)]
@@ -15,7 +26,8 @@ struct Written {
     name: String,
     only: Option<Expr>,
     window: Option<i32>,
-    weights: BTreeMap<String, i64>,
+    /// By the name in the profile.
+    events: BTreeMap<String, Scored>,
     bands: Option<(Option<f64>, Option<f64>)>,
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
@@ -25,21 +37,30 @@ struct Written {
     place: Place,
 }
 
-pub(super) fn profiles(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<Profile> {
+/// The profiles, and the derived events of all of them under each name that they have.
+pub(super) fn profiles(
+    node: &Node,
+    scope: &Scope,
+    names: &EventNames,
+    faults: &mut Faults,
+) -> (Vec<Profile>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
     let mut written: Vec<Written> = Vec::new();
     for item in items {
-        let Some(profile) = profile(item, alone, scope, faults) else { continue };
+        let Some(profile) = profile(item, alone, scope, names, faults) else { continue };
         if written.iter().any(|other| other.name == profile.name) {
             faults.error(item.place, format!("two profiles are called `{}`", profile.name));
         }
         written.push(profile);
     }
-    (0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect()
+    // Counted with any weight, also 0: with another one later the window is already there.
+    let all = written.iter().flat_map(|profile| profile.events.values());
+    let derived = all.filter_map(|scored| scored.derived.clone()).collect();
+    ((0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect(), derived)
 }
 
-fn profile(node: &Node, alone: bool, scope: &Scope, faults: &mut Faults) -> Option<Written> {
+fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: &mut Faults) -> Option<Written> {
     let table = node.table(faults, "a profile")?;
     let mut written = Written { place: node.place, ..Written::default() };
     let name = if alone { table.get("name") } else { table.need(faults, "name", "each of several profiles has one") };
@@ -58,20 +79,10 @@ fn profile(node: &Node, alone: bool, scope: &Scope, faults: &mut Faults) -> Opti
         Some(_) => table.get("events"),
         None => table.need(faults, "events", "which events count, with a weight from 0 to 10"),
     };
-    for (event, _, node) in events.map(|node| node.entries(faults, "events")).unwrap_or_default() {
-        if let Kind::Map(_) = node.kind {
-            faults.error_with_hint(
-                node.place,
-                format!("`{event}`: conditions on properties are not supported by this version"),
-                "give the event a plain weight from 0 to 10",
-            );
-            written.faulty = true;
-            continue;
-        }
-        let expected = "a weight from 0 to 10 (0 excludes the event)";
-        match node.number_within(faults, expected, 0.0, 10.0) {
-            Some(weight) => {
-                written.weights.insert(event.clone(), (weight * MICRO as f64).round() as i64);
+    for (name, place, node) in events.map(|node| node.entries(faults, "events")).unwrap_or_default() {
+        match scored(name, *place, node, names, faults) {
+            Some(scored) => {
+                written.events.insert(name.clone(), scored);
             }
             None => written.faulty = true,
         }
@@ -91,6 +102,37 @@ fn profile(node: &Node, alone: bool, scope: &Scope, faults: &mut Faults) -> Opti
     written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, faults));
     table.finish(faults);
     Some(written)
+}
+
+/// A weight, or `{event: …, where: …, weight: …}`.
+fn scored(name: &str, place: Place, node: &Node, names: &EventNames, faults: &mut Faults) -> Option<Scored> {
+    let expected = "a weight from 0 to 10 (0 excludes the event)";
+    let weight = |node: &Node, faults: &mut Faults| {
+        node.number_within(faults, expected, 0.0, 10.0).map(|weight| (weight * MICRO as f64).round() as i64)
+    };
+    // What is not scored may be left out, too.
+    let check = |event: &str, place: Place, weight: i64, faults: &mut Faults| match weight {
+        0 => names.of_today(event, place, faults),
+        _ => names.counted(event, place, faults),
+    };
+    if !matches!(node.kind, Kind::Map(_)) {
+        let weight = weight(node, faults)?;
+        check(name, place, weight, faults);
+        return Some(Scored { weight, derived: None, place });
+    }
+    let table = node.table(faults, &format!("event {name}"))?;
+    let event = match table.get("event") {
+        Some(node) => node.text(faults, "an event's name").map(|event| (event, node.place)),
+        None => Some((name.to_owned(), place)),
+    };
+    let meaning = "the condition, such as properties.audience == \"external\"; without one an event has a plain weight";
+    let rule = table.need(faults, "where", meaning).and_then(|node| condition(node, faults));
+    let weight = table.need(faults, "weight", "from 0 to 10").and_then(|node| weight(node, faults));
+    table.finish(faults);
+    if let Some((event, place)) = &event {
+        check(event, *place, weight.unwrap_or_default(), faults);
+    }
+    Some(Scored { weight: weight?, derived: Some(Derived::new(Some(name), &event?.0, rule?)), place })
 }
 
 fn hold(node: &Node, faults: &mut Faults) -> Option<(u32, f64)> {
@@ -172,8 +214,13 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
         merged.bands = merged.bands.or(found.bands);
         merged.hold = merged.hold.or(found.hold);
         merged.benchmark = merged.benchmark.or(found.benchmark);
-        for (event, weight) in &found.weights {
-            merged.weights.entry(event.clone()).or_insert(*weight);
+        merged.faulty |= found.faulty;
+        for (name, scored) in &found.events {
+            let own = merged.events.entry(name.clone()).or_insert_with(|| scored.clone());
+            // A plain weight is only another weight: the condition is as there.
+            if own.derived.is_none() {
+                own.derived.clone_from(&scored.derived);
+            }
         }
         current = found;
     }
@@ -192,7 +239,18 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
             format!("bands: at_risk ({}) must not be above healthy ({})", bands.at_risk, bands.healthy),
         );
     }
-    let weights: BTreeMap<String, i64> = merged.weights.into_iter().filter(|(_, weight)| *weight > 0).collect();
+    let mut weights: BTreeMap<String, i64> = BTreeMap::new();
+    let mut conditions: BTreeMap<String, &String> = BTreeMap::new();
+    for (name, scored) in &merged.events {
+        let counted = scored.derived.as_ref().map_or_else(|| name.clone(), Derived::counted_as);
+        if let (Some(_), Some(other)) = (&scored.derived, conditions.insert(counted.clone(), name)) {
+            let message = format!("`{other}` and `{name}` are the same event on the same condition");
+            faults.error_with_hint(scored.place, message, "keep one of them");
+        }
+        if scored.weight > 0 {
+            weights.insert(counted, scored.weight);
+        }
+    }
     if weights.is_empty() && !merged.faulty {
         faults.error(merged.place, format!("profile `{}` scores no event", merged.name));
     }

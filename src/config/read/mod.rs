@@ -7,6 +7,8 @@ mod events;
 mod keeping;
 mod profiles;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -31,6 +31,10 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where health goes.
     pub destinations: Vec<Destination>,
+    /// How long counts are kept.
+    pub retention: Retention,
+    /// About whom nothing is kept.
+    pub suppress: Suppress,
     /// Warnings, rendered.
     pub warnings: Vec<String>,
 }
@@ -44,6 +48,29 @@ pub struct Source {
     pub location: PathBuf,
     /// When it is read.
     pub schedule: Schedule,
+    /// A call that comes again within so many days of `receivedAt` counts once, 1 to 90.
+    pub dedupe_days: i32,
+}
+
+/// How long counts are kept. Without bounds: everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Months that are older than so many days lose the days of their counts: what is left are sums by month. At least
+    /// twice the longest window and 90 days.
+    pub days: Option<i32>,
+    /// Counts that are older than so many months go altogether.
+    pub months: Option<i32>,
+}
+
+/// Whose calls are not counted and about whom no tool is told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suppress {
+    /// Users' ids.
+    pub users: Vec<String>,
+    /// Accounts' ids.
+    pub accounts: Vec<String>,
+    /// A file with more of them. Only its path: it is read when it is asked for.
+    pub file: Option<PathBuf>,
 }
 
 /// A tool that is told.
@@ -63,6 +90,8 @@ pub struct Destination {
     pub schedule: Schedule,
     /// True: writes; false: plans and reports until approved.
     pub live: bool,
+    /// True: erasure of a person or account also deletes their record in the tool; false: it stays there.
+    pub delete_on_forget: bool,
 }
 
 /// A secret: never printed.

@@ -96,6 +96,8 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => {
             let mut root = node(root);
+            let lines: Vec<&str> = text.lines().collect();
+            restore(&mut root, &lines);
             fill(&mut root, filling, faults);
             Some(root)
         }
@@ -117,6 +119,25 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
             }
             None
         }
+    }
+}
+
+/// Gives numbers back the form in which they were written, so that an id keeps its zeros: `0042`, `1.50`. The parser hands
+/// out values only.
+fn restore(node: &mut Node, lines: &[&str]) {
+    match &mut node.kind {
+        Kind::Number(number, written) => {
+            let line = lines.get((node.place.line as usize).wrapping_sub(1)).copied().unwrap_or_default();
+            let rest = line.chars().skip((node.place.column as usize).saturating_sub(1));
+            let found: String = rest.take_while(|c| c.is_ascii_digit() || matches!(c, '-' | '.')).collect();
+            let plain = found.ends_with(|c: char| c.is_ascii_digit()) && !found.starts_with('.');
+            if plain && found.parse::<f64>().is_ok_and(|value| value == *number) {
+                *written = found;
+            }
+        }
+        Kind::List(items) => items.iter_mut().for_each(|item| restore(item, lines)),
+        Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| restore(value, lines)),
+        _ => {}
     }
 }
 

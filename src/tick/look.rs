@@ -79,6 +79,7 @@ impl Engine {
                 account.weighed(profile, before, evaluation.over, &evaluation.events)
             {
                 let weight = health::points(weight);
+                let event = self.config.model.display_event(&event).to_owned();
                 parts.push(Part { event, count, weight, points: count as f64 * weight, count_before });
             }
             parts.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.event.cmp(&b.event)));

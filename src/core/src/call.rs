@@ -157,7 +157,9 @@ pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Re
         CallKind::Track => fields.event.clone(),
         CallKind::Page | CallKind::Screen => fields.name.clone(),
         _ => None,
-    };
+    }
+    // Derived events are counted under such names.
+    .filter(|name| !name.starts_with(crate::derived::MARK));
     if kind == CallKind::Track && event.is_none() {
         return Err(Rejection::NoEvent);
     }
@@ -418,6 +420,7 @@ mod tests {
             ("{\"type\":\"delete\",\"userId\":\"u\"}", Rejection::UnknownType),
             ("{\"type\":\"track\",\"event\":\"E\",\"userId\":\"\"}", Rejection::NoUser),
             ("{\"type\":\"track\",\"userId\":\"u\"}", Rejection::NoEvent),
+            ("{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\\u0001E\"}", Rejection::NoEvent),
             ("{\"type\":\"group\",\"userId\":\"u\"}", Rejection::NoAccount),
         ] {
             assert_eq!(read(line).unwrap_err(), reason, "{}", &line[..line.len().min(60)]);

@@ -413,12 +413,12 @@ pub fn account_operation() -> Operation {
     Operation::new(ACCOUNT, ACCOUNT, "read whose account this is")
 }
 
-/// Reads a destination's own section. The common keys (`type`, `token`, `base_url`, `schedule`, `mode`, `brake`) are
-/// read by the shell and listed in [`COMMON_KEYS`]; a reader asks for them once so that they don't count as unknown.
+/// Reads a destination's own section. The common keys are read by the shell and listed in
+/// [`COMMON_KEYS`]; a reader asks for them once so that they don't count as unknown.
 pub type ReadConfig = fn(&Node, &crate::expr::Scopes, &mut Faults) -> Option<Box<dyn Connector>>;
 
 /// The keys of every destination.
-pub const COMMON_KEYS: [&str; 6] = ["type", "token", "base_url", "schedule", "mode", "brake"];
+pub const COMMON_KEYS: [&str; 7] = ["type", "token", "base_url", "schedule", "mode", "brake", "on_forget"];
 
 /// One line of the registry.
 #[derive(Debug, Clone, Copy)]

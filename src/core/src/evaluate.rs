@@ -72,6 +72,10 @@ pub struct Account {
     pub owner: Value,
     /// Its traits.
     pub traits: Traits,
+    /// The account that it is rolled up into.
+    pub parent: Option<String>,
+    /// How many accounts are rolled up into it; 0 for a plain one.
+    pub children: u32,
     /// The profile that is its health.
     pub profile: Option<String>,
     /// Its health.

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod call;
 pub mod connector;
+pub mod derived;
 pub mod evaluate;
 pub mod expr;
 pub mod gather;

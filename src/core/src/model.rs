@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
 use crate::time::{Calendar, Day};
 
@@ -18,10 +19,20 @@ pub struct Model {
     pub name: Option<Expr>,
     /// An account's owner.
     pub owner: Option<Expr>,
+    /// The id of the account that an account is rolled up into, as text or a number; null: none.
+    pub roll_up: Option<Expr>,
+    /// Account ids of old, each with today's: never one that is itself of old.
+    pub account_aliases: BTreeMap<String, String>,
     /// Accounts that are left out altogether.
     pub exclude_accounts: Option<Expr>,
     /// Users that are left out altogether.
     pub exclude_users: Option<Expr>,
+    /// Events that are not counted.
+    pub exclude_events: Option<EventRule>,
+    /// Event names of old, each with today's: never one that is itself of old.
+    pub event_aliases: BTreeMap<String, String>,
+    /// Events on a condition that are to be counted, each once.
+    pub derived: Vec<Derived>,
     /// Scoring models; the first whose `only` holds is an account's health.
     pub profiles: Vec<Profile>,
     /// The activation checklist.
@@ -30,6 +41,16 @@ pub struct Model {
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments.
     pub segments: Vec<(String, Expr)>,
+}
+
+impl Model {
+    /// What people call an event: its name, and of a derived event's counted name the chosen one. Of one that the config
+    /// names no more it is the event's own.
+    pub fn display_event<'a>(&'a self, name: &'a str) -> &'a str {
+        let key = name.strip_prefix(derived::MARK);
+        let found = key.and_then(|key| self.derived.iter().find(|derived| derived.key == key));
+        found.map_or_else(|| derived::event_of(name), |derived| derived.name.as_str())
+    }
 }
 
 /// One scoring model.
@@ -41,7 +62,7 @@ pub struct Profile {
     pub only: Option<Expr>,
     /// The window in days.
     pub window: i32,
-    /// Weight of each scored event in millionths, 0 < weight ≤ 10.
+    /// Weight of each scored event in millionths, 0 < weight ≤ 10; a derived event by [`Derived::counted_as`].
     pub weights: BTreeMap<String, i64>,
     /// The bounds of the bands.
     pub bands: Bands,
@@ -151,7 +172,7 @@ pub struct Step {
 pub enum Done {
     /// An event, so often.
     Event {
-        /// The event's name.
+        /// The event's name; a derived event's [`Derived::counted_as`].
         event: String,
         /// How often, at least 1.
         count: u32,

@@ -7,10 +7,12 @@ use crate::model::{Band, Model};
 use crate::value::{Type, Value};
 
 /// The names of an account that every config has, with their kinds.
-const ACCOUNT: [(&str, Type); 21] = [
+const ACCOUNT: [(&str, Type); 23] = [
     ("account", Type::Text),
     ("name", Type::Text),
     ("owner", Type::Any),
+    ("parent", Type::Text),
+    ("children", Type::Number),
     ("profile", Type::Text),
     ("activation.percent", Type::Number),
     ("activation.steps_done", Type::Number),
@@ -194,6 +196,8 @@ impl Names for AccountNames<'_> {
             "account" => account.id.as_str().into(),
             "name" => account.name.clone().into(),
             "owner" => account.owner.clone(),
+            "parent" => account.parent.clone().into(),
+            "children" => f64::from(account.children).into(),
             "profile" => account.profile.clone().into(),
             "activation.percent" => account.activation_percent.into(),
             "activation.steps_done" => Value::Number(account.steps_done() as f64),
@@ -252,5 +256,33 @@ impl Names for UserNames<'_> {
                 _ => Value::Null,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::section::{Faults, Place};
+
+    #[test]
+    fn rules_know_which_account_is_rolled_up_into_which() {
+        let scopes = scopes(&[], &[], &[]);
+        let mut faults = Faults::default();
+        let mut read = |source: &str, scope: &Scope| {
+            Expr::parse(source, Place::default(), scope, Type::Bool, &mut faults).expect("a good rule")
+        };
+        let rolled = read("parent == \"acme\"", &scopes.account);
+        let whole = read("children == 2 && !has(parent)", &scopes.account);
+        let users = read("account.parent == \"acme\"", &scopes.user);
+
+        let child = Account { id: "acme-eu".into(), parent: Some("acme".into()), ..Account::default() };
+        let parent = Account { id: "acme".into(), children: 2, ..Account::default() };
+        let model = Model::default();
+        let held = |rule: &Expr, account: &Account| rule.holds(&AccountNames { account, model: &model });
+        assert_eq!((held(&rolled, &child), held(&rolled, &parent)), (true, false));
+        assert_eq!((held(&whole, &child), held(&whole, &parent)), (false, true));
+        let evaluation = Evaluation { accounts: vec![child], ..Evaluation::default() };
+        let user = User { account: Some(0), ..User::default() };
+        assert!(users.holds(&UserNames { user: &user, evaluation: &evaluation, model: &model }));
     }
 }

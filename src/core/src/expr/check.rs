@@ -21,7 +21,7 @@ const MAX_SOURCE: usize = 4_000;
 /// Deeper brackets are refused before the parser sees them: it recurses.
 const MAX_DEPTH: usize = 64;
 
-const FUNCTIONS: [(&str, Function, usize, usize); 14] = [
+pub(super) const FUNCTIONS: [(&str, Function, usize, usize); 14] = [
     ("has", Function::Has, 1, 1),
     ("default", Function::Default, 2, 2),
     ("round", Function::Round, 1, 2),

@@ -5,6 +5,7 @@
 //! value is null. A comparison with null, `!=` included, is false; arithmetic with null gives null; `has(x)` asks whether
 //! there is a value; `default(x, y)` gives one. There are deliberately no loops, no regular expressions and no clock.
 
+mod canonical;
 mod check;
 mod eval;
 
@@ -159,6 +160,12 @@ impl Expr {
     /// The expression as written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// One form of it, however it is written: two expressions that differ in blanks, quotes or brackets alone have the same.
+    /// The form stays the same from version to version.
+    pub fn canonical(&self) -> String {
+        canonical::canonical(&self.ast)
     }
 
     /// The kind of value it gives.

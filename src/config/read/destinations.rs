@@ -1,0 +1,141 @@
+//! Where health goes: `destinations`. What is a connector's own is read by the connector.
+
+use vitalsync_core::Calendar;
+use vitalsync_core::connector::COMMON_KEYS;
+use vitalsync_core::expr::Scopes;
+use vitalsync_core::section::{Faults, Kind, Node};
+
+use super::super::{Destination, Secret};
+use super::{chosen_name, schedule};
+use crate::connectors;
+
+pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, faults: &mut Faults) -> Vec<Destination> {
+    let mut destinations: Vec<Destination> = Vec::new();
+    for (name, place, node) in node.entries(faults, "destinations") {
+        chosen_name(name, *place, faults, "destination");
+        let Some(destination) = destination(name, node, calendar, scopes, faults) else { continue };
+        if let Some((other, field)) =
+            destinations.iter().find_map(|other| Some((other, same_field(other, &destination)?)))
+        {
+            faults.error_with_hint(
+                *place,
+                format!(
+                    "`{name}` and `{}` write the same {field} to one {} account",
+                    other.name, destination.manifest.title
+                ),
+                "let one of them own it",
+            );
+        }
+        destinations.push(destination);
+    }
+    destinations
+}
+
+/// A field or tag group that two destinations of one vendor account would fight over.
+fn same_field(a: &Destination, b: &Destination) -> Option<String> {
+    if a.manifest.name != b.manifest.name || a.base_url != b.base_url || a.token != b.token {
+        return None;
+    }
+    for set in a.connector.record_sets() {
+        for other in b.connector.record_sets().iter().filter(|other| other.kind == set.kind) {
+            let mut fields =
+                set.fields.iter().filter(|field| other.fields.iter().any(|found| found.field == field.field));
+            if let Some(field) = fields.next() {
+                return Some(format!("field `{}`", field.field));
+            }
+            let mut groups =
+                set.groups.iter().filter(|group| other.groups.iter().any(|found| found.name == group.name));
+            if let Some(group) = groups.next() {
+                return Some(format!("tag group `{}`", group.name));
+            }
+        }
+    }
+    None
+}
+
+fn destination(
+    name: &str,
+    node: &Node,
+    calendar: Calendar,
+    scopes: &Scopes,
+    faults: &mut Faults,
+) -> Option<Destination> {
+    // The connector reads the same section and refuses what neither of us knows.
+    let table = node.table(faults, &format!("destination {name}"))?;
+    let kinds: Vec<&str> = connectors::ALL.iter().map(|connector| connector.manifest.name).collect();
+    let kind = table.need(faults, "type", &kinds.join(", "))?.one_of(faults, "the destination's type", &kinds)?;
+    let registered = connectors::find(kinds.get(kind)?)?;
+    let token = table.need(faults, "token", "what proves who we are, best as \"${NAME}\"").and_then(|node| {
+        let token = node.text(faults, "a token")?;
+        if let Kind::Text(text) = &node.kind
+            && text.value == text.written
+            && !text.written.contains("${")
+            && !is_for_trying_out(&text.written)
+        {
+            faults.warning(
+                node.place,
+                "a token in the file itself ends up in git: write \"${NAME}\" and set it in the environment",
+            );
+        }
+        if token.trim().is_empty() || token.chars().any(|c| c.is_control() || !c.is_ascii()) {
+            faults.error(node.place, "the token is empty or has characters that no token has");
+        }
+        Some(Secret::new(token.trim().to_owned()))
+    });
+    let base_url = match table.get("base_url") {
+        None => Some(registered.manifest.base_url.to_owned()),
+        Some(node) => base_url(node, faults),
+    };
+    let schedule = schedule(table.get("schedule"), "*/15 * * * *", calendar, faults);
+    let live = match table.get("mode") {
+        None => false,
+        Some(node) => node.one_of(faults, "the mode", &["observe", "live"]) == Some(1),
+    };
+    let delete_on_forget = match table.get("on_forget") {
+        None => false,
+        Some(node) => node.one_of(faults, "what erasure does here", &["keep", "delete"]) == Some(1),
+    };
+    if let Some(node) = table.get("brake") {
+        let off =
+            matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
+        if !off {
+            faults.error_with_hint(node.place, "this version has no brake", "write `brake: off`, or leave it out");
+        }
+    }
+    debug_assert!(COMMON_KEYS.len() == 7, "a common key was added that is not read here");
+    let connector = (registered.read)(node, scopes, faults)?;
+    Some(Destination {
+        name: name.to_owned(),
+        manifest: registered.manifest,
+        connector,
+        token: token?,
+        base_url: base_url?,
+        schedule: schedule?,
+        live,
+        delete_on_forget,
+    })
+}
+
+/// Tokens that are no secret: the sandbox's, and words for examples.
+fn is_for_trying_out(token: &str) -> bool {
+    token.starts_with("sandbox") || token.starts_with("demo") || token.starts_with("test")
+}
+
+fn base_url(node: &Node, faults: &mut Faults) -> Option<String> {
+    let text = node.text(faults, "an address such as https://api.example.com")?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.trim_end_matches('/'));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
+            Some(text.trim_end_matches('/').to_owned())
+        }
+        _ => {
+            faults.error_with_hint(
+                node.place,
+                "a base_url is scheme, host and port only",
+                "as in https://api.hubapi.com or http://127.0.0.1:8080; paths are appended",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! From the tree as written to the config as meant: the sections in their order, and what several of them share.
+
+mod accounts;
+mod activation;
+mod destinations;
+mod events;
+mod keeping;
+mod profiles;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use vitalsync_core::Calendar;
+use vitalsync_core::expr::{Expr, Scope};
+use vitalsync_core::model::{Model, Profile};
+use vitalsync_core::names;
+use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
+use vitalsync_core::value::Type;
+
+use self::accounts::{accounts, exclude};
+use self::activation::activation;
+use self::destinations::destinations;
+use self::events::{EventNames, distinct, event_aliases};
+use self::keeping::{retention, suppress};
+use self::profiles::profiles;
+use self::sources::sources;
+use super::Config;
+use crate::schedule::Schedule;
+
+pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Config> {
+    let table = root.table(faults, "the config")?;
+    if let Some(version) = table.get("version")
+        && version.number(faults, "the config's version, 1").is_some_and(|number| number != 1.0)
+    {
+        faults.error(version.place, "this program reads version 1 of the config");
+    }
+    let calendar = table.get("timezone").and_then(|node| timezone(node, faults)).unwrap_or_default();
+    let base = file.parent().unwrap_or(Path::new(""));
+    let path = |node: &Node, faults: &mut Faults, what: &str| node.text(faults, what).map(|text| base.join(text));
+    let state = match table.get("state") {
+        Some(node) => path(node, faults, "the state directory").unwrap_or_default(),
+        None => base.join("state"),
+    };
+
+    let lifecycle_node = table.get("lifecycle");
+    let lifecycle = lifecycle_node.map(|node| lifecycle(node, faults)).unwrap_or_default();
+    let stages: Vec<String> = lifecycle.iter().map(|(name, _)| name.clone()).collect();
+    let trait_scope = names::trait_scope(&stages);
+
+    let accounts = accounts(table.get("accounts"), &trait_scope, faults);
+    let event_aliases = event_aliases(table.get("events"), faults);
+    let exclude = exclude(table.get("exclude"), &trait_scope, &event_aliases, faults);
+    let names = EventNames { aliases: event_aliases, left_out: exclude.events };
+    let (profiles, mut derived) =
+        table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
+    let (activation, of_steps) =
+        table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
+    derived.extend(of_steps);
+
+    let segments_node = table.get("segments");
+    let segment_names: Vec<String> = segments_node
+        .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
+        .unwrap_or_default();
+    let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
+    let scopes = names::scopes(&profile_names, &stages, &segment_names);
+    let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
+
+    let sources = match table.need(faults, "sources", "where usage comes from") {
+        Some(node) => sources(node, base, calendar, faults),
+        None => Vec::new(),
+    };
+    let destinations =
+        table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
+    let retention = table.get("retention").and_then(|node| retention(node, &profiles, &destinations, faults));
+    let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
+    table.finish(faults);
+    let model = Model {
+        calendar,
+        name: accounts.name,
+        owner: accounts.owner,
+        roll_up: accounts.roll_up,
+        account_aliases: accounts.aliases,
+        exclude_accounts: exclude.accounts,
+        exclude_users: exclude.users,
+        exclude_events: names.left_out,
+        event_aliases: names.aliases,
+        derived: distinct(derived),
+        profiles,
+        activation,
+        lifecycle,
+        segments,
+    };
+    Some(Config {
+        file: file.to_owned(),
+        state,
+        model,
+        accounts: accounts.paths,
+        sources,
+        destinations,
+        retention: retention.unwrap_or_default(),
+        suppress: suppress.unwrap_or_default(),
+        warnings: Vec::new(),
+    })
+}
+
+fn timezone(node: &Node, faults: &mut Faults) -> Option<Calendar> {
+    let name = node.text(faults, "a time zone such as Europe/Brussels")?;
+    let calendar = Calendar::of(&name);
+    if calendar.is_none() {
+        let near = nearest(&name, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
+        let hint = near.map_or_else(
+            || "use a name such as Europe/Brussels, America/New_York or UTC".into(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        faults.error_with_hint(node.place, format!("there is no time zone `{name}`"), hint);
+    }
+    calendar
+}
+
+/// A name that the user chose for a source, destination, profile, stage, segment.
+fn chosen_name(name: &str, place: Place, faults: &mut Faults, what: &str) -> bool {
+    let good = !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && name.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
+    if !good {
+        faults.error(
+            place,
+            format!("the name of a {what} begins with a letter and has letters, digits, `_` and `-`, found `{name}`"),
+        );
+    }
+    good
+}
+
+fn lifecycle(node: &Node, faults: &mut Faults) -> Vec<(String, Expr)> {
+    let scope = names::trait_scope(&[]);
+    let mut stages = Vec::new();
+    for (name, place, node) in node.entries(faults, "lifecycle") {
+        chosen_name(name, *place, faults, "lifecycle stage");
+        let rule = if matches!(node.kind, Kind::Map(_)) {
+            node.table(faults, &format!("lifecycle.{name}")).and_then(|table| {
+                let rule = table.need(faults, "when", "the rule")?;
+                if let Some(date) = table.get("date") {
+                    Expr::read(date, &scope, Type::Any, faults);
+                }
+                table.finish(faults);
+                Expr::read(rule, &scope, Type::Bool, faults)
+            })
+        } else {
+            Expr::read(node, &scope, Type::Bool, faults)
+        };
+        stages.extend(rule.map(|rule| (name.clone(), rule)));
+    }
+    stages
+}
+
+fn segments(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<(String, Expr)> {
+    let mut segments: Vec<(String, Expr)> = Vec::new();
+    for (name, place, node) in node.entries(faults, "segments") {
+        chosen_name(name, *place, faults, "segment");
+        segments.extend(Expr::read(node, scope, Type::Bool, faults).map(|rule| (name.clone(), rule)));
+    }
+    // A ring of segments would never end.
+    for (name, rule) in &segments {
+        let mut path = vec![name.clone()];
+        if let Some(ring) = ring(&segments, rule, &mut path) {
+            faults.error(rule.place(), format!("segments that need each other: {}", ring.join(" → ")));
+            break;
+        }
+    }
+    segments
+}
+
+fn ring(segments: &[(String, Expr)], rule: &Expr, path: &mut Vec<String>) -> Option<Vec<String>> {
+    for used in rule.names().into_iter().filter_map(|name| name.strip_prefix("segments.")) {
+        let seen = path.iter().any(|name| name == used);
+        path.push(used.to_owned());
+        if seen {
+            return Some(path.clone());
+        }
+        if let Some((_, next)) = segments.iter().find(|(name, _)| name == used)
+            && let Some(found) = ring(segments, next, path)
+        {
+            return Some(found);
+        }
+        path.pop();
+    }
+    None
+}
+
+fn schedule(node: Option<&Node>, default: &str, calendar: Calendar, faults: &mut Faults) -> Option<Schedule> {
+    let Some(node) = node else { return Schedule::parse(default, calendar).ok() };
+    let text = node.text(faults, "a schedule of five fields, such as \"*/15 * * * *\"")?;
+    match Schedule::parse(&text, calendar) {
+        Ok(schedule) => Some(schedule),
+        Err(why) => {
+            let hint =
+                "minute hour day-of-month month weekday, as in \"*/15 * * * *\" (every 15 minutes) or \"0 7 * * 1-5\"";
+            faults.error_with_hint(node.place, format!("`{text}`: {why}"), hint);
+            None
+        }
+    }
+}

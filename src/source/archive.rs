@@ -1,14 +1,16 @@
 //! The source `segment_archive`: a directory of NDJSON files, gzip or plain, as Segment and RudderStack lay them out.
 //!
 //! Incremental: a file is read again only when its size or time changed, and then goes on after what was read, if that is
-//! still the same (its hash says so); else it was rewritten and is read from the beginning, where the calls' own ids keep
-//! what was counted from being counted twice. Streamed: memory does not grow with the size of a file or of a line. An
-//! incomplete last line, and the rest of a truncated gzip, wait for the file to grow. File names mean nothing.
+//! still the same (its hash says so); else it was rewritten and is read from the beginning. Streamed, by several readers at
+//! once: memory does not grow with the size of a file or of a line. An incomplete last line, and the rest of a truncated
+//! gzip, wait for the file to grow. File names mean nothing: files are read in the order of their first call.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use flate2::bufread::MultiGzDecoder;
@@ -18,10 +20,16 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::SourceError;
 
-/// A block is handed out when it has so many bytes.
-const BLOCK: usize = 4 << 20;
-/// How much is read at once.
-const READ: usize = 256 << 10;
+/// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
+const BLOCK: usize = 512 << 10;
+/// A block and the longest begin of a line.
+const BUFFER: usize = BLOCK + MAX_LINE + 2;
+/// How much compressed data is read at once.
+const READ: usize = 128 << 10;
+/// How much of a file is looked at to find its first call.
+const HEAD: usize = 64 << 10;
+/// So many blocks a reader may be ahead of the file whose turn it is.
+const AHEAD: usize = 256;
 
 /// What is remembered of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,12 +49,25 @@ pub struct Progress {
     pub open: bool,
     /// What keeps the rest from being read: the reason's name, and why.
     pub fault: Option<(String, String)>,
+    /// The days on which its calls were received, as runs of days; `None`: not known.
+    #[serde(default)]
+    pub days: Option<Vec<(i32, i32)>>,
 }
 
 /// What is remembered of a source's files.
-pub trait Ledger {
+pub trait Ledger: Sync {
     /// What is remembered of a file.
     fn progress(&self, path: &str) -> Option<Progress>;
+
+    /// True for a file that is not to be read now.
+    fn skips(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// Where reading a file ends for now, in bytes of its content; `None`: at its end.
+    fn limit(&self, _path: &str) -> Option<u64> {
+        None
+    }
 }
 
 impl Ledger for std::collections::BTreeMap<String, Progress> {
@@ -58,30 +79,91 @@ impl Ledger for std::collections::BTreeMap<String, Progress> {
 /// Lines of one file, and what to remember of it once they are counted.
 #[derive(Debug)]
 pub struct Block {
+    /// The file's place in the order of reading, from 0.
+    pub order: usize,
+    /// The block's place in its file, from 0.
+    pub index: usize,
     /// The file, relative to the source.
-    pub path: String,
-    /// The number of the first line, from 1.
-    pub first_line: u64,
-    /// The bytes of the lines.
+    pub path: Arc<str>,
+    /// The bytes of the lines, in a buffer that is longer.
     data: Vec<u8>,
-    /// Where each line lies in `data`; `None`: it was too long to keep.
-    lines: Vec<Option<(usize, usize)>>,
-    /// What to remember.
+    length: usize,
+    /// So many lines behind them were too long to keep.
+    pub too_long: u64,
+    /// What to remember; of its lines those before this block.
     pub progress: Progress,
     /// True if the file was read before with other bytes.
-    pub rewritten: bool,
+    pub rewritten: Option<Progress>,
     /// Why the file could not be read, or not to its end: the reason's name, and why. Said at every reading, as long as it is so.
     pub fault: Option<(String, String)>,
+    /// True for the last block of its file.
+    pub ends: bool,
+    /// So many bytes on disk were read for it.
+    pub size: u64,
 }
 
 impl Block {
-    /// The lines, each with its number; `None` for one that was too long.
-    pub fn lines(&self) -> impl ExactSizeIterator<Item = (u64, Option<&[u8]>)> {
-        (self.first_line..)
-            .zip(&self.lines)
-            .map(|(number, span)| (number, span.and_then(|(from, to)| self.data.get(from..to))))
-            .collect::<Vec<_>>()
-            .into_iter()
+    /// The bytes of the lines, each with its line break, except perhaps the last.
+    pub fn data(&self) -> &[u8] {
+        self.data.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Buffers that go round between readers and those who parse.
+#[derive(Debug, Default)]
+pub struct Pool {
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Pool {
+    fn take(&self) -> Vec<u8> {
+        let kept = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| vec![0; BUFFER])
+    }
+
+    /// Takes a block's buffer back.
+    pub fn give_back(&self, block: Block) {
+        self.keep(block.data);
+    }
+
+    fn keep(&self, buffer: Vec<u8>) {
+        if buffer.len() == BUFFER {
+            self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        }
+    }
+}
+
+/// Whose turn it is: readers of later files wait when they are too far ahead, so that what waits for its turn is bounded.
+#[derive(Debug, Default)]
+pub struct Turn {
+    current: Mutex<usize>,
+    moved: Condvar,
+    stopped: AtomicBool,
+}
+
+impl Turn {
+    /// Everything of the file whose turn it was is taken.
+    pub fn next(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.moved.notify_all();
+    }
+
+    /// Ends reading.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.current.lock());
+        self.moved.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, order: usize, ahead: usize) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        while *current < order && ahead >= AHEAD && !self.is_stopped() {
+            current = self.moved.wait(current).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -127,30 +209,92 @@ pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
     Ok(files)
 }
 
-/// Reads what is new below a location and hands it out block by block. `take` returns false to stop early.
-pub fn read(location: &Path, ledger: &dyn Ledger, take: &mut dyn FnMut(Block) -> bool) -> Result<(), SourceError> {
+/// A file that has something to say.
+#[derive(Debug)]
+pub struct Task {
+    path: Arc<str>,
+    full: PathBuf,
+    known: Progress,
+    limit: Option<u64>,
+    /// Its size on disk.
+    pub size: u64,
+    /// When its first call was received, or the latest that is known of it; in milliseconds since 1970.
+    pub first: Option<i64>,
+    broken: Option<io::Error>,
+}
+
+/// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
+pub fn tasks(
+    location: &Path,
+    ledger: &dyn Ledger,
+    head: &dyn Fn(&[u8]) -> Option<i64>,
+) -> Result<Vec<Task>, SourceError> {
+    let mut tasks = Vec::new();
     for (path, full) in list(location)? {
-        let known = ledger.progress(&path);
-        let mut file =
-            FileReader { path, known: known.clone().unwrap_or_default(), rewritten: false, take, stopped: false };
-        if let Err(error) = file.read(&full) {
-            let fault = Some(("unreadable_file".to_owned(), error.to_string()));
-            let progress = Progress { fault: fault.clone(), ..file.known.clone() };
-            file.hand_out(Vec::new(), Vec::new(), progress, fault);
+        if ledger.skips(&path) {
+            continue;
         }
-        if file.stopped {
-            break;
-        }
+        let (known, limit) = (ledger.progress(&path).unwrap_or_default(), ledger.limit(&path));
+        let (size, broken) = match stamp(&full) {
+            Ok((size, modified)) => {
+                let read = known.size == size && known.modified == modified
+                    || limit.is_some_and(|limit| known.consumed >= limit);
+                if read && known.fault.is_none() {
+                    continue;
+                }
+                (size, None)
+            }
+            Err(error) => (0, Some(error)),
+        };
+        let first = match known.days.as_ref().and_then(|days| days.last()) {
+            Some((_, last)) => Some(i64::from(*last) * vitalsync_core::time::DAY_MS),
+            None => first_call(&full, head),
+        };
+        tasks.push(Task { path: path.into(), full, known, limit, size, first, broken });
     }
-    Ok(())
+    tasks.sort_by(|a, b| (a.first, &a.path).cmp(&(b.first, &b.path)));
+    Ok(tasks)
+}
+
+fn stamp(full: &Path) -> io::Result<(u64, i128)> {
+    let meta = std::fs::metadata(full)?;
+    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((meta.len(), modified.map_or(0, |time| time.as_nanos() as i128)))
+}
+
+fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
+    let mut bytes = Vec::new();
+    // What a damaged file gives before its damage is enough.
+    let _ = content(full).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
+    bytes.split(|byte| *byte == b'\n').find_map(head)
+}
+
+/// Reads files with several readers and hands out their blocks, each file's in their order. `take` returns false to stop.
+pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dyn Fn(Block) -> bool + Sync)) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..readers.min(tasks.len()) {
+            scope.spawn(|| {
+                while let Some((order, task)) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|order| Some((order, tasks.get(order)?)))
+                    .filter(|_| !turn.is_stopped())
+                {
+                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, take }.read();
+                }
+            });
+        }
+    });
 }
 
 struct FileReader<'a> {
-    path: String,
+    task: &'a Task,
+    order: usize,
+    index: usize,
     known: Progress,
-    rewritten: bool,
-    take: &'a mut dyn FnMut(Block) -> bool,
-    stopped: bool,
+    rewritten: Option<Progress>,
+    pool: &'a Pool,
+    turn: &'a Turn,
+    take: &'a (dyn Fn(Block) -> bool + Sync),
 }
 
 fn content(full: &Path) -> io::Result<Box<dyn Read>> {
@@ -165,45 +309,64 @@ fn content(full: &Path) -> io::Result<Box<dyn Read>> {
     }
     let whole = io::Cursor::new(magic).take(got as u64).chain(file);
     if magic == [0x1f, 0x8b] {
-        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ / 2, whole))));
+        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ, whole))));
     }
     Ok(Box::new(whole))
 }
 
+/// Bytes of a file's content while they are cut into lines.
+struct Lines {
+    buffer: Vec<u8>,
+    filled: usize,
+    hash: Xxh3,
+    consumed: u64,
+    /// Within a line that is too long to keep.
+    skipping: bool,
+    too_long: u64,
+}
+
 impl FileReader<'_> {
-    fn hand_out(
-        &mut self,
-        data: Vec<u8>,
-        lines: Vec<Option<(usize, usize)>>,
-        progress: Progress,
-        fault: Option<(String, String)>,
-    ) {
-        let first_line = self.known.lines + 1;
-        self.known = progress.clone();
-        let block =
-            Block { path: self.path.clone(), first_line, data, lines, progress, rewritten: self.rewritten, fault };
-        self.rewritten = false;
-        if !(self.take)(block) {
-            self.stopped = true;
+    fn hand_out(&mut self, data: Vec<u8>, length: usize, too_long: u64, progress: Progress, ends: bool) -> bool {
+        self.turn.wait(self.order, self.index);
+        let block = Block {
+            order: self.order,
+            index: self.index,
+            path: Arc::clone(&self.task.path),
+            data,
+            length,
+            too_long,
+            fault: progress.fault.clone(),
+            progress,
+            rewritten: self.rewritten.take(),
+            ends,
+            size: if ends { self.task.size } else { 0 },
+        };
+        self.index += 1;
+        !self.turn.is_stopped() && (self.take)(block)
+    }
+
+    fn read(&mut self) {
+        if let Err(error) = self.try_read() {
+            let fault = Some(("unreadable_file".to_owned(), error.to_string()));
+            let progress = Progress { fault, size: 0, modified: 0, ..self.known.clone() };
+            self.hand_out(Vec::new(), 0, 0, progress, true);
         }
     }
 
-    fn read(&mut self, full: &Path) -> io::Result<()> {
-        let meta = std::fs::metadata(full)?;
-        let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.map_or(0, |time| time.as_nanos() as i128);
-        if self.known.size == meta.len() && self.known.modified == modified {
-            if let Some(fault) = self.known.fault.clone() {
-                self.hand_out(Vec::new(), Vec::new(), self.known.clone(), Some(fault));
-            }
+    fn try_read(&mut self) -> io::Result<()> {
+        if let Some(error) = &self.task.broken {
+            return Err(io::Error::new(error.kind(), error.to_string()));
+        }
+        let whole = stamp(&self.task.full)?;
+        if (self.known.size, self.known.modified) == whole && self.known.fault.is_some() {
+            self.hand_out(Vec::new(), 0, 0, self.known.clone(), true);
             return Ok(());
         }
-        let mut input = content(full)?;
+        let mut input = content(&self.task.full)?;
         let mut hash = Xxh3::new();
         if self.known.consumed > 0 && !skip(&mut input, self.known.consumed, &mut hash, &self.known.hash) {
-            self.rewritten = true;
-            self.known = Progress::default();
-            input = content(full)?;
+            self.rewritten = Some(std::mem::take(&mut self.known));
+            input = content(&self.task.full)?;
             hash = Xxh3::new();
         }
         if self.known.open {
@@ -216,86 +379,95 @@ impl FileReader<'_> {
                 got => input = Box::new(io::Cursor::new(next).take(got as u64).chain(input)),
             }
         }
+        if let Some(limit) = self.task.limit {
+            input = Box::new(input.take(limit.saturating_sub(self.known.consumed)));
+        }
         self.known = Progress { size: 0, modified: 0, fault: None, open: false, ..self.known.clone() };
-        self.lines(input, hash, (meta.len(), modified))
-    }
-
-    /// Reads lines to the end of the content, handing out a block whenever one is full.
-    fn lines(&mut self, mut input: Box<dyn Read>, mut hash: Xxh3, whole: (u64, i128)) -> io::Result<()> {
-        // `data[..scanned]` is whole lines, `data[scanned..]` the begin of the next; `skipping` a line too long to keep.
-        let (mut data, mut lines): (Vec<u8>, Vec<Option<(usize, usize)>>) =
-            (Vec::with_capacity(BLOCK + READ), Vec::new());
-        let mut scanned = 0usize;
-        let mut skipping = false;
-        let mut skipped = 0u64;
-        let mut chunk = vec![0u8; READ];
-        let ended = loop {
-            let got = match input.read(&mut chunk) {
-                Ok(0) => break None,
-                Ok(got) => got,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break Some(error),
-            };
-            let mut bytes = &chunk[..got];
-            while let Some(end) = memchr(bytes) {
-                let (line, rest) = bytes.split_at(end + 1);
-                bytes = rest;
-                if skipping {
-                    hash.update(line);
-                    skipped += line.len() as u64;
-                    skipping = false;
-                    lines.push(None);
-                    continue;
-                }
-                data.extend_from_slice(line);
-                hash.update(&data[scanned..]);
-                lines.push(if data.len() - scanned > MAX_LINE + 1 { None } else { Some((scanned, data.len() - 1)) });
-                scanned = data.len();
-            }
-            if skipping {
-                hash.update(bytes);
-                skipped += bytes.len() as u64;
-            } else {
-                data.extend_from_slice(bytes);
-                if data.len() - scanned > MAX_LINE {
-                    hash.update(&data[scanned..]);
-                    skipped += (data.len() - scanned) as u64;
-                    data.truncate(scanned);
-                    skipping = true;
-                }
-            }
-            if scanned >= BLOCK || skipped >= BLOCK as u64 && !lines.is_empty() && !skipping {
-                let rest = data.split_off(scanned);
-                let progress = self.after(scanned as u64 + skipped, &hash, lines.len());
-                self.hand_out(std::mem::take(&mut data), std::mem::take(&mut lines), progress, None);
-                if self.stopped {
-                    return Ok(());
-                }
-                data.reserve(BLOCK + READ);
-                data.extend_from_slice(&rest);
-                scanned = 0;
-                skipped = 0;
-            }
+        let mut lines = Lines {
+            buffer: self.pool.take(),
+            filled: 0,
+            hash,
+            consumed: self.known.consumed,
+            skipping: false,
+            too_long: 0,
         };
-        self.end(data, lines, scanned, skipped, skipping, hash, ended, whole);
+        let ended = self.blocks(&mut input, &mut lines);
+        match ended {
+            Some(ended) => self.end(lines, ended.err(), whole),
+            None => self.pool.keep(lines.buffer),
+        }
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the state of one loop, taken apart once")]
-    fn end(
-        &mut self,
-        mut data: Vec<u8>,
-        mut lines: Vec<Option<(usize, usize)>>,
-        scanned: usize,
-        skipped: u64,
-        skipping: bool,
-        mut hash: Xxh3,
-        ended: Option<io::Error>,
-        whole: (u64, i128),
-    ) {
-        let mut consumed = scanned;
-        let rest = &data[scanned..];
-        let mut fault: Option<(&str, String)> = ended.map(|error| match error.kind() {
+    /// Hands out whole lines, block by block, to the end of the content; `None` if it was stopped.
+    fn blocks(&mut self, input: &mut dyn Read, lines: &mut Lines) -> Option<io::Result<()>> {
+        loop {
+            // A block, or more while its only line has no end.
+            let target = (lines.filled + BLOCK).min(BUFFER);
+            let mut ended = None;
+            while lines.filled < target {
+                match input.read(&mut lines.buffer[lines.filled..target]) {
+                    Ok(0) => {
+                        ended = Some(Ok(()));
+                        break;
+                    }
+                    Ok(got) => lines.filled += got,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        ended = Some(Err(error));
+                        break;
+                    }
+                }
+            }
+            if lines.skipping {
+                let end = memchr::memchr(b'\n', &lines.buffer[..lines.filled]);
+                let gone = end.map_or(lines.filled, |end| end + 1);
+                lines.hash.update(&lines.buffer[..gone]);
+                lines.consumed += gone as u64;
+                lines.buffer.copy_within(gone..lines.filled, 0);
+                lines.filled -= gone;
+                if end.is_some() {
+                    lines.skipping = false;
+                    let progress = self.after(lines);
+                    if !self.hand_out(Vec::new(), 0, std::mem::take(&mut lines.too_long), progress, false) {
+                        return None;
+                    }
+                }
+                if ended.is_some() {
+                    return ended;
+                }
+                continue;
+            }
+            let whole = memchr::memrchr(b'\n', &lines.buffer[..lines.filled]).map_or(0, |end| end + 1);
+            if whole > 0 {
+                let mut next = self.pool.take();
+                let rest = lines.filled - whole;
+                next[..rest].copy_from_slice(&lines.buffer[whole..lines.filled]);
+                lines.hash.update(&lines.buffer[..whole]);
+                lines.consumed += whole as u64;
+                let data = std::mem::replace(&mut lines.buffer, next);
+                lines.filled = rest;
+                let progress = self.after(lines);
+                if !self.hand_out(data, whole, 0, progress, false) {
+                    return None;
+                }
+            }
+            if lines.filled > MAX_LINE {
+                lines.hash.update(&lines.buffer[..lines.filled]);
+                lines.consumed += lines.filled as u64;
+                lines.filled = 0;
+                lines.skipping = true;
+                lines.too_long += 1;
+            }
+            if ended.is_some() {
+                return ended;
+            }
+        }
+    }
+
+    fn end(&mut self, mut lines: Lines, error: Option<io::Error>, whole: (u64, i128)) {
+        let rest = &lines.buffer[..lines.filled];
+        let mut fault: Option<(&str, String)> = error.map(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 ("truncated_gzip", "the gzip data ends early; the rest is read when the file is whole".to_owned())
             }
@@ -304,39 +476,32 @@ impl FileReader<'_> {
             }
             _ => ("unreadable_file", error.to_string()),
         });
-        if fault.is_none() && skipping {
-            lines.push(None);
-        } else if fault.is_none() && !rest.iter().all(u8::is_ascii_whitespace) {
+        let mut length = 0;
+        if fault.is_none() && !rest.iter().all(u8::is_ascii_whitespace) {
             // The last line has no line break: whole if it reads, else perhaps still being written.
             if serde_json::from_slice::<serde::de::IgnoredAny>(rest).is_ok() {
-                hash.update(rest);
-                lines.push(Some((scanned, data.len())));
-                consumed = data.len();
+                length = lines.filled;
+                lines.hash.update(&lines.buffer[..length]);
+                lines.consumed += length as u64;
             } else {
-                let line = self.known.lines + lines.len() as u64 + 1;
-                fault = Some((
-                    "incomplete_line",
-                    format!("line {line} is not complete; it is read when the file has grown"),
-                ));
+                fault = Some(("incomplete_line", "its last line is not complete; it is read when the file has grown".into()));
             }
         }
-        let mut progress = self.after(consumed as u64 + skipped, &hash, lines.len());
-        progress.open = consumed > scanned;
+        let mut progress = self.after(&lines);
+        progress.open = length > 0;
         // An error of the disk may pass: such a file is read again. What ends early or is damaged waits until it changes.
         if fault.as_ref().is_none_or(|(reason, _)| *reason != "unreadable_file") {
             (progress.size, progress.modified) = whole;
         }
-        let fault = fault.map(|(reason, why)| (reason.to_owned(), why));
-        progress.fault.clone_from(&fault);
-        data.truncate(consumed);
-        self.hand_out(data, lines, progress, fault);
+        progress.fault = fault.map(|(reason, why)| (reason.to_owned(), why));
+        let too_long = lines.too_long;
+        self.hand_out(lines.buffer, length, too_long, progress, true);
     }
 
-    fn after(&self, bytes: u64, hash: &Xxh3, lines: usize) -> Progress {
+    fn after(&self, lines: &Lines) -> Progress {
         Progress {
-            consumed: self.known.consumed + bytes,
-            hash: format!("{:016x}", hash.digest()),
-            lines: self.known.lines + lines as u64,
+            consumed: lines.consumed,
+            hash: format!("{:016x}", lines.hash.digest()),
             ..self.known.clone()
         }
     }
@@ -361,183 +526,5 @@ fn skip(input: &mut dyn Read, bytes: u64, hash: &mut Xxh3, expected: &str) -> bo
     format!("{:016x}", hash.digest()) == expected
 }
 
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr(b'\n', bytes)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::io::Write;
-
-    use super::*;
-
-    struct Fixture {
-        dir: tempfile::TempDir,
-        ledger: BTreeMap<String, Progress>,
-        clock: u64,
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            Self { dir: tempfile::tempdir().unwrap(), ledger: BTreeMap::new(), clock: 1 }
-        }
-
-        fn write(&mut self, path: &str, bytes: &[u8]) {
-            let path = self.dir.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, bytes).unwrap();
-            self.clock += 1;
-            let time = UNIX_EPOCH + std::time::Duration::from_secs(self.clock);
-            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        }
-
-        /// What is new, as `path:line content`, faults as `path! reason`.
-        fn read(&mut self) -> Vec<String> {
-            let mut seen = Vec::new();
-            let mut ledger = self.ledger.clone();
-            read(self.dir.path(), &self.ledger, &mut |block| {
-                if block.rewritten {
-                    seen.push(format!("{} rewritten", block.path));
-                }
-                for (number, line) in block.lines() {
-                    let text = line.map_or("too long".into(), |line| String::from_utf8_lossy(line).into_owned());
-                    if !text.is_empty() {
-                        seen.push(format!("{}:{number} {text}", block.path));
-                    }
-                }
-                if let Some((reason, _)) = block.fault {
-                    seen.push(format!("{}! {reason}", block.path));
-                }
-                ledger.insert(block.path, block.progress);
-                true
-            })
-            .unwrap();
-            self.ledger = ledger;
-            seen
-        }
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn only_what_is_new_is_read() {
-        let mut fixture = Fixture::new();
-        fixture.write("b/2.log", b"{\"n\":1}\n{\"n\":2}\n");
-        fixture.write("a.gz", &gzip(b"{\"n\":3}\n"));
-        assert_eq!(fixture.read(), ["a.gz:1 {\"n\":3}", "b/2.log:1 {\"n\":1}", "b/2.log:2 {\"n\":2}"]);
-        assert!(fixture.read().is_empty());
-        fixture.write("b/2.log", b"{\"n\":1}\n{\"n\":2}\n{\"n\":4}");
-        assert_eq!(fixture.read(), ["b/2.log:3 {\"n\":4}"]);
-        fixture.write("b/2.log", b"{\"n\":1}\n{\"n\":2}\n{\"n\":4}\n{\"n\":5}\n");
-        assert_eq!(
-            fixture.read(),
-            ["b/2.log:4 {\"n\":5}"],
-            "the line break of the former last line is no line of its own"
-        );
-    }
-
-    #[test]
-    fn gzip_is_known_by_its_content_and_grows_by_members() {
-        let mut fixture = Fixture::new();
-        let mut bytes = gzip(b"{\"n\":1}\n");
-        fixture.write("plain.ndjson", &bytes);
-        assert_eq!(fixture.read(), ["plain.ndjson:1 {\"n\":1}"]);
-        bytes.extend(gzip(b"{\"n\":2}\n"));
-        fixture.write("plain.ndjson", &bytes);
-        assert_eq!(fixture.read(), ["plain.ndjson:2 {\"n\":2}"]);
-    }
-
-    #[test]
-    fn a_rewritten_file_is_read_from_the_beginning() {
-        let mut fixture = Fixture::new();
-        fixture.write("a", b"{\"n\":1}\n{\"n\":2}\n");
-        fixture.read();
-        fixture.write("a", b"{\"n\":1}\n{\"n\":9}\n");
-        assert_eq!(fixture.read(), ["a rewritten", "a:1 {\"n\":1}", "a:2 {\"n\":9}"]);
-        fixture.write("a", b"{\"n\":1}\n");
-        assert_eq!(fixture.read(), ["a rewritten", "a:1 {\"n\":1}"]);
-        std::fs::remove_file(fixture.dir.path().join("a")).unwrap();
-        assert!(fixture.read().is_empty());
-        fixture.write("a", b"{\"n\":1}\n");
-        assert!(fixture.read().is_empty(), "it reappeared as it was");
-    }
-
-    #[test]
-    fn a_truncated_gzip_gives_what_it_has_and_the_rest_when_it_is_whole() {
-        let mut fixture = Fixture::new();
-        let lines: String = (0..2000u64).map(|n| format!("{{\"n\":{n},\"pad\":\"{:x}\"}}\n", n * 7_919_993)).collect();
-        let whole = gzip(lines.as_bytes());
-        fixture.write("a.gz", &whole[..whole.len() / 2]);
-        let first = fixture.read();
-        assert_eq!(first.last().unwrap(), "a.gz! truncated_gzip");
-        assert!(first.len() > 100);
-        assert_eq!(fixture.read(), ["a.gz! truncated_gzip"], "said as long as it is so");
-        fixture.write("a.gz", &whole);
-        assert_eq!(fixture.read().len() + first.len() - 1, 2000);
-        fixture.write("b.gz", b"\x1f\x8b\x08garbage that is no gzip at all");
-        assert!(fixture.read()[0].starts_with("b.gz! "));
-    }
-
-    #[test]
-    fn an_incomplete_last_line_waits() {
-        let mut fixture = Fixture::new();
-        fixture.write("a", b"{\"n\":1}\n{\"n\":");
-        assert_eq!(fixture.read(), ["a:1 {\"n\":1}", "a! incomplete_line"]);
-        fixture.write("a", b"{\"n\":1}\n{\"n\":2}\n");
-        assert_eq!(fixture.read(), ["a:2 {\"n\":2}"]);
-    }
-
-    #[test]
-    fn a_line_without_end_does_not_fill_the_memory() {
-        let mut fixture = Fixture::new();
-        let mut bytes = b"{\"n\":1}\n".to_vec();
-        bytes.extend(vec![b'x'; 9 << 20]);
-        bytes.extend(b"\n{\"n\":2}\n");
-        fixture.write("a", &bytes);
-        assert_eq!(fixture.read(), ["a:1 {\"n\":1}", "a:2 too long", "a:3 {\"n\":2}"]);
-        bytes.extend(b"{\"n\":3}\n");
-        fixture.write("a", &bytes);
-        assert_eq!(fixture.read(), ["a:4 {\"n\":3}"]);
-    }
-
-    #[test]
-    fn large_files_come_in_blocks_that_can_be_resumed() {
-        let mut fixture = Fixture::new();
-        let lines: String =
-            (0..200_000).map(|n| format!("{{\"n\":{n},\"pad\":\"................................\"}}\n")).collect();
-        fixture.write("a", lines.as_bytes());
-        let mut ledger = BTreeMap::new();
-        let mut count = 0;
-        for _ in 0..20 {
-            let before = ledger.clone();
-            read(fixture.dir.path(), &before, &mut |block| {
-                count += block.lines().len();
-                ledger.insert(block.path, block.progress);
-                false
-            })
-            .unwrap();
-        }
-        assert_eq!(count, 200_000);
-    }
-
-    #[test]
-    fn links_that_lead_back_are_followed_once() {
-        let mut fixture = Fixture::new();
-        fixture.write("b/a", b"{\"n\":1}\n");
-        for link in ["loop", "b/loop"] {
-            std::os::unix::fs::symlink(fixture.dir.path(), fixture.dir.path().join(link)).unwrap();
-        }
-        assert_eq!(fixture.read(), ["b/a:1 {\"n\":1}"]);
-    }
-
-    #[test]
-    fn what_is_not_there_is_said() {
-        let error = list(Path::new("/does/not/exist")).unwrap_err();
-        assert!(error.to_string().contains("check `location`"));
-    }
-}
+mod tests;

@@ -1,12 +1,13 @@
-//! How counts and statements are written: a version byte, then variable-length integers and texts.
+//! How counts, statements and names are written: a version byte, then variable-length integers and texts.
 //!
 //! Decoding takes any bytes and answers with an error, never with a panic or a huge allocation.
 
+use vitalsync_core::message::Message;
 use vitalsync_core::time::{DAY_MS, Day};
-use vitalsync_core::usage::{Content, Count, DayUse, Id, Stated};
+use vitalsync_core::usage::{About, Content, Id, JOINT, Spot, Stated, Subject};
 
-/// The version of both encodings.
-const VERSION: u8 = 1;
+/// The version of all encodings.
+const VERSION: u8 = 2;
 
 /// Bytes that are not what this program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,15 @@ pub struct Broken;
 /// The month of a day, in months since year 0.
 pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
-    let date = day.date();
-    u16::try_from(date.year().clamp(0, 5000) as u32 * 12 + date.month0()).unwrap_or(u16::MAX)
+    /// The days that calls can have: 2000 to 2099.
+    const DAYS: std::ops::Range<i32> = 10_957..47_482;
+    static MONTHS: std::sync::LazyLock<Vec<u16>> = std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
+    fn slow(day: Day) -> u16 {
+        let date = day.date();
+        u16::try_from(date.year().clamp(0, 5000) as u32 * 12 + date.month0()).unwrap_or(u16::MAX)
+    }
+    let known = usize::try_from(day.0 - DAYS.start).ok().and_then(|place| MONTHS.get(place));
+    known.copied().unwrap_or_else(|| slow(day))
 }
 
 /// The first day of a month.
@@ -24,13 +32,12 @@ pub fn month_start(month: u16) -> Day {
     Day::from_ymd(i32::from(month / 12), u32::from(month % 12) + 1, 1).unwrap_or_default()
 }
 
-/// One subject's days of a month, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SubjectMonth {
-    /// The subject.
-    pub subject: Id,
-    /// What it did on which day.
-    pub days: Vec<(Day, DayUse)>,
+/// The same, from a table.
+pub fn month_start_fast(month: u16) -> Day {
+    const MONTHS: std::ops::Range<u16> = 24_000..25_200;
+    static STARTS: std::sync::LazyLock<Vec<Day>> = std::sync::LazyLock::new(|| MONTHS.map(month_start).collect());
+    let known = month.checked_sub(MONTHS.start).and_then(|place| STARTS.get(usize::from(place)));
+    known.copied().unwrap_or_else(|| month_start(month))
 }
 
 fn put(out: &mut Vec<u8>, mut number: u64) {
@@ -55,6 +62,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Of bytes in the form of this program's version.
+    fn new(bytes: &'a [u8]) -> Result<Self, Broken> {
+        let mut reader = Self { bytes };
+        if reader.byte()? == VERSION { Ok(reader) } else { Err(Broken) }
+    }
+
     fn byte(&mut self) -> Result<u8, Broken> {
         let (first, rest) = self.bytes.split_first().ok_or(Broken)?;
         self.bytes = rest;
@@ -65,7 +78,7 @@ impl<'a> Reader<'a> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f).checked_shl(shift).ok_or(Broken)?;
+            number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(number);
             }
@@ -82,101 +95,191 @@ impl<'a> Reader<'a> {
         Id::try_from(self.number()?).map_err(|_| Broken)
     }
 
+    fn lag(&mut self) -> Result<i32, Broken> {
+        i32::try_from(self.signed()?).map_err(|_| Broken)
+    }
+
+    /// A number of milliseconds since the begin of a day, in any zone, on a clock that may be far off.
+    fn moment(&mut self, day: Day) -> Result<i64, Broken> {
+        (i64::from(day.0) * DAY_MS).checked_add(self.signed()?).ok_or(Broken)
+    }
+
     fn text(&mut self) -> Result<&'a str, Broken> {
         let length = usize::try_from(self.number()?).map_err(|_| Broken)?;
-        if length > self.bytes.len() {
-            return Err(Broken);
-        }
-        let (text, rest) = self.bytes.split_at(length);
+        let (text, rest) = self.bytes.split_at_checked(length).ok_or(Broken)?;
         self.bytes = rest;
         std::str::from_utf8(text).map_err(|_| Broken)
     }
+}
 
-    fn version(&mut self) -> Result<(), Broken> {
-        if self.byte()? == VERSION { Ok(()) } else { Err(Broken) }
+/// How often one event happened on a spot, with the latest moment of the spot: counts as they are merged, many millions of
+/// them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// The id that acted.
+    pub subject: Id,
+    /// The event day.
+    pub day: Day,
+    /// Received day − event day.
+    pub lag: i32,
+    /// The event.
+    pub event: Id,
+    /// How often.
+    pub count: i64,
+    /// The latest moment, in milliseconds since 1970 UTC. Of the cells of a spot the latest counts.
+    pub last: i64,
+}
+
+impl Cell {
+    /// The order in which they are written.
+    pub fn order(&self) -> (Id, Day, i32, Id) {
+        (self.subject, self.day, self.lag, self.event)
+    }
+
+    fn spot(&self) -> (Id, Day, i32) {
+        (self.subject, self.day, self.lag)
     }
 }
 
-/// Writes the counts of some subjects, given in order, in one month.
-pub fn encode_counts(month: u16, subjects: &[SubjectMonth]) -> Vec<u8> {
-    let start = month_start(month);
-    let mut out = vec![VERSION];
-    let mut previous = 0;
-    for subject in subjects {
-        put(&mut out, u64::from(subject.subject - previous));
-        previous = subject.subject;
-        put(&mut out, subject.days.len() as u64);
-        for (day, uses) in &subject.days {
-            out.push((day.0 - start.0) as u8);
-            put_signed(&mut out, uses.last - i64::from(day.0) * DAY_MS);
-            put(&mut out, uses.counts.len() as u64);
-            for Count { event, lag, count } in &uses.counts {
-                put(&mut out, u64::from(*event));
-                put_signed(&mut out, i64::from(*lag));
-                put_signed(&mut out, *count);
+// One byte begins a spot: the day of the month, whether a lag follows, whether several events follow.
+const DAY_BITS: u8 = 0x1f;
+const LAGS: u8 = 0x20;
+const SEVERAL: u8 = 0x40;
+
+/// Begins a value of counts.
+pub fn begin_counts(out: &mut Vec<u8>) {
+    out.clear();
+    out.push(VERSION);
+}
+
+/// Writes one subject's cells of a month, in order, behind those of the subject `previous` (0: it is the first). Cells whose
+/// count is 0 must not be among them.
+pub fn put_subject(out: &mut Vec<u8>, month: u16, previous: Id, cells: &[Cell]) {
+    let start = month_start_fast(month);
+    let Some(first) = cells.first() else { return };
+    put(out, u64::from(first.subject - previous));
+    let spots = cells.chunk_by(|a, b| a.spot() == b.spot());
+    put(out, spots.clone().count() as u64);
+    for spot in spots {
+        let Some(first) = spot.first() else { continue };
+        let several = spot.len() > 1;
+        let mut head = (first.day.0 - start.0) as u8 & DAY_BITS;
+        head |= if first.lag == 0 { 0 } else { LAGS };
+        head |= if several { SEVERAL } else { 0 };
+        out.push(head);
+        if first.lag != 0 {
+            put_signed(out, i64::from(first.lag));
+        }
+        let last = spot.iter().map(|cell| cell.last).max().unwrap_or_default();
+        put_signed(out, last - i64::from(first.day.0) * DAY_MS);
+        if several {
+            put(out, spot.len() as u64);
+        }
+        for cell in spot {
+            // Nearly every count is one.
+            put(out, u64::from(cell.event) << 1 | u64::from(cell.count != 1));
+            if cell.count != 1 {
+                put_signed(out, cell.count);
             }
         }
     }
-    out
 }
 
-/// Reads what [`encode_counts`] wrote.
-pub fn decode_counts(month: u16, bytes: &[u8]) -> Result<Vec<SubjectMonth>, Broken> {
-    let start = month_start(month);
-    let mut reader = Reader { bytes };
-    reader.version()?;
-    let (mut subjects, mut previous) = (Vec::new(), 0u32);
+/// Reads a value of counts, spot by spot.
+pub fn read_counts(
+    account: Id,
+    month: u16,
+    bytes: &[u8],
+    counts: &mut Vec<(Id, i64)>,
+    mut take: impl FnMut(&Spot, i64, &[(Id, i64)]),
+) -> Result<(), Broken> {
+    let start = month_start_fast(month);
+    let mut reader = Reader::new(bytes)?;
+    let mut subject = 0u32;
     while !reader.bytes.is_empty() {
-        let subject = previous.checked_add(reader.id()?).ok_or(Broken)?;
-        previous = subject;
-        let mut found = SubjectMonth { subject, days: Vec::new() };
+        subject = subject.checked_add(reader.id()?).ok_or(Broken)?;
         for _ in 0..reader.number()? {
-            let day = start.plus(i32::from(reader.byte()?));
-            let last = i64::from(day.0) * DAY_MS + reader.signed()?;
-            let mut uses = DayUse { last, counts: Vec::new() };
-            for _ in 0..reader.number()? {
-                let event = reader.id()?;
-                let lag = i32::try_from(reader.signed()?).map_err(|_| Broken)?;
-                uses.counts.push(Count { event, lag, count: reader.signed()? });
+            let head = reader.byte()?;
+            let day = start.plus(i32::from(head & DAY_BITS));
+            let lag = if head & LAGS != 0 { reader.lag()? } else { 0 };
+            let last = reader.moment(day)?;
+            let several = if head & SEVERAL != 0 { reader.number()? } else { 1 };
+            counts.clear();
+            for _ in 0..several {
+                let event = reader.number()?;
+                let count = if event & 1 == 0 { 1 } else { reader.signed()? };
+                counts.push((Id::try_from(event >> 1).map_err(|_| Broken)?, count));
             }
-            found.days.push((day, uses));
+            take(&Spot { account, subject, day, lag }, last, counts);
         }
-        subjects.push(found);
     }
-    Ok(subjects)
+    Ok(())
 }
 
-/// A statement with whom it is about, its day and (of traits) their names.
-pub type Entry = (Id, Day, Box<str>, Stated<Content>);
+/// A statement with what it is about.
+pub type Entry = (Subject, Stated<Content>);
 
-/// Writes statements about subjects in one month. Texts that repeat (traits mostly do) are written once.
+fn put_message(out: &mut Vec<u8>, message: &Message) {
+    match message {
+        // A text of length 0 is one of length 1 here, and so on.
+        Message::Uuid(bytes) => {
+            out.push(0);
+            out.extend_from_slice(bytes);
+        }
+        Message::Text(text) => {
+            put(out, text.len() as u64 + 1);
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+fn read_message(reader: &mut Reader<'_>) -> Result<Message, Broken> {
+    let length = usize::try_from(reader.number()?).map_err(|_| Broken)?;
+    let (bytes, rest) = reader.bytes.split_at_checked(length.checked_sub(1).unwrap_or(16)).ok_or(Broken)?;
+    reader.bytes = rest;
+    Ok(match length {
+        0 => Message::Uuid(bytes.try_into().map_err(|_| Broken)?),
+        _ => Message::Text(std::str::from_utf8(bytes).map_err(|_| Broken)?.into()),
+    })
+}
+
+/// Writes statements of a kind in one month, in order. Values of traits that repeat (they mostly do) are written once.
 pub fn encode_statements(month: u16, entries: &[Entry]) -> Vec<u8> {
     let start = month_start(month);
     let mut texts: Vec<&str> = Vec::new();
-    let mut index = rustc_hash::FxHashMap::default();
-    for (_, _, names, stated) in entries {
-        let json = if let Content::Traits(json) = &stated.value { &**json } else { "" };
-        for text in [&**names, json] {
-            index.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() as u64 - 1
-            });
+    let mut places: rustc_hash::FxHashMap<&str, u64> = rustc_hash::FxHashMap::default();
+    for (_, stated) in entries {
+        if let Content::Traits(values) = &stated.value {
+            for value in values.split(JOINT) {
+                places.entry(value).or_insert_with(|| {
+                    texts.push(value);
+                    texts.len() as u64 - 1
+                });
+            }
         }
     }
     let mut out = vec![VERSION];
     put(&mut out, texts.len() as u64);
     texts.iter().for_each(|text| put_text(&mut out, text));
-    for (id, day, names, stated) in entries {
-        put(&mut out, u64::from(*id));
-        out.push((day.0 - start.0) as u8);
-        put(&mut out, index.get(&**names).copied().unwrap_or_default());
-        put_signed(&mut out, stated.at - i64::from(day.0) * DAY_MS);
-        put_text(&mut out, &stated.message);
+    let mut previous = 0;
+    for (subject, stated) in entries {
+        put(&mut out, u64::from(subject.id - previous));
+        previous = subject.id;
+        let lags = if subject.lag == 0 { 0 } else { LAGS };
+        out.push((subject.day.0 - start.0) as u8 & DAY_BITS | lags);
+        if subject.lag != 0 {
+            put_signed(&mut out, i64::from(subject.lag));
+        }
+        put(&mut out, u64::from(subject.part));
+        put_signed(&mut out, stated.at - i64::from(subject.day.0) * DAY_MS);
+        put_message(&mut out, &stated.message);
         match &stated.value {
-            Content::Id(value) => put(&mut out, u64::from(*value) + 1),
-            Content::Traits(json) => {
-                put(&mut out, 0);
-                put(&mut out, index.get(&**json).copied().unwrap_or_default());
+            Content::Id(value) => put(&mut out, u64::from(*value)),
+            Content::Traits(values) => {
+                put(&mut out, values.split(JOINT).count() as u64);
+                for value in values.split(JOINT) {
+                    put(&mut out, places.get(value).copied().unwrap_or_default());
+                }
             }
         }
     }
@@ -184,36 +287,75 @@ pub fn encode_statements(month: u16, entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Reads what [`encode_statements`] wrote.
-pub fn decode_statements(month: u16, bytes: &[u8]) -> Result<Vec<Entry>, Broken> {
-    let start = month_start(month);
-    let mut reader = Reader { bytes };
-    reader.version()?;
+pub fn read_statements(
+    about: About,
+    month: u16,
+    bytes: &[u8],
+    mut take: impl FnMut(Subject, Stated<Content>),
+) -> Result<(), Broken> {
+    let start = month_start_fast(month);
+    let mut reader = Reader::new(bytes)?;
     let mut texts = Vec::new();
     for _ in 0..reader.number()? {
         texts.push(reader.text()?);
     }
-    let text = |index: u64| usize::try_from(index).ok().and_then(|index| texts.get(index)).copied().ok_or(Broken);
-    let mut entries = Vec::new();
+    let mut id: Id = 0;
     while !reader.bytes.is_empty() {
-        let id = reader.id()?;
-        let day = start.plus(i32::from(reader.byte()?));
-        let names = text(reader.number()?)?.into();
-        let at = i64::from(day.0) * DAY_MS + reader.signed()?;
-        let message = reader.text()?.into();
-        let value = match reader.number()? {
-            0 => Content::Traits(text(reader.number()?)?.into()),
-            id => Content::Id(Id::try_from(id - 1).map_err(|_| Broken)?),
+        id = id.checked_add(reader.id()?).ok_or(Broken)?;
+        let head = reader.byte()?;
+        let day = start.plus(i32::from(head & DAY_BITS));
+        let lag = if head & LAGS != 0 { reader.lag()? } else { 0 };
+        let part = reader.id()?;
+        let at = reader.moment(day)?;
+        let message = read_message(&mut reader)?;
+        let value = if about.is_id() {
+            Content::Id(reader.id()?)
+        } else {
+            let mut values = String::new();
+            for index in 0..reader.number()? {
+                if index > 0 {
+                    values.push(JOINT);
+                }
+                let place = usize::try_from(reader.number()?).map_err(|_| Broken)?;
+                values.push_str(texts.get(place).ok_or(Broken)?);
+                // A few bytes must not become gigabytes.
+                if values.len() > 4 * vitalsync_core::call::MAX_LINE {
+                    return Err(Broken);
+                }
+            }
+            Content::Traits(values.into())
         };
-        entries.push((id, day, names, Stated { at, message, value }));
+        take(Subject { about, id, day, lag, part }, Stated { at, message, value });
     }
-    Ok(entries)
+    Ok(())
+}
+
+/// Writes names.
+pub fn encode_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    names.for_each(|name| put_text(&mut out, name));
+    out
+}
+
+/// Reads what [`encode_names`] wrote.
+pub fn read_names(bytes: &[u8], mut take: impl FnMut(&str)) -> Result<(), Broken> {
+    let mut reader = Reader::new(bytes)?;
+    while !reader.bytes.is_empty() {
+        take(reader.text()?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use vitalsync_core::usage::LAST;
 
     use super::*;
+
+    fn february() -> u16 {
+        month(Day::parse("2026-02-10").unwrap())
+    }
 
     #[test]
     fn months_cover_their_days() {
@@ -226,37 +368,61 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_come_back(raw in prop::collection::vec((1u32..50, 0i32..28, any::<i32>(), 1u32..9, -3i32..400, 1i64..1_000_000), 0..40)) {
-            let month = month(Day::parse("2026-02-10").unwrap());
-            let start = month_start(month);
-            let mut subjects: std::collections::BTreeMap<Id, std::collections::BTreeMap<Day, DayUse>> = Default::default();
-            for (subject, day, last, event, lag, count) in raw {
-                let uses = subjects.entry(subject).or_default().entry(start.plus(day)).or_default();
-                uses.last = i64::from(start.plus(day).0) * DAY_MS + i64::from(last);
-                uses.add(event, lag, count);
+        fn counts_come_back(raw in prop::collection::btree_map((1u32..50, 0i32..28, -3i32..400, 1u32..9), (any::<i32>(), -5i64..1_000_000), 0..40)) {
+            let (month, start) = (february(), month_start(february()));
+            let cells: Vec<Cell> = raw.into_iter().filter(|(_, (_, count))| *count != 0).map(|((subject, day, lag, event), (last, count))| {
+                let day = start.plus(day);
+                Cell { subject, day, lag, event, count, last: i64::from(day.0) * DAY_MS + i64::from(last) }
+            }).collect();
+            let (mut out, mut previous) = (Vec::new(), 0);
+            begin_counts(&mut out);
+            for subject in cells.chunk_by(|a, b| a.subject == b.subject) {
+                put_subject(&mut out, month, previous, subject);
+                previous = subject[0].subject;
             }
-            let subjects: Vec<SubjectMonth> =
-                subjects.into_iter().map(|(subject, days)| SubjectMonth { subject, days: days.into_iter().collect() }).collect();
-            prop_assert_eq!(decode_counts(month, &encode_counts(month, &subjects)).unwrap(), subjects);
+            let mut back = Vec::new();
+            read_counts(7, month, &out, &mut Vec::new(), |spot, last, counts| {
+                back.extend(counts.iter().map(|(event, count)| (*spot, last, *event, *count)));
+            }).unwrap();
+            prop_assert_eq!(back.len(), cells.len());
+            for (cell, (spot, last, event, count)) in cells.iter().zip(back) {
+                let latest = cells.iter().filter(|other| other.spot() == cell.spot()).map(|other| other.last).max();
+                prop_assert_eq!((spot.account, spot.subject, spot.day, spot.lag), (7, cell.subject, cell.day, cell.lag));
+                prop_assert_eq!((Some(last), event, count), (latest, cell.event, cell.count));
+            }
         }
 
         #[test]
-        fn statements_come_back(raw in prop::collection::vec((1u32..50, 0i32..28, any::<i32>(), "[a-z]{0,3}", "\\PC{0,9}", any::<Option<u32>>()), 0..40)) {
-            let month = month(Day::parse("2026-02-10").unwrap());
-            let entries: Vec<Entry> = raw.into_iter().map(|(id, day, at, names, text, value)| {
-                let day = month_start(month).plus(day);
-                let value = value.map_or_else(|| Content::Traits(text.clone().into()), |id| Content::Id(id / 2));
-                (id, day, names.into(), Stated { at: i64::from(day.0) * DAY_MS + i64::from(at), message: text.into(), value })
+        fn statements_come_back(raw in prop::collection::vec((1u32..50, 0i32..28, any::<i32>(), 0i32..3, "\\PC{0,9}|fd7abbc2-6dc0-4953-9fe5-cced5121347d", prop::collection::vec("[a-z\"]{0,3}", 1..4)), 0..40), is_id in any::<bool>()) {
+            let about = if is_id { About::Link } else { About::UserTraits };
+            let mut entries: Vec<Entry> = raw.into_iter().map(|(id, day, at, lag, text, values)| {
+                let day = month_start(february()).plus(day);
+                let value = if is_id { Content::Id(id * 3) } else { Content::Traits(values.join("\u{1f}").into()) };
+                let stated = Stated { at: i64::from(day.0) * DAY_MS + i64::from(at), message: Message::of(&text), value };
+                (Subject { about, id, day, lag, part: LAST + lag as u32 }, stated)
             }).collect();
-            prop_assert_eq!(decode_statements(month, &encode_statements(month, &entries)).unwrap(), entries);
+            entries.sort();
+            let mut back = Vec::new();
+            read_statements(about, february(), &encode_statements(february(), &entries), |subject, stated| back.push((subject, stated))).unwrap();
+            prop_assert_eq!(back, entries);
+        }
+
+        #[test]
+        fn names_come_back(names in prop::collection::vec("\\PC{0,9}", 0..9)) {
+            let mut back = Vec::new();
+            read_names(&encode_names(names.iter().map(String::as_str)), |name| back.push(name.to_owned())).unwrap();
+            prop_assert_eq!(back, names);
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() { *first = VERSION; }
-            let _ = decode_counts(24_300, &bytes);
-            let _ = decode_statements(24_300, &bytes);
+            let _ = read_counts(1, 24_300, &bytes, &mut Vec::new(), |_, _, _| {});
+            for about in About::ALL {
+                let _ = read_statements(about, 24_300, &bytes, |_, _| {});
+            }
+            let _ = read_names(&bytes, |_| {});
         }
     }
 }

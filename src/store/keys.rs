@@ -12,45 +12,74 @@ pub fn meta(name: &str) -> Vec<u8> {
     join(b"m", &[name.as_bytes()])
 }
 
-/// Counts: all users of one source and stated account in one month, from a subject on.
-pub fn counts(source: u16, account: Id, month: u16, first: Id) -> Vec<u8> {
-    join(b"c", &[&source.to_be_bytes(), &account.to_be_bytes(), &month.to_be_bytes(), &first.to_be_bytes()])
+/// A generation of a source's usage: a rebuild makes a new one.
+pub type Generation = u16;
+
+/// Counts: all users of one stated account, generation and month, from a subject on. The account comes first, so that its
+/// counts from all sources lie side by side.
+pub fn counts(account: Id, generation: Generation, month: u16, first: Id) -> Vec<u8> {
+    join(b"c", &[&account.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes(), &first.to_be_bytes()])
 }
 
-/// What all chunks of one source, stated account and month begin with.
-pub fn counts_of(source: u16, account: Id, month: u16) -> Vec<u8> {
-    join(b"c", &[&source.to_be_bytes(), &account.to_be_bytes(), &month.to_be_bytes()])
+/// What all chunks of one stated account, generation and month begin with.
+pub fn counts_of(account: Id, generation: Generation, month: u16) -> [u8; 9] {
+    let mut key = [b'c'; 9];
+    key[1..5].copy_from_slice(&account.to_be_bytes());
+    key[5..7].copy_from_slice(&generation.to_be_bytes());
+    key[7..9].copy_from_slice(&month.to_be_bytes());
+    key
 }
 
-/// The parts of a key of counts: stated account and month.
-pub fn read_counts(key: &[u8]) -> Option<(Id, u16, Id)> {
-    let account = key.get(3..7)?.try_into().ok()?;
+/// The parts of a key of counts: stated account, generation, month, first subject.
+pub fn read_counts(key: &[u8]) -> Option<(Id, Generation, u16, Id)> {
+    let account = key.get(1..5)?.try_into().ok()?;
+    let generation = key.get(5..7)?.try_into().ok()?;
     let month = key.get(7..9)?.try_into().ok()?;
     let first = key.get(9..13)?.try_into().ok()?;
-    Some((Id::from_be_bytes(account), u16::from_be_bytes(month), Id::from_be_bytes(first)))
+    Some((
+        Id::from_be_bytes(account),
+        Generation::from_be_bytes(generation),
+        u16::from_be_bytes(month),
+        Id::from_be_bytes(first),
+    ))
 }
 
-/// Statements about a group of subjects in one month.
-pub fn statements(about: About, source: u16, shard: u32, month: u16) -> Vec<u8> {
-    join(b"s", &[&[about as u8], &source.to_be_bytes(), &shard.to_be_bytes(), &month.to_be_bytes()])
+/// Statements about a group of ids of one generation in one month. The group comes before the generation, so that all about
+/// one id lies side by side.
+pub fn statements(about: About, shard: u32, generation: Generation, month: u16) -> Vec<u8> {
+    join(b"s", &[&[about as u8], &shard.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes()])
 }
 
-/// The parts of a key of statements: what they are about, and the month.
-pub fn read_statements(key: &[u8]) -> Option<(About, u16)> {
+/// All statements of a kind.
+pub fn statements_of(about: About) -> Vec<u8> {
+    join(b"s", &[&[about as u8]])
+}
+
+/// The parts of a key of statements: what they are about, the group, generation and month.
+pub fn read_statements(key: &[u8]) -> Option<(About, u32, Generation, u16)> {
     let about = *About::ALL.get(usize::from(*key.get(1)?))?;
-    Some((about, u16::from_be_bytes(key.get(8..10)?.try_into().ok()?)))
+    let shard = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?);
+    let generation = Generation::from_be_bytes(key.get(6..8)?.try_into().ok()?);
+    Some((about, shard, generation, u16::from_be_bytes(key.get(8..10)?.try_into().ok()?)))
 }
 
 /// Fingerprints of the calls that a source received on a day.
-pub fn fingerprints(source: u16, day: i32, part: u32) -> Vec<u8> {
+pub fn fingerprints(generation: Generation, day: i32, part: u32) -> Vec<u8> {
+    let mut key = fingerprints_on(generation, day);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// All fingerprints of a day.
+pub fn fingerprints_on(generation: Generation, day: i32) -> Vec<u8> {
     // The sign bit flipped, so that days sort.
     let day = (day as u32) ^ (1 << 31);
-    join(b"d", &[&source.to_be_bytes(), &day.to_be_bytes(), &part.to_be_bytes()])
+    join(b"d", &[&generation.to_be_bytes(), &day.to_be_bytes()])
 }
 
 /// All fingerprints of a source.
-pub fn fingerprints_of(source: u16) -> Vec<u8> {
-    join(b"d", &[&source.to_be_bytes()])
+pub fn fingerprints_of(generation: Generation) -> Vec<u8> {
+    join(b"d", &[&generation.to_be_bytes()])
 }
 
 /// The parts of a key of fingerprints: day and part.
@@ -60,18 +89,18 @@ pub fn read_fingerprints(key: &[u8]) -> Option<(i32, u32)> {
 }
 
 /// What is known of one file of a source.
-pub fn file(source: u16, path: &str) -> Vec<u8> {
-    join(b"f", &[&source.to_be_bytes(), path.as_bytes()])
+pub fn file(generation: Generation, path: &str) -> Vec<u8> {
+    join(b"f", &[&generation.to_be_bytes(), path.as_bytes()])
 }
 
 /// All files of a source.
-pub fn files_of(source: u16) -> Vec<u8> {
-    join(b"f", &[&source.to_be_bytes()])
+pub fn files_of(generation: Generation) -> Vec<u8> {
+    join(b"f", &[&generation.to_be_bytes()])
 }
 
-/// An interned name: `a` account, `s` subject, `e` event, `o` source.
-pub fn name(kind: u8, id: Id) -> Vec<u8> {
-    join(b"i", &[&[kind], &id.to_be_bytes()])
+/// Interned names, a group of them: `a` account, `s` subject, `e` event, `t` names of traits.
+pub fn name(kind: u8, group: u32) -> Vec<u8> {
+    join(b"i", &[&[kind], &group.to_be_bytes()])
 }
 
 /// All interned names of a kind.

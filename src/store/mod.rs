@@ -14,7 +14,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The layout of the state that this program writes.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
@@ -171,7 +171,7 @@ impl Store {
         Ok(store)
     }
 
-    fn failed(&self, error: sled::Error) -> StoreError {
+    pub(crate) fn failed(&self, error: sled::Error) -> StoreError {
         let dir = self.file.parent().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         match error {
             sled::Error::Io(why) => StoreError::Io { dir, why },
@@ -190,6 +190,20 @@ impl Store {
             let (key, value) = entry.map_err(|error| self.failed(error))?;
             Ok((key.to_vec(), value.to_vec()))
         })
+    }
+
+    /// The last key below a prefix, with its value.
+    pub fn last_below(&self, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let last = self.db.scan_prefix(prefix).next_back().transpose().map_err(|error| self.failed(error))?;
+        Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
+    }
+
+    /// All keys below a prefix with their values, in order, as sled holds them.
+    pub(crate) fn raw_scan(
+        &self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + '_ {
+        self.db.scan_prefix(prefix).map(|entry| entry.map_err(|error| self.failed(error)))
     }
 
     /// Makes changes, all or none. When this returns they survive a crash and a power cut.

@@ -1,0 +1,181 @@
+//! From a block of lines to rows: what each core does by itself.
+//!
+//! Every worker numbers names for itself, so that none waits for another; what files the rows translates the numbers.
+//! A worker's names are a cache: when hostile input fills it, it begins anew.
+
+use vitalsync_core::call::{self, AccountPaths, MAX_LINE, Rejection};
+use vitalsync_core::derived::{Derived, Properties};
+use vitalsync_core::model::Model;
+use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, event_name, file, fingerprint};
+use vitalsync_core::{Calendar, Day};
+
+use crate::source::archive::Block;
+
+/// A worker that knows so many names forgets them all.
+const NAMES: usize = 500_000;
+
+/// A call in a worker's numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// What it is recognised by.
+    pub print: u64,
+    /// Where it counts; of a statement the days alone matter.
+    pub spot: Spot,
+    /// The event; 0 for a statement.
+    pub event: Id,
+    /// When it happened.
+    pub at: i64,
+    /// True if it counts again what another one of the same call counts, under a condition.
+    pub derived: bool,
+}
+
+/// A parsed block.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Whose numbers these are.
+    pub worker: usize,
+    /// True if the worker forgot its names before this block.
+    pub anew: bool,
+    /// Names that are new since the worker's last block: accounts, subjects, events, names of traits.
+    pub names: [Vec<Box<str>>; 4],
+    /// Calls, in their order.
+    pub lines: Vec<Line>,
+    /// What they state.
+    pub statements: Vec<(Subject, Stated<Content>)>,
+    /// How many lines the block had, blank ones included.
+    pub count: u64,
+    /// Lines that can't be counted: their number in the block, from 1, and why.
+    pub rejected: Vec<(u64, Rejection)>,
+    /// True if a call did not say when it was received.
+    pub undated: bool,
+    /// Users whom the source asks to forget.
+    pub deletions: Vec<Box<str>>,
+}
+
+impl Filer for Parsed {
+    fn count(&mut self, spot: Spot, event: Id, at: i64) {
+        self.lines.push(Line { print: 0, spot, event, at, derived: false });
+    }
+
+    fn state(&mut self, subject: Subject, stated: Stated<Content>) {
+        self.statements.push((subject, stated));
+    }
+}
+
+/// Parses blocks.
+pub struct Worker<'a> {
+    number: usize,
+    ids: Ids,
+    sent: [usize; 4],
+    seed: u64,
+    paths: &'a AccountPaths,
+    calendar: &'a Calendar,
+    model: &'a Model,
+    /// Conditions, by the event whose calls they ask.
+    conditions: rustc_hash::FxHashMap<&'a str, Vec<(&'a Derived, String)>>,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker that knows no name yet. `seed` stands for the source in fingerprints.
+    pub fn new(number: usize, seed: u64, paths: &'a AccountPaths, model: &'a Model) -> Self {
+        let mut conditions: rustc_hash::FxHashMap<&str, Vec<(&Derived, String)>> = rustc_hash::FxHashMap::default();
+        for derived in &model.derived {
+            conditions.entry(&derived.event).or_default().push((derived, derived.counted_as()));
+        }
+        let (ids, sent) = (Ids::default(), [0; 4]);
+        Self { number, ids, sent, seed, paths, calendar: &model.calendar, model, conditions }
+    }
+
+    /// Parses a block.
+    pub fn parse(&mut self, block: &Block) -> Parsed {
+        let anew = self.ids.subjects.len() + self.ids.events.len() + self.ids.accounts.len() > NAMES;
+        if anew {
+            self.ids = Ids::default();
+            self.sent = [0; 4];
+        }
+        let mut parsed = Parsed {
+            worker: self.number,
+            anew,
+            names: Default::default(),
+            lines: Vec::with_capacity(block.data().len() / 700),
+            statements: Vec::new(),
+            count: 0,
+            rejected: Vec::new(),
+            undated: false,
+            deletions: Vec::new(),
+        };
+        let data = block.data();
+        let mut begin = 0;
+        while begin < data.len() {
+            let end = memchr::memchr(b'\n', &data[begin..]).map_or(data.len(), |at| begin + at);
+            let line = &data[begin..end];
+            begin = end + 1;
+            parsed.count += 1;
+            // Some exports begin with a byte order mark.
+            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            if line.len() > MAX_LINE {
+                parsed.rejected.push((parsed.count, Rejection::TooLong));
+            } else if !line.iter().all(u8::is_ascii_whitespace) {
+                self.line(line, &mut parsed);
+            }
+        }
+        for _ in 0..block.too_long {
+            parsed.count += 1;
+            parsed.rejected.push((parsed.count, Rejection::TooLong));
+        }
+        let interners: [&Interner; 4] = [&self.ids.accounts, &self.ids.subjects, &self.ids.events, &self.ids.shapes];
+        for ((names, sent), new) in interners.into_iter().zip(&mut self.sent).zip(&mut parsed.names) {
+            new.extend((*sent + 1..=names.len()).map(|id| Box::from(names.name(id as Id))));
+            *sent = names.len();
+        }
+        parsed
+    }
+
+    fn line(&mut self, line: &[u8], parsed: &mut Parsed) {
+        let call = match call::parse(line, self.paths) {
+            Ok(call) => call,
+            Err(Rejection::Deletion(user)) => {
+                parsed.deletions.push(user);
+                return;
+            }
+            Err(why) => {
+                parsed.rejected.push((parsed.count, why));
+                return;
+            }
+        };
+        parsed.undated |= call.undated;
+        let print = fingerprint(self.seed, &call, line);
+        if file(&call, &mut self.ids, self.calendar, parsed) {
+            let Some(last) = parsed.lines.last_mut() else { return };
+            last.print = print;
+            let counted = *last;
+            if self.conditions.is_empty() {
+                return;
+            }
+            let name = event_name(&call);
+            let name = self.model.event_aliases.get(name).map_or(name, String::as_str);
+            let Some(conditions) = self.conditions.get(name) else { return };
+            let Some(properties) = Properties::read(call.properties) else { return };
+            for (derived, counted_as) in conditions {
+                if derived.holds_for(&properties) {
+                    let event = self.ids.events.id(counted_as);
+                    parsed.lines.push(Line { event, derived: true, ..counted });
+                }
+            }
+        } else {
+            let day = self.calendar.day(call.received);
+            let spot = Spot { account: 0, subject: 0, day, lag: 0 };
+            parsed.lines.push(Line { print, spot, event: 0, at: 0, derived: false });
+        }
+    }
+}
+
+/// When a line was received, as days of receipt are told apart: to order files by.
+pub fn received(line: &[u8], paths: &AccountPaths) -> Option<i64> {
+    call::parse(line, paths).ok().map(|call| call.received.0)
+}
+
+/// The day on which a call was received.
+pub fn received_on(line: &Line) -> Day {
+    line.spot.received()
+}

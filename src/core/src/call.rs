@@ -4,6 +4,8 @@
 //! strict where a count would be wrong: a line that says not who, what or when is rejected with the reason. Times in the
 //! future are clamped to `receivedAt`. Nothing is resolved here: which account or person an id stands for is decided when
 //! accounts are evaluated.
+//!
+//! Lines are read by [`crate::scan`] where they are ordinary; what it leaves, and what a line means at all, is `serde_json`'s.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +13,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::scan;
 use crate::time::Timestamp;
 
 /// Lines longer than this are rejected unread (Segment's own limit for a call is 32 KB).
@@ -37,7 +40,7 @@ pub enum CallKind {
 }
 
 /// A call, borrowed from its line where possible.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call<'a> {
     /// What it does.
     pub kind: CallKind,
@@ -57,8 +60,10 @@ pub struct Call<'a> {
     pub time: Timestamp,
     /// When the source received it; where it does not say, when it happened.
     pub received: Timestamp,
-    /// The user's traits (identify) or the account's (group), as JSON.
-    pub traits: Option<&'a RawValue>,
+    /// The user's traits (identify) or the account's (group), as JSON text.
+    pub traits: Option<&'a str>,
+    /// The properties of a track, page or screen call, as JSON text.
+    pub properties: Option<&'a str>,
 }
 
 /// Why a line was not counted.
@@ -108,33 +113,53 @@ impl Default for AccountPaths {
     }
 }
 
-/// The fields of a line as written.
-#[derive(Default)]
-struct Fields<'a> {
-    kind: Option<Cow<'a, str>>,
-    message_id: Option<Cow<'a, str>>,
-    user_id: Option<Cow<'a, str>>,
-    anonymous_id: Option<Cow<'a, str>>,
-    previous_id: Option<Cow<'a, str>>,
-    group_id: Option<Cow<'a, str>>,
-    event: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    timestamp: Option<Cow<'a, str>>,
-    original_timestamp: Option<Cow<'a, str>>,
-    sent_at: Option<Cow<'a, str>>,
-    received_at: Option<Cow<'a, str>>,
-    context: Option<&'a RawValue>,
-    properties: Option<&'a RawValue>,
-    traits: Option<&'a RawValue>,
+/// The fields of a line as written; objects as their JSON text.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Fields<'a> {
+    pub(crate) kind: Option<Cow<'a, str>>,
+    pub(crate) message_id: Option<Cow<'a, str>>,
+    pub(crate) user_id: Option<Cow<'a, str>>,
+    pub(crate) anonymous_id: Option<Cow<'a, str>>,
+    pub(crate) previous_id: Option<Cow<'a, str>>,
+    pub(crate) group_id: Option<Cow<'a, str>>,
+    pub(crate) event: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Cow<'a, str>>,
+    pub(crate) timestamp: Option<Cow<'a, str>>,
+    pub(crate) original_timestamp: Option<Cow<'a, str>>,
+    pub(crate) sent_at: Option<Cow<'a, str>>,
+    pub(crate) received_at: Option<Cow<'a, str>>,
+    pub(crate) context: Option<&'a str>,
+    pub(crate) properties: Option<&'a str>,
+    pub(crate) traits: Option<&'a str>,
+    /// What the scanner found of the account paths, if it read the line.
+    pub(crate) found: Option<[Option<&'a str>; scan::LOOKED_FOR]>,
 }
 
 /// Reads one line.
 pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
+    let text = text(line)?;
+    let fields = scan::fields(text, accounts).map_or_else(|| careful(text), Ok)?;
+    call(fields, accounts)
+}
+
+/// The same without the scanner: what the tests compare with.
+#[doc(hidden)]
+pub fn parse_carefully<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
+    call(careful(text(line)?)?, accounts)
+}
+
+fn text(line: &[u8]) -> Result<&str, Rejection> {
     if line.len() > MAX_LINE {
         return Err(Rejection::TooLong);
     }
-    let text = std::str::from_utf8(line).map_err(|_| Rejection::BadJson)?;
-    let fields: Fields<'a> = serde_json::from_str(text).map_err(|_| Rejection::BadJson)?;
+    std::str::from_utf8(line).map_err(|_| Rejection::BadJson)
+}
+
+pub(crate) fn careful(text: &str) -> Result<Fields<'_>, Rejection> {
+    serde_json::from_str(text).map_err(|_| Rejection::BadJson)
+}
+
+fn call<'a>(fields: Fields<'a>, accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
     let kind = match fields.kind.as_deref() {
         None => return Err(Rejection::NoType),
         Some("track") => CallKind::Track,
@@ -148,27 +173,28 @@ pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Re
     if fields.user_id.is_none() && fields.anonymous_id.is_none() {
         return Err(Rejection::NoUser);
     }
-    let stated = || accounts.0.iter().find_map(|path| stated_account(&fields, path));
+    if kind == CallKind::Track && fields.event.is_none() {
+        return Err(Rejection::NoEvent);
+    }
+    let stated = || accounts.0.iter().enumerate().find_map(|(number, path)| stated_account(&fields, number, path));
     let account = match kind {
         CallKind::Group => fields.group_id.clone().or_else(stated),
         _ => stated(),
     };
-    let event = match kind {
-        CallKind::Track => fields.event.clone(),
-        CallKind::Page | CallKind::Screen => fields.name.clone(),
-        _ => None,
-    };
-    if kind == CallKind::Track && event.is_none() {
-        return Err(Rejection::NoEvent);
-    }
     if kind == CallKind::Group && account.is_none() {
         return Err(Rejection::NoAccount);
     }
     let (time, received) = times(&fields)?;
+    let is_event = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
     let traits = match kind {
         CallKind::Identify | CallKind::Group => fields
             .traits
             .or_else(|| (kind == CallKind::Identify).then(|| pick_raw(fields.context?, "traits")).flatten()),
+        _ => None,
+    };
+    let event = match kind {
+        CallKind::Track => fields.event,
+        CallKind::Page | CallKind::Screen => fields.name,
         _ => None,
     };
     Ok(Call {
@@ -182,6 +208,7 @@ pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Re
         time,
         received,
         traits,
+        properties: fields.properties.filter(|raw| is_event && *raw != "null"),
     })
 }
 
@@ -212,7 +239,10 @@ fn moment(text: &str) -> Option<Timestamp> {
     })
 }
 
-fn stated_account<'a>(fields: &Fields<'a>, path: &[String]) -> Option<Cow<'a, str>> {
+fn stated_account<'a>(fields: &Fields<'a>, number: usize, path: &[String]) -> Option<Cow<'a, str>> {
+    if let Some(found) = scan::found(fields, number, path) {
+        return pick(found?, &[]);
+    }
     let (first, rest) = path.split_first()?;
     let root = match first.as_str() {
         "context" => fields.context,
@@ -225,18 +255,28 @@ fn stated_account<'a>(fields: &Fields<'a>, path: &[String]) -> Option<Cow<'a, st
     pick(root, rest)
 }
 
-fn pick<'a>(raw: &'a RawValue, path: &[String]) -> Option<Cow<'a, str>> {
+fn pick<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
     match path.split_first() {
-        None => serde_json::from_str::<Loose<'a>>(raw.get()).ok()?.0,
+        None => match scan::loose(raw) {
+            Some(text) => text.map(Cow::Borrowed),
+            None => serde_json::from_str::<Loose<'a>>(raw).ok()?.0,
+        },
         Some((key, rest)) => pick(pick_raw(raw, key)?, rest),
     }
 }
 
 /// The value of one key of a JSON object; null counts as absent.
-fn pick_raw<'a>(raw: &'a RawValue, key: &str) -> Option<&'a RawValue> {
+fn pick_raw<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
+    if !raw.starts_with('{') {
+        return None;
+    }
+    scan::find(raw, key).unwrap_or_else(|| careful_pick(raw, key))
+}
+
+fn careful_pick<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
     struct Pick<'k>(&'k str);
     impl<'de> Visitor<'de> for Pick<'_> {
-        type Value = Option<&'de RawValue>;
+        type Value = Option<&'de str>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
@@ -244,18 +284,15 @@ fn pick_raw<'a>(raw: &'a RawValue, key: &str) -> Option<&'a RawValue> {
             let mut found = None;
             while let Some(name) = map.next_key::<Loose<'de>>()? {
                 if name.0.as_deref() == Some(self.0) {
-                    found = Some(map.next_value::<&'de RawValue>()?);
+                    found = Some(map.next_value::<&'de RawValue>()?.get());
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            Ok(found.filter(|raw| raw.get() != "null"))
+            Ok(found.filter(|raw| *raw != "null"))
         }
     }
-    if !raw.get().starts_with('{') {
-        return None;
-    }
-    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Pick(key)).ok()?
+    serde_json::Deserializer::from_str(raw).deserialize_map(Pick(key)).ok()?
 }
 
 /// Text, or a number as its text; anything else, and empty text, counts as absent.
@@ -327,10 +364,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         "originalTimestamp" => fields.original_timestamp = map.next_value::<Loose<'de>>()?.0,
                         "sentAt" => fields.sent_at = map.next_value::<Loose<'de>>()?.0,
                         "receivedAt" => fields.received_at = map.next_value::<Loose<'de>>()?.0,
-                        "context" => fields.context = Some(map.next_value::<&'de RawValue>()?),
-                        "properties" => fields.properties = Some(map.next_value::<&'de RawValue>()?),
+                        "context" => fields.context = Some(map.next_value::<&'de RawValue>()?.get()),
+                        "properties" => fields.properties = Some(map.next_value::<&'de RawValue>()?.get()),
                         "traits" => {
-                            fields.traits = Some(map.next_value::<&'de RawValue>()?).filter(|raw| raw.get() != "null")
+                            fields.traits = Some(map.next_value::<&'de RawValue>()?.get()).filter(|raw| *raw != "null")
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;

@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod model;
 pub mod names;
 mod scale;
+pub mod scan;
 pub mod section;
 pub mod time;
 pub mod usage;

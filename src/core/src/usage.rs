@@ -284,7 +284,7 @@ impl Usage {
 
     fn file_traits(&mut self, about: About, id: Id, day: Day, call: &Call<'_>, message: &str) {
         let traits: BTreeMap<String, serde_json::Value> =
-            call.traits.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+            call.traits.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
         // A group call without traits still says that the account is there.
         if traits.is_empty() && about == About::UserTraits {
             return;

@@ -39,52 +39,59 @@ fn looked_for(path: &[String]) -> Option<Wanted<'_>> {
 }
 
 /// The value that the scanner found for an account path, or `None` if this path is to be followed in another way.
-pub(crate) fn found<'a>(fields: &Fields<'a>, number: usize, path: &[String]) -> Option<Option<&'a str>> {
+pub(crate) fn found<'a, T>(fields: &Fields<'a, T>, number: usize, path: &[String]) -> Option<Option<&'a str>> {
     let found = fields.found?;
     looked_for(path).and_then(|_| found.get(number).copied())
 }
 
 /// The fields of a line; `None` where `serde_json` is to be asked.
-pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Fields<'a>> {
+#[inline]
+pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Fields<'a, &'a str>> {
     let mut wanted = [None; LOOKED_FOR];
     for (wanted, path) in wanted.iter_mut().zip(&accounts.0) {
         *wanted = looked_for(path);
     }
     let mut found = [None; LOOKED_FOR];
     let mut fields = Fields::default();
-    let mut walk = Walk::new(line)?;
+    let mut walk = Walk::new(line);
     let open = walk.solid(0);
     if walk.byte(open)? != b'{' {
         return None;
     }
     let end = walk.object(open, |walk, key, close, value| {
-        let field = match walk.plain(key, close)? {
-            "type" => &mut fields.kind,
-            "messageId" => &mut fields.message_id,
-            "userId" => &mut fields.user_id,
-            "anonymousId" => &mut fields.anonymous_id,
-            "previousId" => &mut fields.previous_id,
-            "groupId" => &mut fields.group_id,
-            "event" => &mut fields.event,
-            "name" => &mut fields.name,
-            "timestamp" => &mut fields.timestamp,
-            "originalTimestamp" => &mut fields.original_timestamp,
-            "sentAt" => &mut fields.sent_at,
-            "receivedAt" => &mut fields.received_at,
-            root @ ("context" | "properties" | "traits") => {
-                let end = part(walk, root, value, &wanted, &mut found)?;
-                let raw = walk.slice(value, end)?;
-                match root {
-                    "context" => fields.context = Some(raw),
-                    "properties" => fields.properties = Some(raw),
-                    _ => fields.traits = Some(raw).filter(|raw| *raw != "null"),
-                }
+        let key = walk.key(key, close)?;
+        let field = match (key.len(), key) {
+            (4, b"type") => &mut fields.kind,
+            (4, b"name") => &mut fields.name,
+            (5, b"event") => &mut fields.event,
+            (6, b"userId") => &mut fields.user_id,
+            (6, b"sentAt") => &mut fields.sent_at,
+            (7, b"groupId") => &mut fields.group_id,
+            (9, b"messageId") => &mut fields.message_id,
+            (9, b"timestamp") => &mut fields.timestamp,
+            (10, b"previousId") => &mut fields.previous_id,
+            (10, b"receivedAt") => &mut fields.received_at,
+            (11, b"anonymousId") => &mut fields.anonymous_id,
+            (17, b"originalTimestamp") => &mut fields.original_timestamp,
+            (7, b"context") => {
+                let end = part(walk, "context", value, &wanted, &mut found)?;
+                fields.context = Some(walk.slice(value, end)?);
+                return Some(end);
+            }
+            (10, b"properties") => {
+                let end = part(walk, "properties", value, &wanted, &mut found)?;
+                fields.properties = Some(walk.slice(value, end)?);
+                return Some(end);
+            }
+            (6, b"traits") => {
+                let end = part(walk, "traits", value, &wanted, &mut found)?;
+                fields.traits = Some(walk.slice(value, end)?).filter(|raw| *raw != "null");
                 return Some(end);
             }
             _ => return walk.value(value, 1),
         };
         let (text, end) = text(walk, value)?;
-        *field = text.map(Cow::Borrowed);
+        *field = text;
         Some(end)
     })?;
     fields.found = Some(found);
@@ -116,10 +123,10 @@ fn part<'a>(
         return walk.value(at, 1);
     }
     walk.object(at, |walk, key, close, value| {
-        let key = walk.plain(key, close)?;
+        let key = walk.key(key, close)?;
         let end = walk.value(value, 2)?;
         for (wanted, found) in wanted.iter().zip(found.iter_mut()) {
-            if wanted.is_some_and(|wanted| wanted.key == key && wanted.root == root && !key.is_empty()) {
+            if wanted.is_some_and(|wanted| wanted.key.as_bytes() == key && wanted.root == root && !key.is_empty()) {
                 *found = Some(walk.slice(value, end)?);
             }
         }
@@ -161,7 +168,7 @@ pub(crate) fn loose(value: &str) -> Option<Option<&str>> {
 /// The last member of this name of a value that is an object; `None` where `serde_json` is to be asked.
 pub(crate) fn find<'a>(value: &'a str, name: &str) -> Option<Option<&'a str>> {
     let mut found = None;
-    let mut walk = Walk::new(value)?;
+    let mut walk = Walk::new(value);
     let end = walk.object(0, |walk, key, close, value| {
         let key = walk.plain(key, close)?;
         let end = walk.value(value, 1)?;
@@ -192,7 +199,7 @@ pub fn members_into<'a>(raw: &'a str, members: &mut Members<'a>) -> bool {
 }
 
 fn plain_members<'a>(raw: &'a str, members: &mut Members<'a>) -> Option<()> {
-    let mut walk = Walk::new(raw)?;
+    let mut walk = Walk::new(raw);
     let open = walk.solid(0);
     if walk.byte(open)? != b'{' {
         return None;

@@ -7,23 +7,21 @@
 
 /// Objects and lists inside one another, at most.
 const DEEPEST: u32 = 64;
-/// Quotes that are kept at a time. Two blocks always fit.
-const ROOM: usize = 192;
 /// Bytes in a block.
 const BLOCK: usize = 64;
+/// Blocks that are indexed at a time: a window.
+const BLOCKS: usize = 32;
 
 /// A walk over a text that is to be JSON.
 pub(super) struct Walk<'a> {
     text: &'a str,
     bytes: &'a [u8],
-    /// Where the next quotes are, escaped ones left out.
-    quotes: [u32; ROOM],
-    /// The first of them that is not used up.
-    next: usize,
-    /// How many there are.
-    found: usize,
-    /// How much of the text is indexed.
-    indexed: usize,
+    /// The quotes of the window, as bits; escaped ones left out. Eight bytes more than there are bits, so that a whole word
+    /// can be read anywhere.
+    quotes: [u8; BLOCKS * 8 + 8],
+    /// Where the window starts, and where it ends.
+    start: usize,
+    end: usize,
     /// The byte that the last backslash escapes, if that is not indexed yet.
     escaped: Option<usize>,
     /// Whether there was a backslash.
@@ -31,12 +29,12 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk over `text` up to its last byte that is not whitespace; `None` if that is too long to be counted.
-    pub(super) fn new(text: &'a str) -> Option<Self> {
+    /// A walk over `text` up to its last byte that is not whitespace.
+    #[inline]
+    pub(super) fn new(text: &'a str) -> Self {
         let text = text.trim_end_matches([' ', '\n', '\r', '\t']);
-        u32::try_from(text.len()).ok()?;
-        let (bytes, quotes) = (text.as_bytes(), [0; ROOM]);
-        Some(Self { text, bytes, quotes, next: 0, found: 0, indexed: 0, escaped: None, escapes: false })
+        let (bytes, quotes) = (text.as_bytes(), [0; BLOCKS * 8 + 8]);
+        Self { text, bytes, quotes, start: 0, end: 0, escaped: None, escapes: false }
     }
 
     /// The first byte at or after a place that is not a space.
@@ -62,20 +60,39 @@ impl<'a> Walk<'a> {
         self.bytes.get(at).copied()
     }
 
-    /// What stands between two quotes; `None` if it has escapes.
+    /// The text between two quotes; `None` if it has escapes.
+    #[inline]
     pub(super) fn plain(&self, open: usize, close: usize) -> Option<&'a str> {
-        let text = self.slice(open + 1, close)?;
-        (!self.escapes || !text.as_bytes().contains(&b'\\')).then_some(text)
+        self.key(open, close)?;
+        self.slice(open + 1, close)
+    }
+
+    /// The bytes between two quotes; `None` if there are escapes.
+    #[inline]
+    pub(super) fn key(&self, open: usize, close: usize) -> Option<&'a [u8]> {
+        let key = self.bytes.get(open + 1..close)?;
+        (!self.escapes || !key.contains(&b'\\')).then_some(key)
     }
 
     /// The closing quote of the string that opens at a place.
+    #[inline]
     pub(super) fn string(&mut self, open: usize) -> Option<usize> {
-        if self.next + 2 > self.found {
-            self.refill()?;
+        if self.byte(open)? != b'"' {
+            return None;
         }
-        let [first, second] = *self.quotes.get(self.next..)?.first_chunk()?;
-        self.next += 2;
-        (first as usize == open).then_some(second as usize)
+        let mut at = open + 1;
+        loop {
+            if at >= self.end {
+                self.refill()?;
+                continue;
+            }
+            let (byte, bit) = ((at - self.start) / 8, (at - self.start) % 8);
+            let quotes = u64::from_le_bytes(*self.quotes.get(byte..)?.first_chunk()?) >> bit;
+            if quotes != 0 {
+                return Some(at + quotes.trailing_zeros() as usize);
+            }
+            at = (at - bit + 64).min(self.end);
+        }
     }
 
     /// Walks the members of the object that opens at a place, and returns the place after it. `member` gets a key's two
@@ -92,18 +109,40 @@ impl<'a> Walk<'a> {
         }
         loop {
             let close = self.string(at)?;
-            let colon = self.solid(close + 1);
-            if self.byte(colon)? != b':' {
-                return None;
-            }
-            let value = self.solid(colon + 1);
+            let value = match self.pair(close + 1)? {
+                [b':', next] if next != b' ' => close + 2,
+                _ => {
+                    let colon = self.solid(close + 1);
+                    if self.byte(colon)? != b':' {
+                        return None;
+                    }
+                    self.solid(colon + 1)
+                }
+            };
             let after = member(self, at, close, value)?;
-            let after = self.solid(after);
-            match self.byte(after)? {
-                b',' => at = self.solid(after + 1),
-                b'}' => return Some(after + 1),
-                _ => return None,
+            match self.next(after, b'}')? {
+                Next::One(place) => at = place,
+                Next::End(place) => return Some(place),
             }
+        }
+    }
+
+    #[inline]
+    fn pair(&self, at: usize) -> Option<[u8; 2]> {
+        self.bytes.get(at..)?.first_chunk().copied()
+    }
+
+    /// What follows a member or an item: a comma and the next one, or the end.
+    #[inline]
+    fn next(&self, after: usize, end: u8) -> Option<Next> {
+        if self.pair(after) == Some([b',', b'"']) {
+            return Some(Next::One(after + 1));
+        }
+        let after = self.solid(after);
+        match self.byte(after)? {
+            b',' => Some(Next::One(self.solid(after + 1))),
+            byte if byte == end => Some(Next::End(after + 1)),
+            _ => None,
         }
     }
 
@@ -114,11 +153,9 @@ impl<'a> Walk<'a> {
         }
         loop {
             let after = self.value(at, depth)?;
-            let after = self.solid(after);
-            match self.byte(after)? {
-                b',' => at = self.solid(after + 1),
-                b']' => return Some(after + 1),
-                _ => return None,
+            match self.next(after, b']')? {
+                Next::One(place) => at = place,
+                Next::End(place) => return Some(place),
             }
         }
     }
@@ -185,29 +222,35 @@ impl<'a> Walk<'a> {
         Some((end, end == whole))
     }
 
-    /// Indexes as many blocks as there is room for; `None` if that does not lead to two quotes, or something is odd.
+    /// Indexes the next window; `None` if there is none, or something in it is odd.
     #[inline(never)]
     fn refill(&mut self) -> Option<()> {
-        self.quotes.copy_within(self.next..self.found, 0);
-        self.found -= self.next;
-        self.next = 0;
-        while self.found + BLOCK <= ROOM && self.indexed < self.bytes.len() {
-            let rest = self.bytes.get(self.indexed..)?;
-            match rest.first_chunk::<BLOCK>() {
-                Some(block) => self.index(block)?,
-                None => {
-                    let mut block = [b' '; BLOCK];
-                    block.get_mut(..rest.len())?.copy_from_slice(rest);
-                    self.index(&block)?;
-                }
-            }
+        self.start = self.end;
+        let (blocks, rest) = self.bytes.get(self.start..)?.as_chunks::<BLOCK>();
+        let mut count = 0;
+        for block in blocks.iter().take(BLOCKS) {
+            let quotes = self.index(block)?;
+            self.note(count, quotes)?;
+            count += 1;
         }
-        (self.found >= 2).then_some(())
+        if count < BLOCKS && !rest.is_empty() {
+            let quotes = self.last(rest)?;
+            self.note(count, quotes)?;
+            count += 1;
+        }
+        self.quotes.get_mut(count * 8..)?.fill(0);
+        (count > 0).then_some(())
     }
 
-    /// Indexes the next block.
     #[inline]
-    fn index(&mut self, block: &[u8; BLOCK]) -> Option<()> {
+    fn note(&mut self, block: usize, quotes: u64) -> Option<()> {
+        *self.quotes.get_mut(block * 8..)?.first_chunk_mut()? = quotes.to_le_bytes();
+        Some(())
+    }
+
+    /// The quotes of the next block.
+    #[inline]
+    fn index(&mut self, block: &[u8; BLOCK]) -> Option<u64> {
         let mut quotes = places(block, b'"');
         if is_odd(block) || self.escaped.is_some() {
             if block.iter().any(|byte| *byte < b' ') {
@@ -215,29 +258,33 @@ impl<'a> Walk<'a> {
             }
             quotes &= !self.escapes_of(block)?;
         }
-        // Eight at a time whether there are so many or not: what is too much is written over.
-        let (start, count) = (self.indexed as u32, quotes.count_ones() as usize);
-        for group in 0..count.div_ceil(8) {
-            let places = self.quotes.get_mut(self.found + 8 * group..)?.first_chunk_mut::<8>()?;
-            for place in places {
-                *place = start + quotes.trailing_zeros();
-                quotes &= quotes.wrapping_sub(1);
-            }
+        self.end += BLOCK;
+        Some(quotes)
+    }
+
+    /// The quotes of what is left over, less than a block: from the last whole block of bytes if nothing is odd about it.
+    fn last(&mut self, rest: &[u8]) -> Option<u64> {
+        if let Some(block) = self.bytes.last_chunk::<BLOCK>()
+            && self.escaped.is_none()
+            && !is_odd(block)
+        {
+            self.end += BLOCK;
+            return Some(places(block, b'"') >> (BLOCK - rest.len()));
         }
-        self.found += count;
-        self.indexed += BLOCK;
-        Some(())
+        let mut block = [b' '; BLOCK];
+        block.get_mut(..rest.len())?.copy_from_slice(rest);
+        self.index(&block)
     }
 
     /// The bytes of the next block that are escaped; `None` if an escape is not one of JSON's.
     #[inline(never)]
     fn escapes_of(&mut self, block: &[u8; BLOCK]) -> Option<u64> {
         let bit = |at: usize| if at < BLOCK { 1u64 << at } else { 0 };
-        let mut escaped = self.escaped.take().map_or(0, |at| bit(at - self.indexed));
+        let mut escaped = self.escaped.take().map_or(0, |at| bit(at - self.end));
         let mut slashes = places(block, b'\\') & !escaped;
         while slashes != 0 {
             let place = slashes.trailing_zeros() as usize;
-            let at = self.indexed + place;
+            let at = self.end + place;
             match self.byte(at + 1)? {
                 b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                 b'u' if self.bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => {}
@@ -252,6 +299,11 @@ impl<'a> Walk<'a> {
         }
         Some(escaped)
     }
+}
+
+enum Next {
+    One(usize),
+    End(usize),
 }
 
 /// Which bytes of a block are `byte`, as bits. Written so that the compiler makes vector code of it: for every byte the bit

@@ -88,6 +88,32 @@ pub fn read_fingerprints(key: &[u8]) -> Option<(i32, u32)> {
     Some((day as i32, u32::from_be_bytes(key.get(7..11)?.try_into().ok()?)))
 }
 
+/// The generation of a key of counts, statements, fingerprints or files.
+pub fn generation(key: &[u8]) -> Option<Generation> {
+    match key.first()? {
+        b'c' => read_counts(key).map(|(_, generation, ..)| generation),
+        b's' => read_statements(key).map(|(_, _, generation, _)| generation),
+        b'd' | b'f' => Some(Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// What all values of how many names accounts brought begin with.
+pub const BROUGHT: &[u8] = b"n";
+
+/// How many names a group of accounts brought.
+pub fn brought(group: u32) -> Vec<u8> {
+    join(BROUGHT, &[&group.to_be_bytes()])
+}
+
+/// What all tombstones begin with.
+pub const TOMBSTONES: &[u8] = b"x";
+
+/// A tombstone.
+pub fn tombstone(hash: &[u8; 16]) -> Vec<u8> {
+    join(TOMBSTONES, &[hash])
+}
+
 /// What is known of one file of a source.
 pub fn file(generation: Generation, path: &str) -> Vec<u8> {
     join(b"f", &[&generation.to_be_bytes(), path.as_bytes()])

@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod keys;
 pub mod records;
+pub mod suppressed;
 pub mod usage;
 
 use std::fs::{File, TryLockError};

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use vitalsync_core::gather::{History, Told};
-use vitalsync_core::time::Day;
 use vitalsync_core::usage::{About, Content, FIRST, Id, Ids, Interner, LAST, Spot, Stated, Subject, replaces};
 
 use super::codec::{self, Broken, Cell, Entry};
@@ -71,6 +70,11 @@ impl Row {
     /// The event.
     pub fn event(&self) -> Id {
         self.key as u32 & ((1 << EVENT_BITS) - 1)
+    }
+
+    /// The latest moment.
+    pub fn last(&self) -> i64 {
+        self.last
     }
 
     /// Counts nothing from now on.
@@ -266,7 +270,7 @@ impl Store {
 
 /// Buffers that are used over and over while counts are merged.
 #[derive(Debug, Default)]
-struct Merger {
+pub struct Merger {
     kept: Vec<Cell>,
     merged: Vec<Cell>,
     counts: Vec<(Id, i64)>,
@@ -313,6 +317,15 @@ impl Merger {
         }
         rows.for_each(&mut add);
         merged.retain(|cell| cell.count != 0);
+    }
+
+    /// Writes rows of one account and month, in any order, into slices, the first of which begins with `start`.
+    pub fn write_rows(&mut self, month: u16, start: Id, rows: &[Row], put: impl FnMut(Id, Vec<u8>)) {
+        let mut rows = rows.to_vec();
+        rows.sort_unstable_by_key(|row| row.key);
+        self.kept.clear();
+        self.merge(&rows);
+        self.write(month, start, put);
     }
 
     /// Writes the merged cells into slices, the first of which begins with `start`.

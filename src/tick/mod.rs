@@ -16,12 +16,14 @@ use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, Edge, edge};
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Evaluation, measure};
-use vitalsync_core::identity::Resolver;
+use vitalsync_core::evaluate::{Evaluation, evaluate_history};
+use vitalsync_core::gather::Ask;
+use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
 
-use self::ingest::{Filing, IngestError, SourceReport, check_time_zone};
+use self::ingest::names::Filing;
+use self::ingest::{IngestError, Reading, SourceReport, Unwatched, check_time_zone, generation};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
@@ -29,6 +31,7 @@ use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
 use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
+use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
 
 /// A refused operation is tried again after so long.
@@ -101,8 +104,15 @@ impl Engine {
     pub fn ingest(&self, source: &Source) -> anyhow::Result<SourceReport> {
         let started = self.clock.now();
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
-        let calendar = &self.config.model.calendar;
-        let read = ingest::ingest(&self.store, &mut filing, source, &self.config.accounts, calendar, &self.stop);
+        let reading = Reading {
+            store: &self.store,
+            paths: &self.config.accounts,
+            model: &self.config.model,
+            today: self.config.model.calendar.day(started),
+            stop: &self.stop,
+            watch: &Unwatched,
+        };
+        let read = ingest::ingest(&reading, &mut filing, source, None);
         let report = match read {
             Ok(report) => report,
             Err(IngestError::Source(error)) => {
@@ -144,11 +154,11 @@ impl Engine {
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
-        let statements = self.store.load_statements()?;
-        let mut resolver = Resolver::new(&statements, &filing.ids, &self.config.model.calendar, at);
-        drop(statements);
-        self.store.each_spot(|spot, uses| resolver.add(spot, uses))?;
-        Ok(measure(resolver.finish(), &filing.ids, &self.config.model, at, self.recent_days()))
+        let history = Kept::of(&self.store, generation::sources(&self.store)?.into_values());
+        let levels = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
+        let users = levels.into_iter().any(|set| set.level == Level::User);
+        let ask = Ask { horizon: Horizon::at(at), recent_days: self.recent_days(), users };
+        evaluate_history(&history, &filing.ids, &self.config.model, ask)
     }
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.

@@ -4,6 +4,8 @@
 //! strict where a count would be wrong: a line that says not who, what or when is rejected with the reason. Times in the
 //! future are clamped to `receivedAt`. Nothing is resolved here: which account or person an id stands for is decided when
 //! accounts are evaluated.
+//!
+//! Lines are read by [`crate::scan`] where they are ordinary; what it leaves, and what a line means at all, is `serde_json`'s.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +13,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::scan;
 use crate::time::Timestamp;
 
 /// Lines longer than this are rejected unread (Segment's own limit for a call is 32 KB).
@@ -37,7 +40,7 @@ pub enum CallKind {
 }
 
 /// A call, borrowed from its line where possible.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call<'a> {
     /// What it does.
     pub kind: CallKind,
@@ -57,8 +60,12 @@ pub struct Call<'a> {
     pub time: Timestamp,
     /// When the source received it; where it does not say, when it happened.
     pub received: Timestamp,
-    /// The user's traits (identify) or the account's (group), as JSON.
-    pub traits: Option<&'a RawValue>,
+    /// The user's traits (identify) or the account's (group), as JSON text.
+    pub traits: Option<&'a str>,
+    /// The properties of a track, page or screen call, as JSON text.
+    pub properties: Option<&'a str>,
+    /// True if the call does not say when it was received.
+    pub undated: bool,
 }
 
 /// Why a line was not counted.
@@ -72,6 +79,8 @@ pub enum Rejection {
     NoType,
     /// A `type` that is none of the six.
     UnknownType,
+    /// No call but a request to forget its user: see [`deletion`].
+    Deletion,
     /// Neither `userId` nor `anonymousId`.
     NoUser,
     /// A track call without an event name.
@@ -90,6 +99,7 @@ impl Rejection {
             Self::TooLong => "too_long",
             Self::NoType => "no_type",
             Self::UnknownType => "unknown_type",
+            Self::Deletion => "deletion",
             Self::NoUser => "no_user",
             Self::NoEvent => "no_event",
             Self::NoAccount => "no_account",
@@ -108,34 +118,66 @@ impl Default for AccountPaths {
     }
 }
 
-/// The fields of a line as written.
-#[derive(Default)]
-struct Fields<'a> {
-    kind: Option<Cow<'a, str>>,
-    message_id: Option<Cow<'a, str>>,
-    user_id: Option<Cow<'a, str>>,
-    anonymous_id: Option<Cow<'a, str>>,
-    previous_id: Option<Cow<'a, str>>,
-    group_id: Option<Cow<'a, str>>,
-    event: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    timestamp: Option<Cow<'a, str>>,
-    original_timestamp: Option<Cow<'a, str>>,
-    sent_at: Option<Cow<'a, str>>,
-    received_at: Option<Cow<'a, str>>,
-    context: Option<&'a RawValue>,
-    properties: Option<&'a RawValue>,
-    traits: Option<&'a RawValue>,
+/// The fields of a line as written; objects as their JSON text.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Fields<'a, T> {
+    pub(crate) kind: Option<T>,
+    pub(crate) message_id: Option<T>,
+    pub(crate) user_id: Option<T>,
+    pub(crate) anonymous_id: Option<T>,
+    pub(crate) previous_id: Option<T>,
+    pub(crate) group_id: Option<T>,
+    pub(crate) event: Option<T>,
+    pub(crate) name: Option<T>,
+    pub(crate) timestamp: Option<T>,
+    pub(crate) original_timestamp: Option<T>,
+    pub(crate) sent_at: Option<T>,
+    pub(crate) received_at: Option<T>,
+    pub(crate) context: Option<&'a str>,
+    pub(crate) properties: Option<&'a str>,
+    pub(crate) traits: Option<&'a str>,
+    /// What the scanner found of the account paths, if it read the line.
+    pub(crate) found: Option<[Option<&'a str>; scan::LOOKED_FOR]>,
 }
 
 /// Reads one line.
 pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
+    let text = text(line)?;
+    match scan::fields(text, accounts) {
+        Some(fields) => call(&fields, accounts),
+        None => call(&careful(text)?, accounts),
+    }
+}
+
+/// The user whom a request to forget is about (`{"type":"delete","userId":…}`, as Segment sends it).
+pub fn deletion(line: &[u8]) -> Option<String> {
+    let fields = careful(text(line).ok()?).ok()?;
+    fields.user_id.filter(|_| fields.kind.as_deref() == Some("delete")).map(Cow::into_owned)
+}
+
+/// The same without the scanner: what the tests compare with.
+#[doc(hidden)]
+pub fn parse_carefully<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
+    call(&careful(text(line)?)?, accounts)
+}
+
+fn text(line: &[u8]) -> Result<&str, Rejection> {
     if line.len() > MAX_LINE {
         return Err(Rejection::TooLong);
     }
-    let text = std::str::from_utf8(line).map_err(|_| Rejection::BadJson)?;
-    let fields: Fields<'a> = serde_json::from_str(text).map_err(|_| Rejection::BadJson)?;
-    let kind = match fields.kind.as_deref() {
+    std::str::from_utf8(line).map_err(|_| Rejection::BadJson)
+}
+
+pub(crate) fn careful(text: &str) -> Result<Fields<'_, Cow<'_, str>>, Rejection> {
+    serde_json::from_str(text).map_err(|_| Rejection::BadJson)
+}
+
+#[inline]
+fn call<'a, T>(fields: &Fields<'a, T>, accounts: &AccountPaths) -> Result<Call<'a>, Rejection>
+where
+    T: Clone + AsRef<str> + Into<Cow<'a, str>>,
+{
+    let kind = match fields.kind.as_ref().map(T::as_ref) {
         None => return Err(Rejection::NoType),
         Some("track") => CallKind::Track,
         Some("identify") => CallKind::Identify,
@@ -143,56 +185,66 @@ pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Re
         Some("page") => CallKind::Page,
         Some("screen") => CallKind::Screen,
         Some("alias") => CallKind::Alias,
+        Some("delete") if fields.user_id.is_some() => return Err(Rejection::Deletion),
         Some(_) => return Err(Rejection::UnknownType),
     };
     if fields.user_id.is_none() && fields.anonymous_id.is_none() {
         return Err(Rejection::NoUser);
     }
-    let stated = || accounts.0.iter().find_map(|path| stated_account(&fields, path));
-    let account = match kind {
-        CallKind::Group => fields.group_id.clone().or_else(stated),
-        _ => stated(),
-    };
-    let event = match kind {
-        CallKind::Track => fields.event.clone(),
-        CallKind::Page | CallKind::Screen => fields.name.clone(),
-        _ => None,
-    }
-    // Derived events are counted under such names.
-    .filter(|name| !name.starts_with(crate::derived::MARK));
-    if kind == CallKind::Track && event.is_none() {
+    // Derived events are counted under names that begin so.
+    let named = |name: &Option<T>| name.as_ref().is_some_and(|name| !name.as_ref().starts_with(crate::derived::MARK));
+    if kind == CallKind::Track && !named(&fields.event) {
         return Err(Rejection::NoEvent);
     }
+    let stated = || accounts.0.iter().enumerate().find_map(|(number, path)| stated_account(fields, number, path));
+    let account = match kind {
+        CallKind::Group => own(&fields.group_id).or_else(stated),
+        _ => stated(),
+    };
     if kind == CallKind::Group && account.is_none() {
         return Err(Rejection::NoAccount);
     }
-    let (time, received) = times(&fields)?;
+    let (time, received) = times(fields)?;
+    let is_event = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
     let traits = match kind {
         CallKind::Identify | CallKind::Group => fields
             .traits
             .or_else(|| (kind == CallKind::Identify).then(|| pick_raw(fields.context?, "traits")).flatten()),
         _ => None,
     };
+    let event = match kind {
+        CallKind::Track => &fields.event,
+        CallKind::Page | CallKind::Screen => &fields.name,
+        _ => &None,
+    };
     Ok(Call {
         kind,
-        message_id: fields.message_id,
-        user_id: fields.user_id,
-        anonymous_id: fields.anonymous_id,
-        previous_id: fields.previous_id,
+        message_id: own(&fields.message_id),
+        user_id: own(&fields.user_id),
+        anonymous_id: own(&fields.anonymous_id),
+        previous_id: own(&fields.previous_id),
         account,
-        event,
+        event: own(event).filter(|name| !name.starts_with(crate::derived::MARK)),
         time,
         received,
         traits,
+        properties: fields.properties.filter(|raw| is_event && *raw != "null"),
+        undated: fields.received_at.is_none(),
     })
+}
+
+fn own<'a, T: Clone + Into<Cow<'a, str>>>(text: &Option<T>) -> Option<Cow<'a, str>> {
+    text.clone().map(T::into)
 }
 
 /// When a call happened and was received. A missing `receivedAt` is when it happened; a missing `timestamp` is
 /// `originalTimestamp`, else `sentAt`, else `receivedAt`.
-fn times(fields: &Fields<'_>) -> Result<(Timestamp, Timestamp), Rejection> {
-    let read = |text: &Option<Cow<'_, str>>| match text {
+fn times<T: AsRef<str>>(fields: &Fields<'_, T>) -> Result<(Timestamp, Timestamp), Rejection> {
+    let read = |text: &Option<T>| match text {
         None => Ok(None),
-        Some(text) => moment(text).filter(|time| YEARS.contains(&time.0)).map(Some).ok_or(Rejection::AbsurdTime),
+        Some(text) => {
+            moment(text.as_ref()).filter(|time| YEARS.contains(&time.0)).map(Some).ok_or(Rejection::AbsurdTime)
+        }
     };
     let received = read(&fields.received_at)?;
     let happened = match read(&fields.timestamp)? {
@@ -214,31 +266,47 @@ fn moment(text: &str) -> Option<Timestamp> {
     })
 }
 
-fn stated_account<'a>(fields: &Fields<'a>, path: &[String]) -> Option<Cow<'a, str>> {
+fn stated_account<'a, T>(fields: &Fields<'a, T>, number: usize, path: &[String]) -> Option<Cow<'a, str>>
+where
+    T: Clone + Into<Cow<'a, str>>,
+{
+    if let Some(found) = scan::found(fields, number, path) {
+        return pick(found?, &[]);
+    }
     let (first, rest) = path.split_first()?;
     let root = match first.as_str() {
         "context" => fields.context,
         "properties" => fields.properties,
         "traits" => fields.traits,
-        "groupId" if rest.is_empty() => return fields.group_id.clone(),
-        "userId" if rest.is_empty() => return fields.user_id.clone(),
+        "groupId" if rest.is_empty() => return own(&fields.group_id),
+        "userId" if rest.is_empty() => return own(&fields.user_id),
         _ => None,
     }?;
     pick(root, rest)
 }
 
-fn pick<'a>(raw: &'a RawValue, path: &[String]) -> Option<Cow<'a, str>> {
+fn pick<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
     match path.split_first() {
-        None => serde_json::from_str::<Loose<'a>>(raw.get()).ok()?.0,
+        None => match scan::loose(raw) {
+            Some(text) => text.map(Cow::Borrowed),
+            None => serde_json::from_str::<Loose<'a>>(raw).ok()?.0,
+        },
         Some((key, rest)) => pick(pick_raw(raw, key)?, rest),
     }
 }
 
 /// The value of one key of a JSON object; null counts as absent.
-fn pick_raw<'a>(raw: &'a RawValue, key: &str) -> Option<&'a RawValue> {
+fn pick_raw<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
+    if !raw.starts_with('{') {
+        return None;
+    }
+    scan::find(raw, key).unwrap_or_else(|| careful_pick(raw, key))
+}
+
+fn careful_pick<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
     struct Pick<'k>(&'k str);
     impl<'de> Visitor<'de> for Pick<'_> {
-        type Value = Option<&'de RawValue>;
+        type Value = Option<&'de str>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
@@ -246,18 +314,15 @@ fn pick_raw<'a>(raw: &'a RawValue, key: &str) -> Option<&'a RawValue> {
             let mut found = None;
             while let Some(name) = map.next_key::<Loose<'de>>()? {
                 if name.0.as_deref() == Some(self.0) {
-                    found = Some(map.next_value::<&'de RawValue>()?);
+                    found = Some(map.next_value::<&'de RawValue>()?.get());
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            Ok(found.filter(|raw| raw.get() != "null"))
+            Ok(found.filter(|raw| *raw != "null"))
         }
     }
-    if !raw.get().starts_with('{') {
-        return None;
-    }
-    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Pick(key)).ok()?
+    serde_json::Deserializer::from_str(raw).deserialize_map(Pick(key)).ok()?
 }
 
 /// Text, or a number as its text; anything else, and empty text, counts as absent.
@@ -305,11 +370,11 @@ impl<'de> Deserialize<'de> for Loose<'de> {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for Fields<'de, Cow<'de, str>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Fields<'de>;
+            type Value = Fields<'de, Cow<'de, str>>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a call as a JSON object")
             }
@@ -329,10 +394,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         "originalTimestamp" => fields.original_timestamp = map.next_value::<Loose<'de>>()?.0,
                         "sentAt" => fields.sent_at = map.next_value::<Loose<'de>>()?.0,
                         "receivedAt" => fields.received_at = map.next_value::<Loose<'de>>()?.0,
-                        "context" => fields.context = Some(map.next_value::<&'de RawValue>()?),
-                        "properties" => fields.properties = Some(map.next_value::<&'de RawValue>()?),
+                        "context" => fields.context = Some(map.next_value::<&'de RawValue>()?.get()),
+                        "properties" => fields.properties = Some(map.next_value::<&'de RawValue>()?.get()),
                         "traits" => {
-                            fields.traits = Some(map.next_value::<&'de RawValue>()?).filter(|raw| raw.get() != "null")
+                            fields.traits = Some(map.next_value::<&'de RawValue>()?.get()).filter(|raw| *raw != "null")
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
@@ -378,13 +443,13 @@ mod tests {
         assert_eq!(call.time.to_string(), "2026-01-01T00:00:00Z");
         let group = r#"{"type":"group","userId":"u","groupId":"g","context":{"groupId":"other"},"receivedAt":"2026-01-01T00:00:00Z","traits":{"plan":"team"}}"#;
         let call = parse(group.as_bytes(), &paths).unwrap();
-        assert_eq!((call.account.as_deref(), call.traits.unwrap().get()), (Some("g"), r#"{"plan":"team"}"#));
+        assert_eq!((call.account.as_deref(), call.traits.unwrap()), (Some("g"), r#"{"plan":"team"}"#));
     }
 
     #[test]
     fn rudderstacks_form_of_an_identify_is_read() {
         let line = r#"{"type":"identify","channel":"web","rudderId":"r","userId":"u","anonymousId":"a","context":{"traits":{"email":"x"}},"originalTimestamp":"2026-01-01T00:00:00.000Z","request_ip":"::1"}"#;
-        assert_eq!(read(line).unwrap().traits.unwrap().get(), r#"{"email":"x"}"#);
+        assert_eq!(read(line).unwrap().traits.unwrap(), r#"{"email":"x"}"#);
     }
 
     #[test]
@@ -417,7 +482,8 @@ mod tests {
             (long.as_str(), Rejection::TooLong),
             ("{}", Rejection::NoType),
             ("{\"type\":null,\"userId\":\"u\"}", Rejection::NoType),
-            ("{\"type\":\"delete\",\"userId\":\"u\"}", Rejection::UnknownType),
+            ("{\"type\":\"merge\",\"userId\":\"u\"}", Rejection::UnknownType),
+            ("{\"type\":\"delete\",\"userId\":\"u\"}", Rejection::Deletion),
             ("{\"type\":\"track\",\"event\":\"E\",\"userId\":\"\"}", Rejection::NoUser),
             ("{\"type\":\"track\",\"userId\":\"u\"}", Rejection::NoEvent),
             ("{\"type\":\"track\",\"userId\":\"u\",\"event\":\"\\u0001E\"}", Rejection::NoEvent),

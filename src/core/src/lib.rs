@@ -19,6 +19,7 @@ pub mod message;
 pub mod model;
 pub mod names;
 mod scale;
+pub mod scan;
 pub mod section;
 pub mod time;
 pub mod usage;

@@ -7,8 +7,6 @@
 //! stands, so that no order of reading changes anything. Resolving is the business of [`crate::identity`]; keeping is the
 //! store's.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
 
 use crate::call::{Call, CallKind};
@@ -253,8 +251,7 @@ pub fn file(call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, filer: &mut imp
 }
 
 fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &mut Ids, filer: &mut impl Filer) {
-    type Members<'a> = BTreeMap<std::borrow::Cow<'a, str>, &'a serde_json::value::RawValue>;
-    let traits: Members<'_> = call.traits.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let traits = call.traits.and_then(crate::scan::members).unwrap_or_default();
     // A group call without traits still says that the account is there.
     if traits.is_empty() && subject.about == About::UserTraits {
         return;
@@ -266,7 +263,7 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
             values.push(JOINT);
         }
         names.push_str(name);
-        values.push_str(value.get());
+        values.push_str(value);
     }
     subject.part = ids.shapes.id(&names);
     let value = Content::Traits(values.into());

@@ -1,35 +1,50 @@
-//! From a source's lines to counts in the state: read in one thread, parsed in several, filed in one.
+//! From a source's lines to counts in the state: read and parsed by all cores, filed by one.
 //!
-//! What a block adds — counts, statements, fingerprints, names — and what is remembered of its file are one durable write, so
-//! a process that dies anywhere goes on where the last write stood and counts nothing twice. The order of reading, the
-//! split into batches and the number of threads change nothing that can be seen.
+//! What a batch adds — counts, statements, fingerprints, names — and what is remembered of its files are one durable write,
+//! so a process that dies anywhere goes on where the last write stood and counts nothing twice. The order of reading, the
+//! split into batches and the number of threads change nothing that can be seen. Calls whose repetition could not be
+//! noticed any more, because they were received before the days whose fingerprints are kept, and files that were
+//! rewritten, are not counted in passing: the days of their receipt are counted anew as a whole ([`recount`]).
 
-use std::collections::BTreeMap;
-use std::collections::hash_map::Entry;
+pub mod generation;
+pub mod names;
+pub mod parse;
+pub mod recount;
+pub mod seen;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use rustc_hash::FxHashMap;
-use serde::Serialize;
-use vitalsync_core::call::{self, AccountPaths, Call, Rejection};
-use vitalsync_core::usage::{Ids, Usage, fingerprint};
+use serde::{Deserialize, Serialize};
+use vitalsync_core::call::AccountPaths;
+use vitalsync_core::model::Model;
+use vitalsync_core::usage::{Content, Stated, Subject, fingerprint_seed};
 use vitalsync_core::{Calendar, Day};
 
+use self::generation::Generation;
+use self::names::{Filing, OTHER_EVENT, SUPPRESSED, Translations};
+use self::parse::{Parsed, Worker, received};
+use self::recount::Days;
+use self::seen::{Print, Seen, Verdict};
 use crate::config::Source;
 use crate::source::SourceError;
-use crate::source::archive::{self, Block, Progress};
-use crate::store::usage::Saved;
+use crate::source::archive::{self, Block, Pool, Progress, Turn};
+use crate::store::usage::Row;
 use crate::store::{Batch, Store, StoreError, keys};
 
 /// So many calls are gathered before a write.
-const BATCH: u64 = 300_000;
+const BATCH: usize = 1_000_000;
 /// So many examples of each kind of rejected line are kept.
 const EXAMPLES: usize = 3;
-/// Fingerprints are kept in values of so many.
-const PART: usize = 512;
+/// Of a file's days of receipt so many runs are remembered; more are joined.
+const RUNS: usize = 16;
 
 /// What reading a source came to.
-#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceReport {
     /// Calls that were read, repeated ones included.
     pub calls_read: u64,
@@ -37,14 +52,24 @@ pub struct SourceReport {
     pub events_counted: u64,
     /// Calls that had been counted before.
     pub duplicates: u64,
+    /// Calls of people and accounts that are to be forgotten.
+    pub suppressed: u64,
+    /// Users whom the source asked to forget.
+    pub deletions: u64,
     /// Lines and files that were not counted, by reason.
     pub rejected: BTreeMap<String, u64>,
+    /// Calls that were counted under `other`, because their account had too many names: by the kind of name.
+    pub other: BTreeMap<String, u64>,
     /// The first of each reason: file, line, reason.
     pub examples: Vec<String>,
     /// Files from which something was read.
     pub files_read: u64,
     /// Files that had other bytes than before.
     pub files_rewritten: u64,
+    /// Days of receipt that were counted anew.
+    pub days_recounted: u64,
+    /// Days of receipt that were to be counted anew and were left as they were, because files of theirs are gone.
+    pub days_kept: u64,
     /// Why the source as a whole could not be read.
     pub failed: Option<String>,
 }
@@ -96,112 +121,34 @@ impl From<StoreError> for IngestError {
     }
 }
 
-/// What filing needs to have in memory: names and fingerprints.
-#[derive(Debug, Default)]
-pub struct Filing {
-    /// Names and their numbers.
-    pub ids: Ids,
-    saved: Saved,
-    seen: FxHashMap<u16, Seen>,
+/// How reading goes on, for those who watch.
+pub trait Watch: Sync {
+    /// So many files with so many bytes on disk are to be read.
+    fn begins(&self, _files: usize, _bytes: u64) {}
+    /// So many calls more were filed, and so many bytes of so many files are done.
+    fn filed(&self, _calls: u64, _files: usize, _bytes: u64) {}
 }
 
-/// The fingerprints of a source, each with the day of its first receipt.
-#[derive(Debug, Default)]
-struct Seen {
-    days: FxHashMap<u64, i32>,
-    /// The last part of each day and how many it holds.
-    parts: BTreeMap<i32, (u32, usize)>,
-    /// New since the last write.
-    fresh: BTreeMap<i32, Vec<u64>>,
-}
+/// Nobody watches.
+#[derive(Debug)]
+pub struct Unwatched;
 
-impl Filing {
-    /// What the state has.
-    pub fn load(store: &Store) -> Result<Self, StoreError> {
-        let (ids, saved) = store.load_ids()?;
-        Ok(Self { ids, saved, seen: FxHashMap::default() })
-    }
+impl Watch for Unwatched {}
 
-    fn seen(&mut self, store: &Store, source: u16) -> Result<&mut Seen, StoreError> {
-        Ok(match self.seen.entry(source) {
-            Entry::Occupied(seen) => seen.into_mut(),
-            Entry::Vacant(slot) => slot.insert(Seen::load(store, source)?),
-        })
-    }
-}
-
-impl Seen {
-    fn load(store: &Store, source: u16) -> Result<Self, StoreError> {
-        let mut seen = Self::default();
-        for entry in store.scan(&keys::fingerprints_of(source)) {
-            let (key, value) = entry?;
-            let Some((day, part)) = keys::read_fingerprints(&key) else { continue };
-            seen.parts.insert(day, (part, value.len() / 8));
-            for bytes in value.chunks_exact(8) {
-                let print = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-                let first = seen.days.entry(print).or_insert(day);
-                *first = (*first).min(day);
-            }
-        }
-        Ok(seen)
-    }
-
-    /// The day on which a call was first received, if it was; else remembers this one. An earlier day replaces a later.
-    fn first(&mut self, print: u64, day: i32) -> Option<i32> {
-        match self.days.get_mut(&print) {
-            None => {
-                self.days.insert(print, day);
-                self.fresh.entry(day).or_default().push(print);
-                None
-            }
-            Some(first) => {
-                let before = *first;
-                if day < before {
-                    *first = day;
-                    self.fresh.entry(day).or_default().push(print);
-                }
-                Some(before)
-            }
-        }
-    }
-
-    fn save(&mut self, store: &Store, source: u16, batch: &mut Batch) -> Result<(), StoreError> {
-        for (day, prints) in std::mem::take(&mut self.fresh) {
-            let (part, held) = self.parts.get(&day).copied().unwrap_or((0, 0));
-            let mut part = part;
-            let mut bytes = if held > 0 && held < PART {
-                store.get(&keys::fingerprints(source, day, part))?.unwrap_or_default()
-            } else {
-                Vec::new()
-            };
-            if held >= PART {
-                part += 1;
-            }
-            for print in prints {
-                if bytes.len() / 8 >= PART {
-                    batch.put(keys::fingerprints(source, day, part), std::mem::take(&mut bytes));
-                    part += 1;
-                }
-                bytes.extend_from_slice(&print.to_le_bytes());
-            }
-            self.parts.insert(day, (part, bytes.len() / 8));
-            batch.put(keys::fingerprints(source, day, part), bytes);
-        }
-        Ok(())
-    }
-}
-
-/// The number of a source in keys, given one if it has none.
-fn source_number(store: &Store, name: &str) -> Result<u16, StoreError> {
-    let mut names: Vec<String> = store.meta("sources")?.unwrap_or_default();
-    if let Some(at) = names.iter().position(|known| known == name) {
-        return Ok(at as u16);
-    }
-    names.push(name.to_owned());
-    let mut batch = Batch::default();
-    batch.put_meta("sources", &names);
-    store.apply(batch)?;
-    Ok((names.len() - 1) as u16)
+/// What reading needs to know besides the source.
+pub struct Reading<'a> {
+    /// The state.
+    pub store: &'a Store,
+    /// Where calls state their account.
+    pub paths: &'a AccountPaths,
+    /// What is asked of properties, and the calendar.
+    pub model: &'a Model,
+    /// Today, by the clock: no receipt is later.
+    pub today: Day,
+    /// Set to end early, at a block's end.
+    pub stop: &'a AtomicBool,
+    /// Who watches.
+    pub watch: &'a dyn Watch,
 }
 
 /// Refuses a state that was counted in another zone; marks a new one.
@@ -219,182 +166,367 @@ pub fn check_time_zone(store: &Store, calendar: &Calendar) -> Result<(), IngestE
     }
 }
 
+/// What a pass counts.
+#[derive(Debug, Clone, Copy)]
+enum Pass<'a> {
+    /// What is new.
+    Forward,
+    /// What was received on certain days, once more, into a new generation.
+    Recount(&'a Days),
+}
+
 struct Files<'a> {
     store: &'a Store,
-    source: u16,
+    generation: keys::Generation,
 }
 
 impl archive::Ledger for Files<'_> {
     fn progress(&self, path: &str) -> Option<Progress> {
-        let bytes = self.store.get(&keys::file(self.source, path)).ok()??;
+        let bytes = self.store.get(&keys::file(self.generation, path)).ok()??;
         serde_json::from_slice(&bytes).ok()
     }
 }
 
-/// Reads what is new in a source and counts it. `stop` ends it early, at a block's end.
+/// Reads what is new in a source and counts it; of files that were never read only those that begin within `span`.
 pub fn ingest(
-    store: &Store,
+    reading: &Reading<'_>,
     filing: &mut Filing,
     source: &Source,
-    paths: &AccountPaths,
-    calendar: &Calendar,
-    stop: &AtomicBool,
+    span: Option<(Day, Day)>,
 ) -> Result<SourceReport, IngestError> {
-    let number = source_number(store, &source.name)?;
-    filing.seen(store, number)?;
     let mut report = SourceReport::default();
-    let mut gathered = Gathered::default();
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);
-    std::thread::scope(|scope| -> Result<(), IngestError> {
-        let (sender, receiver) = sync_channel::<Block>(1);
-        let files = Files { store, source: number };
-        let reader = scope.spawn(move || {
-            archive::read(&source.location, &files, &mut |block| {
-                !stop.load(Ordering::Relaxed) && sender.send(block).is_ok()
-            })
-        });
-        for block in receiver {
-            gathered.block(block, number, source, paths, calendar, filing, store, threads, &mut report)?;
-            if gathered.calls >= BATCH {
-                gathered.write(number, filing, store)?;
-            }
-        }
-        gathered.write(number, filing, store)?;
-        match reader.join() {
-            Ok(read) => read.map_err(IngestError::Source),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })?;
+    generation::drop_leftovers(reading.store)?;
+    recount::resume(reading, filing, source, &mut report)?;
+    let mut generation = generation::current(reading.store, &source.name)?;
+    generation.learn(reading.model);
+    let files = Files { store: reading.store, generation: generation.number };
+    pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
+    if !reading.stop.load(Ordering::Relaxed) && generation.is_stale() {
+        let days = Days::only(generation.stale.iter().copied(), generation.all_stale, source.dedupe_days);
+        recount::recount(reading, filing, source, days, &mut report)?;
+    }
     Ok(report)
 }
 
-/// What is filed and not yet written.
-#[derive(Default)]
-struct Gathered {
-    usage: Usage,
-    progress: BTreeMap<String, Progress>,
-    calls: u64,
-}
-
-type Parsed<'b> = (u64, &'b [u8], Result<Call<'b>, Rejection>);
-
-/// Parses the lines of a block in several threads, in their order.
-fn parse<'b>(lines: &[(u64, Option<&'b [u8]>)], paths: &AccountPaths, threads: usize) -> Vec<Parsed<'b>> {
-    let one = |(number, line): &(u64, Option<&'b [u8]>)| match line {
-        None => Some((*number, &b""[..], Err(Rejection::TooLong))),
-        Some(line) if line.iter().all(u8::is_ascii_whitespace) => None,
-        // Some exports begin with a byte order mark.
-        Some(line) => Some((*number, *line, call::parse(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line), paths))),
-    };
-    let share = lines.len().div_ceil(threads).max(256);
-    if lines.len() <= share {
-        return lines.iter().filter_map(one).collect();
+fn pass(
+    reading: &Reading<'_>,
+    filing: &mut Filing,
+    source: &Source,
+    generation: &mut Generation,
+    kind: Pass<'_>,
+    files: &dyn archive::Ledger,
+    span: Option<(Day, Day)>,
+    report: &mut SourceReport,
+) -> Result<(), IngestError> {
+    let Reading { paths, model, stop, watch, .. } = *reading;
+    let mut tasks =
+        archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
+    if let Some((from, to)) = span {
+        let day = |first: i64| model.calendar.day(vitalsync_core::Timestamp(first));
+        tasks.retain(|task| task.first.is_some_and(|first| (from..=to).contains(&day(first))));
     }
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = lines
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().filter_map(one).collect::<Vec<_>>()))
-            .collect();
-        let mut all = Vec::with_capacity(lines.len());
-        for part in parts {
-            match part.join() {
-                Ok(parsed) => all.extend(parsed),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    })
-}
-
-impl Gathered {
-    #[expect(clippy::too_many_arguments, reason = "one call, and each of them is something else")]
-    fn block(
-        &mut self,
-        block: Block,
-        number: u16,
-        source: &Source,
-        paths: &AccountPaths,
-        calendar: &Calendar,
-        filing: &mut Filing,
-        store: &Store,
-        threads: usize,
-        report: &mut SourceReport,
-    ) -> Result<(), StoreError> {
-        if block.first_line == 1 && block.lines().len() > 0 {
-            report.files_read += 1;
-        }
-        report.files_rewritten += u64::from(block.rewritten);
-        let lines: Vec<(u64, Option<&[u8]>)> = block.lines().collect();
-        filing.seen(store, number)?;
-        let Filing { ids, seen, .. } = filing;
-        let Some(seen) = seen.get_mut(&number) else { return Ok(()) };
-        for (line_number, line, parsed) in parse(&lines, paths, threads) {
-            let call = match parsed {
-                Ok(call) => call,
-                Err(reason) => {
-                    report.reject(reason.name(), || format!("{}:{line_number}", block.path));
-                    continue;
-                }
-            };
-            report.calls_read += 1;
-            let received = calendar.day(call.received);
-            match seen.first(fingerprint(&source.name, &call, line), received.0) {
-                None => report.events_counted += u64::from(self.usage.file(&call, ids, calendar)),
-                Some(first) => {
-                    report.duplicates += 1;
-                    if received.0 < first {
-                        self.usage.move_lag(&call, Day(first), ids, calendar);
+    watch.begins(tasks.len(), tasks.iter().map(|task| task.size).sum());
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);
+    let seed = fingerprint_seed(&source.name);
+    let (pool, turn) = (Pool::default(), Turn::default());
+    let mut pass = Filer {
+        reading,
+        source,
+        generation,
+        kind,
+        seen: Seen::default(),
+        translations: Translations::default(),
+        gathered: Gathered::default(),
+        rewritten: BTreeSet::new(),
+        days: FxHashMap::default(),
+        report,
+    };
+    std::thread::scope(|scope| -> Result<(), IngestError> {
+        let (blocks, to_parse) = sync_channel::<Block>(2 * threads);
+        let (parsed, to_file) = sync_channel::<(Block, Parsed)>(16 * threads);
+        let to_parse = Arc::new(Mutex::new(to_parse));
+        let (pool, turn, tasks) = (&pool, &turn, &tasks);
+        scope.spawn(move || {
+            archive::read(tasks, threads, pool, turn, &|block| {
+                !stop.load(Ordering::Relaxed) && blocks.send(block).is_ok()
+            });
+        });
+        for number in 0..threads {
+            let (parsed, to_parse) = (parsed.clone(), Arc::clone(&to_parse));
+            scope.spawn(move || {
+                let mut worker = Worker::new(number, seed, paths, model);
+                while let Some(block) = next(&to_parse) {
+                    let lines = worker.parse(&block);
+                    if parsed.send((block, lines)).is_err() {
+                        break;
                     }
                 }
+            });
+        }
+        drop((parsed, to_parse));
+        let filed = pass.file(filing, to_file, pool, turn);
+        turn.stop();
+        filed
+    })?;
+    Ok(())
+}
+
+fn next(blocks: &Mutex<Receiver<Block>>) -> Option<Block> {
+    blocks.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// What is gathered and not yet written.
+#[derive(Default)]
+struct Gathered {
+    rows: Vec<Row>,
+    /// Rows that count again, under a condition, what the row before them counts.
+    derived: BTreeSet<u32>,
+    prints: Vec<Print>,
+    statements: Vec<(Subject, Stated<Content>)>,
+    progress: BTreeMap<String, Progress>,
+    deletions: BTreeSet<String>,
+}
+
+/// The place of a print that has no row: a statement, or a call that only tells others apart.
+const NO_ROW: u32 = u32::MAX;
+
+/// Files parsed blocks in their order.
+struct Filer<'a> {
+    reading: &'a Reading<'a>,
+    source: &'a Source,
+    generation: &'a mut Generation,
+    kind: Pass<'a>,
+    seen: Seen,
+    translations: Translations,
+    gathered: Gathered,
+    /// Files that had other bytes than before: what they hold is counted with its days.
+    rewritten: BTreeSet<String>,
+    /// The days of receipt of the files that are being read.
+    days: FxHashMap<String, BTreeSet<i32>>,
+    report: &'a mut SourceReport,
+}
+
+impl Filer<'_> {
+    fn file(
+        &mut self,
+        filing: &mut Filing,
+        parsed: Receiver<(Block, Parsed)>,
+        pool: &Pool,
+        turn: &Turn,
+    ) -> Result<(), IngestError> {
+        // Blocks come as they are parsed; they are taken in the order of their files.
+        let mut waiting: BTreeMap<(usize, usize), (Block, Parsed)> = BTreeMap::new();
+        // Blocks of one worker carry its new names, so these are learnt in the order of its parsing.
+        let mut due = (0, 0);
+        for (block, mut lines) in parsed {
+            let names = std::mem::take(&mut lines.names);
+            lines.worker = self.translations.learn(lines.worker, lines.anew, names);
+            waiting.insert((block.order, block.index), (block, lines));
+            while let Some((mut block, lines)) = waiting.remove(&due) {
+                due = if block.ends { (due.0 + 1, 0) } else { (due.0, due.1 + 1) };
+                let (calls, size, ends) = (lines.lines.len() as u64, block.size, block.ends);
+                self.block(filing, &mut block, lines)?;
+                pool.give_back(block);
+                if ends {
+                    turn.next();
+                }
+                self.reading.watch.filed(calls, usize::from(ends), size);
+                if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= BATCH {
+                    self.write(filing)?;
+                }
             }
         }
-        self.calls += lines.len() as u64;
-        if let Some((reason, why)) = &block.fault {
-            report.reject(reason, || format!("{} ({why})", block.path));
-        }
-        self.progress.insert(block.path, block.progress);
+        self.write(filing)?;
         Ok(())
     }
 
-    fn write(&mut self, number: u16, filing: &mut Filing, store: &Store) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        store.merge_usage(number, std::mem::take(&mut self.usage), &mut batch)?;
-        if let Some(seen) = filing.seen.get_mut(&number) {
-            seen.save(store, number, &mut batch)?;
+    fn block(&mut self, filing: &mut Filing, block: &mut Block, lines: Parsed) -> Result<(), StoreError> {
+        let path = block.path.to_string();
+        if block.index == 0 && lines.count > 0 {
+            self.report.files_read += 1;
         }
-        let saved = store.save_ids(&mut filing.ids, filing.saved, &mut batch);
-        for (path, progress) in std::mem::take(&mut self.progress) {
+        let before = match (self.gathered.progress.get(&path), &block.rewritten) {
+            (Some(known), None) => known.lines,
+            (None, None) => block.progress.lines,
+            (_, Some(_)) => 0,
+        };
+        if let Some(old) = block.rewritten.take()
+            && matches!(self.kind, Pass::Forward)
+        {
+            self.report.files_rewritten += 1;
+            self.generation.stale_days(old.days.as_deref());
+            self.rewritten.insert(path.clone());
+        }
+        block.progress.lines = before + lines.count;
+        for (number, why) in &lines.rejected {
+            self.report.reject(why.name(), || format!("{path}:{}", before + number));
+        }
+        if let Some((reason, why)) = &block.fault {
+            self.report.reject(reason, || format!("{path} ({why})"));
+        }
+        if lines.undated {
+            self.generation.undated = true;
+        }
+        let rewritten = self.rewritten.contains(&path);
+        self.lines(filing, &path, &lines, rewritten);
+        self.gathered.deletions.extend(lines.deletions.iter().map(|user| user.to_string()));
+        if let Some(translation) = self.translations.get(lines.worker) {
+            for (mut subject, mut stated) in lines.statements {
+                if let Some(why) = translation.statement(filing, &mut subject, &mut stated) {
+                    self.report.count_other(why);
+                    continue;
+                }
+                let counts = match self.kind {
+                    Pass::Forward => true,
+                    Pass::Recount(days) => days.contains(subject.received().0),
+                };
+                if counts {
+                    self.gathered.statements.push((subject, stated));
+                }
+            }
+        }
+        let days = self.days.entry(path.clone()).or_default();
+        let mut known = block.progress.days.take().filter(|_| before > 0).unwrap_or_default();
+        known.extend(days.iter().map(|day| (*day, *day)));
+        block.progress.days = Some(runs(known));
+        if block.ends {
+            self.days.remove(&path);
+        }
+        self.gathered.progress.insert(path, block.progress.clone());
+        Ok(())
+    }
+
+    fn lines(&mut self, filing: &mut Filing, path: &str, lines: &Parsed, rewritten: bool) {
+        let Some(translation) = self.translations.get(lines.worker) else { return };
+        let oldest = self.generation.oldest(self.source.dedupe_days);
+        let forward = matches!(self.kind, Pass::Forward);
+        let days = self.days.entry(path.to_owned()).or_default();
+        let mut last_day = None;
+        let mut skipped = false;
+        for line in &lines.lines {
+            let day = line.spot.received().0;
+            if line.derived {
+                // Goes with the call before it.
+                if !skipped && let Some(row) = translation.row(filing, line) {
+                    self.gathered.derived.insert(self.gathered.rows.len() as u32);
+                    self.gathered.rows.push(row);
+                }
+                continue;
+            }
+            self.report.calls_read += u64::from(forward);
+            if last_day != Some(day) {
+                days.insert(day);
+                self.generation.saw(day.min(self.reading.today.0 + 1));
+                last_day = Some(day);
+            }
+            if forward && (rewritten || oldest.is_some_and(|oldest| day < oldest)) {
+                self.generation.stale.insert(day);
+                skipped = true;
+                continue;
+            }
+            let counts = match self.kind {
+                Pass::Forward => true,
+                Pass::Recount(days) => days.contains(day),
+            };
+            skipped = !counts || line.event == 0;
+            if skipped {
+                self.gathered.prints.push(Print { print: line.print, day, place: NO_ROW });
+                continue;
+            }
+            match translation.row(filing, line) {
+                Some(row) => {
+                    let place = self.gathered.rows.len() as u32;
+                    if row.event() == OTHER_EVENT {
+                        self.report.count_other("event names");
+                    }
+                    self.gathered.prints.push(Print { print: line.print, day, place });
+                    self.gathered.rows.push(row);
+                    self.report.events_counted += u64::from(forward);
+                }
+                None => {
+                    skipped = true;
+                    self.report.suppressed += 1;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, filing: &mut Filing) -> Result<(), StoreError> {
+        let (store, number) = (self.reading.store, self.generation.number);
+        let mut batch = Batch::default();
+        let gathered = std::mem::take(&mut self.gathered);
+        let (mut rows, mut prints) = (gathered.rows, gathered.prints);
+        let window = self.source.dedupe_days;
+        let forward = matches!(self.kind, Pass::Forward);
+        for verdict in self.seen.judge(store, number, window, &mut prints, &mut batch)? {
+            let (place, instead_of, repeated) = match verdict {
+                Verdict::Repeated { place, instead_of } => (place, instead_of, true),
+                Verdict::Earlier { place, instead_of } => (place, Some(instead_of), false),
+            };
+            self.report.duplicates += u64::from(forward);
+            if place == NO_ROW {
+                continue;
+            }
+            self.report.events_counted -= u64::from(forward);
+            let mut of_call = vec![place];
+            of_call.extend((place + 1..).take_while(|next| gathered.derived.contains(next)));
+            for place in of_call {
+                let Some(row) = rows.get_mut(place as usize) else { continue };
+                // The other copy says the same and was received on another day.
+                let mut spot = row.spot();
+                let (event, at) = (row.event(), row.last());
+                if repeated {
+                    row.cancel();
+                }
+                if let Some(other) = instead_of {
+                    spot.lag = other - spot.day.0;
+                    rows.push(Row::new(&spot, event, -1, at));
+                }
+            }
+        }
+        drop(prints);
+        store.merge_counts(number, &mut rows, &mut batch)?;
+        drop(rows);
+        store.merge_statements(number, gathered.statements, &mut batch)?;
+        for (path, progress) in gathered.progress {
             batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
         }
+        if forward && let Some(floor) = self.generation.raise_floor(window) {
+            self.seen.prune(store, number, floor, &mut batch)?;
+        }
+        self.generation.save(&mut batch);
+        filing.save(store, gathered.deletions, &mut batch)?;
         store.apply(batch)?;
-        filing.saved = saved;
-        self.calls = 0;
+        filing.saved();
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_threads_changes_nothing() {
-        let lines: Vec<String> = (0..3000)
-            .map(|n| match n % 7 {
-                0 => String::new(),
-                1 => "broken".into(),
-                _ => format!(
-                    r#"{{"type":"track","event":"E{n}","userId":"u{}","timestamp":"2026-01-01T00:00:00Z"}}"#,
-                    n % 5
-                ),
-            })
-            .collect();
-        let lines: Vec<(u64, Option<&[u8]>)> = (1..).zip(lines.iter().map(|line| Some(line.as_bytes()))).collect();
-        let seen = |threads| format!("{:?}", parse(&lines, &AccountPaths::default(), threads));
-        let one = seen(1);
-        assert!(one.contains("E2999") && one.contains("BadJson"));
-        for threads in [2, 3, 7] {
-            assert_eq!(seen(threads), one, "{threads} threads");
+impl SourceReport {
+    fn count_other(&mut self, what: &str) {
+        if what == SUPPRESSED {
+            self.suppressed += 1;
+        } else {
+            *self.other.entry(what.to_owned()).or_default() += 1;
         }
     }
+}
+
+/// Days as runs, the smallest gaps between them joined if there are too many.
+fn runs(mut days: Vec<(i32, i32)>) -> Vec<(i32, i32)> {
+    days.sort_unstable();
+    let mut runs: Vec<(i32, i32)> = Vec::new();
+    for (from, to) in days {
+        match runs.last_mut() {
+            Some(last) if from <= last.1 + 1 => last.1 = last.1.max(to),
+            _ => runs.push((from, to)),
+        }
+    }
+    while runs.len() > RUNS {
+        let gap = |at: usize| runs.get(at + 1).zip(runs.get(at)).map_or(i32::MAX, |(next, run)| next.0 - run.1);
+        let at = (0..runs.len() - 1).min_by_key(|at| gap(*at)).unwrap_or_default();
+        let (_, to) = runs.remove(at + 1);
+        runs[at].1 = to;
+    }
+    runs
 }

@@ -134,8 +134,8 @@ impl<'a> Worker<'a> {
     fn line(&mut self, line: &[u8], parsed: &mut Parsed) {
         let call = match call::parse(line, self.paths) {
             Ok(call) => call,
-            Err(Rejection::Deletion(user)) => {
-                parsed.deletions.push(user);
+            Err(Rejection::Deletion) => {
+                parsed.deletions.extend(call::deletion(line).map(Into::into));
                 return;
             }
             Err(why) => {

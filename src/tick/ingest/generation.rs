@@ -1,0 +1,156 @@
+//! Generations of a source's usage. A source has one that counts; a recount makes the next one beside it and takes its place
+//! in one write; what it replaced is then removed in small ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use vitalsync_core::model::Model;
+
+use crate::store::{Batch, Store, StoreError, keys};
+
+/// So many keys are removed in one write.
+const REMOVED: usize = 10_000;
+/// Conditions count from here in a generation that saw all calls with them.
+pub const ALWAYS: i32 = i32::MIN;
+
+/// What is remembered of a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Generation {
+    /// Its number in keys.
+    pub number: keys::Generation,
+    /// The latest day of receipt.
+    pub newest: Option<i32>,
+    /// Fingerprints of earlier days are gone.
+    pub floor: Option<i32>,
+    /// True if a call did not say when it was received. Such calls come in any order: all fingerprints are kept.
+    pub undated: bool,
+    /// Days of receipt that are to be counted anew.
+    pub stale: BTreeSet<i32>,
+    /// True if all days are.
+    pub all_stale: bool,
+    /// Since which day of receipt each condition on properties is counted, by its key.
+    pub since: BTreeMap<String, i32>,
+}
+
+fn meta(number: keys::Generation) -> String {
+    format!("generation:{number}")
+}
+
+impl Generation {
+    /// A generation by its number.
+    pub fn load(store: &Store, number: keys::Generation) -> Result<Self, StoreError> {
+        let kept = store.meta::<Self>(&meta(number))?.unwrap_or_default();
+        Ok(Self { number, ..kept })
+    }
+
+    /// Adds it to a batch.
+    pub fn save(&self, batch: &mut Batch) {
+        batch.put_meta(&meta(self.number), self);
+    }
+
+    /// A call was received on a day.
+    pub fn saw(&mut self, day: i32) {
+        self.newest = self.newest.max(Some(day));
+    }
+
+    /// True if days are to be counted anew.
+    pub fn is_stale(&self) -> bool {
+        self.all_stale || !self.stale.is_empty()
+    }
+
+    /// Days are to be counted anew; `None`: nobody knows which.
+    pub fn stale_days(&mut self, runs: Option<&[(i32, i32)]>) {
+        match runs {
+            Some(runs) => self.stale.extend(runs.iter().flat_map(|(from, to)| *from..=*to)),
+            None => self.all_stale = true,
+        }
+    }
+
+    /// The first day of receipt whose repetitions can all be noticed.
+    pub fn oldest(&self, window: i32) -> Option<i32> {
+        self.floor.map(|floor| floor + window)
+    }
+
+    /// Conditions that are new count from the day after the latest receipt on, in an empty generation from always on.
+    pub fn learn(&mut self, model: &Model) {
+        let from = self.newest.map_or(ALWAYS, |newest| newest + 1);
+        for derived in &model.derived {
+            self.since.entry(derived.key.clone()).or_insert(from);
+        }
+        self.since.retain(|key, _| model.derived.iter().any(|derived| derived.key == *key));
+    }
+
+    /// Lets the fingerprints go that are not needed any more; the day from which they are kept, if that is news.
+    pub fn raise_floor(&mut self, window: i32) -> Option<i32> {
+        let floor = self.newest? - 2 * window - 1;
+        if self.undated || self.floor.is_some_and(|kept| kept >= floor) {
+            return None;
+        }
+        self.floor = Some(floor);
+        self.floor
+    }
+}
+
+/// The sources with the number of the generation that counts.
+pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, StoreError> {
+    Ok(store.meta("sources")?.unwrap_or_default())
+}
+
+/// A number that no generation has had.
+pub fn next_number(store: &Store, batch: &mut Batch) -> Result<keys::Generation, StoreError> {
+    let number = store.meta::<keys::Generation>("generations")?.unwrap_or(0) + 1;
+    batch.put_meta("generations", &number);
+    Ok(number)
+}
+
+/// The generation of a source that counts, made if there is none.
+pub fn current(store: &Store, source: &str) -> Result<Generation, StoreError> {
+    let mut sources = sources(store)?;
+    if let Some(number) = sources.get(source) {
+        return Generation::load(store, *number);
+    }
+    let mut batch = Batch::default();
+    let number = next_number(store, &mut batch)?;
+    sources.insert(source.to_owned(), number);
+    batch.put_meta("sources", &sources);
+    let generation = Generation { number, ..Generation::default() };
+    generation.save(&mut batch);
+    store.apply(batch)?;
+    Ok(generation)
+}
+
+/// Marks a generation for removal.
+pub fn drop_later(store: &Store, number: keys::Generation, batch: &mut Batch) -> Result<(), StoreError> {
+    let mut leftovers: BTreeSet<keys::Generation> = store.meta("leftovers")?.unwrap_or_default();
+    leftovers.insert(number);
+    batch.put_meta("leftovers", &leftovers);
+    Ok(())
+}
+
+/// Removes generations that were replaced, or never finished.
+pub fn drop_leftovers(store: &Store) -> Result<(), StoreError> {
+    let leftovers: BTreeSet<keys::Generation> = store.meta("leftovers")?.unwrap_or_default();
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    let mut count = 0;
+    for kind in [&b"c"[..], b"s", b"d", b"f"] {
+        for entry in store.raw_scan(kind) {
+            let (key, _) = entry?;
+            if keys::generation(&key).is_some_and(|number| leftovers.contains(&number)) {
+                batch.remove(key.to_vec());
+                count += 1;
+                if count % REMOVED == 0 {
+                    store.apply(std::mem::take(&mut batch))?;
+                }
+            }
+        }
+    }
+    for number in &leftovers {
+        batch.remove(keys::meta(&meta(*number)));
+    }
+    batch.put_meta("leftovers", &BTreeSet::<keys::Generation>::new());
+    store.apply(batch)
+}

@@ -84,7 +84,7 @@ impl Store {
         swapped
     }
 
-    fn copy_to(&self, path: &std::path::Path) -> Result<(u64, Sum), StoreError> {
+    pub(super) fn copy_to(&self, path: &std::path::Path) -> Result<(u64, Sum), StoreError> {
         let fault = |fault| self.fault(fault);
         let mut copy = Copy::into(path).map_err(fault)?;
         self.each(|key, value| copy.put(key, value).map_err(fault))?;

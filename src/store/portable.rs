@@ -358,9 +358,9 @@ pub fn import(dir: &Path, input: impl BufRead, replace: bool) -> Result<Summary,
     if !replace && dir.join(recovery::DB).exists() {
         match Store::open_locked(dir, lock) {
             Ok(store) => {
-                let first = store.scan(b"").find(|entry| {
-                    !matches!(entry, Ok((key, _)) if key == super::sum::KEY || *key == keys::layout())
-                });
+                let first = store
+                    .scan(b"")
+                    .find(|entry| !matches!(entry, Ok((key, _)) if key == super::sum::KEY || *key == keys::layout()));
                 if first.transpose()?.is_some() {
                     return Err(PortableError::Occupied { dir: dir.to_owned() });
                 }
@@ -392,4 +392,190 @@ fn fill(dir: &Path, new: &Path, input: impl BufRead) -> Result<Summary, Portable
     let summary = read(input, |key, value| Ok(copy.put(key, value).map_err(fault)?))?;
     copy.finish().map_err(fault)?;
     Ok(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Batch;
+    use super::*;
+
+    fn made(entries: &[(Vec<u8>, Vec<u8>)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut batch = Batch::default();
+        entries.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
+        store.apply(batch).unwrap();
+        store.close().unwrap();
+        dir
+    }
+
+    fn exported(dir: &Path) -> (Vec<u8>, Summary) {
+        let mut out = Vec::new();
+        let summary = export(&Store::open(dir).unwrap(), &mut out, Timestamp(1_760_000_000_000)).unwrap();
+        (out, summary)
+    }
+
+    fn lines(file: &[u8]) -> String {
+        let mut text = String::new();
+        GzDecoder::new(file).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn some() -> tempfile::TempDir {
+        let long = (0..300).map(|n: u32| (format!("c{n:03}").into(), n.to_le_bytes().repeat(50)));
+        let kinds =
+            [("mlast", "{\"at\": 1}"), ("ia\x01", "Ann Ångström"), ("kcrm\u{7f}x", "[1 ,2]"), ("mlines", "{\n}")];
+        let kinds = kinds.map(|(key, value)| (key.into(), value.into()));
+        made(&long.chain(kinds).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_export_reads_well() {
+        let (file, summary) = exported(some().path());
+        let text = lines(&file);
+        for line in [
+            "{\"vitalsync_state\":1,\"layout\":1,\"program\":\"0.1.0\",\"created_at\":",
+            "{\"k\":\"mlast\",\"json\":{\"at\": 1}}\n",
+            "{\"k\":\"ia\\\\x01\",\"text\":\"Ann Ångström\"}\n",
+            "{\"k\":\"kcrm\\\\x7fx\",\"json\":[1 ,2]}\n",
+            "{\"k\":\"mlines\",\"hex\":\"7b0a7d\"}\n",
+            "{\"k\":\"v\",\"hex\":\"01\"}\n{\"keys\":305,\"checksum\":\"",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert_eq!(inspect(&*file).unwrap(), summary);
+        assert_eq!(inspect(text.as_bytes()).unwrap(), summary, "unpacked it is read too");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn export_import_export_is_the_same(
+            entries in prop::collection::btree_map(
+                prop::collection::vec(any::<u8>(), 1..12),
+                prop_oneof![prop::collection::vec(any::<u8>(), 0..80), "\\PC{0,20}".prop_map(String::into_bytes),
+                    "[{\\[\"][a-z\" :,\n\\]}]{0,12}".prop_map(String::into_bytes), Just(vec![b'x'; 5000])],
+                0..60,
+            )
+        ) {
+            let entries: Vec<_> = entries.into_iter().map(|(mut key, value)| { key.insert(0, b'm'); (key, value) }).collect();
+            let first = made(&entries);
+            let (file, summary) = exported(first.path());
+            let second = tempfile::tempdir().unwrap();
+            prop_assert_eq!(import(second.path(), &*file, false).unwrap(), summary);
+            prop_assert!(exported(second.path()).0 == file);
+            let store = Store::open(second.path()).unwrap();
+            for (key, value) in entries {
+                prop_assert_eq!(store.get(&key).unwrap(), Some(value));
+            }
+            prop_assert!(!store.verify().problems.iter().any(|problem| problem.starts_with("after")));
+        }
+
+        #[test]
+        fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(inspect(&*bytes).is_err());
+            let zip = { let mut zip = GzEncoder::new(Vec::new(), Compression::fast()); zip.write_all(&bytes).unwrap(); zip.finish().unwrap() };
+            prop_assert!(inspect(&*zip).is_err());
+        }
+    }
+
+    /// Whatever is wrong with the file: it is refused with a line, and the state is as it was.
+    #[track_caller]
+    fn is_refused(state: &Path, before: &[u8], file: &[u8], what: &str) -> String {
+        let error = import(state, file, true).expect_err(what);
+        assert!(matches!(error, PortableError::Refused { line: 1.., .. }), "{what}: {error:?}");
+        assert!(!state.join(recovery::IMPORTING).exists(), "{what}");
+        assert!(exported(state).0 == before, "{what}: something was changed");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_changes_nothing() {
+        let state = made(&[(b"mkept".to_vec(), b"1".to_vec())]);
+        let before = exported(state.path()).0;
+        let (file, _) = exported(some().path());
+        let plain = lines(&file);
+        for at in (0..file.len()).step_by(file.len() / 12).chain([file.len() - 1, file.len() - 8]) {
+            is_refused(state.path(), &before, &file[..at], &format!("cut at {at}"));
+        }
+        // The ten bytes of gzip's own header say nothing of the content.
+        for at in (10..file.len()).step_by(file.len() / 20) {
+            let mut flipped = file.clone();
+            flipped[at] ^= 4;
+            is_refused(state.path(), &before, &flipped, &format!("flipped at {at}"));
+        }
+        for at in (0..plain.len()).step_by(plain.len() / 12) {
+            is_refused(state.path(), &before, &plain.as_bytes()[..at], &format!("plain, cut at {at}"));
+            let mut flipped = plain.clone().into_bytes();
+            flipped[at] ^= 1;
+            is_refused(state.path(), &before, &flipped, &format!("plain, flipped at {at}"));
+        }
+        for more in [&b"x"[..], &[0; 9], &file] {
+            let text = is_refused(state.path(), &before, &[&file, more].concat(), "appended");
+            assert!(text.contains("follows the last line"), "{text}");
+        }
+        let text = is_refused(
+            state.path(),
+            &before,
+            format!("{plain}{{\"k\":\"mz\",\"text\":\"\"}}\n").as_bytes(),
+            "appended",
+        );
+        assert!(text.contains("line 308: something follows"), "{text}");
+    }
+
+    #[test]
+    fn a_changed_file_says_where() {
+        let state = made(&[(b"mkept".to_vec(), b"1".to_vec())]);
+        let before = exported(state.path()).0;
+        let text = lines(&exported(some().path()).0);
+        let third = text.lines().nth(2).unwrap();
+        for (from, to, says) in [
+            (third, "", "line 3: does not read"),
+            (third, "{\"k\":\"c001\"}", "line 3: is no key with a value"),
+            (third, "{\"k\":\"c000\",\"text\":\"\"}", "line 3: the keys are not in order"),
+            ("Ann", "Eve", "line 307: the checksum is not that of the lines"),
+            ("\"keys\":305", "\"keys\":304", "304 keys were written and 305 are here"),
+            ("\"layout\":1", "\"layout\":9", "line 1: a newer program wrote this"),
+            ("\"vitalsync_state\":1", "\"vitalsync_state\":2", "line 1: a newer program wrote this"),
+            ("\"vitalsync_state\":1,", "", "line 1: this is no export"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let said = is_refused(state.path(), &before, text.replacen(from, to, 1).as_bytes(), says);
+            assert!(said.contains(says) && said.ends_with("nothing was changed"), "{says}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_replaced_only_when_asked() {
+        let state = made(&[(b"mkept".to_vec(), b"1".to_vec())]);
+        let before = exported(state.path()).0;
+        let (file, _) = exported(some().path());
+        assert!(matches!(import(state.path(), &*file, false), Err(PortableError::Occupied { .. })));
+        assert!(exported(state.path()).0 == before);
+        let held = Store::open(state.path()).unwrap();
+        for replace in [false, true] {
+            let busy = import(state.path(), &*file, replace);
+            assert!(matches!(busy, Err(PortableError::Store(StoreError::Busy { .. }))), "{busy:?}");
+        }
+        drop(held);
+        import(state.path(), &*file, true).unwrap();
+        assert!(exported(state.path()).0 == file);
+    }
+
+    #[test]
+    fn a_damaged_state_is_restored() {
+        for replace in [false, true] {
+            let state = some();
+            let (file, _) = exported(state.path());
+            std::fs::write(state.path().join("db/db"), b"").unwrap();
+            if replace {
+                assert!(Store::open(state.path()).is_err());
+            }
+            import(state.path(), &*file, replace).unwrap();
+            assert!(exported(state.path()).0 == file);
+            assert!(state.path().join("db.corrupt-1").exists(), "what was damaged is kept");
+        }
+    }
 }

@@ -55,10 +55,7 @@ impl Sum {
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (keys, hash) = bytes.split_at_checked(8)?;
-        Some(Self {
-            keys: u64::from_be_bytes(keys.try_into().ok()?),
-            hash: u128::from_be_bytes(hash.try_into().ok()?),
-        })
+        Some(Self { keys: u64::from_be_bytes(keys.try_into().ok()?), hash: u128::from_be_bytes(hash.try_into().ok()?) })
     }
 
     /// Whether what was found is what was written; else in words what is wrong.

@@ -232,7 +232,7 @@ struct Reader<R: BufRead> {
 }
 
 enum Input<R: BufRead> {
-    Zip(io::BufReader<GzDecoder<R>>),
+    Zip(Box<io::BufReader<GzDecoder<R>>>),
     Plain(R),
 }
 
@@ -287,7 +287,7 @@ fn read(
     let input = if plain {
         Input::Plain(input)
     } else {
-        Input::Zip(io::BufReader::with_capacity(1 << 16, GzDecoder::new(input)))
+        Input::Zip(Box::new(io::BufReader::with_capacity(1 << 16, GzDecoder::new(input))))
     };
     let mut reader = Reader { input, line: Vec::new(), number: 0 };
     let mut hash = Xxh3::new();

@@ -124,7 +124,8 @@ fn the_leftover_of_a_killed_start_does_no_harm() {
 fn torn_snapshots_are_moved_aside_and_nothing_is_lost() {
     let half = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
     let flipped = |bytes: &[u8]| bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 9)).collect();
-    let tears: [&dyn Fn(&[u8]) -> Vec<u8>; 4] = [&half, &flipped, &|_| Vec::new(), &|bytes| vec![0; bytes.len()]];
+    type Tear<'t> = &'t dyn Fn(&[u8]) -> Vec<u8>;
+    let tears: [Tear; 4] = [&half, &flipped, &|_| Vec::new(), &|bytes| vec![0; bytes.len()]];
     for tear in tears {
         let made = Made::new();
         for path in made.snapshots() {

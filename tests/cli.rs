@@ -18,5 +18,7 @@ mod reading;
 mod secrets;
 #[path = "cli/site.rs"]
 mod site;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/sync.rs"]
 mod sync;

@@ -1,5 +1,7 @@
 //! Commands that read: ask the daemon if one runs, else open the state.
 
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
 use vitalsync_core::Timestamp;
 
@@ -18,10 +20,33 @@ pub(super) enum Source {
 
 /// A daemon that answers on the socket of the config's state directory.
 pub(super) async fn daemon(config: &Config) -> Option<Source> {
-    let socket = SocketPath::of(&config.state).ok()?;
+    daemon_in(&config.state).await.map(|(client, socket)| Source::Daemon(client, Some(socket)))
+}
+
+/// A client of a daemon that answers on the socket of a state directory, and what keeps the socket's path valid.
+pub(super) async fn daemon_in(state: &Path) -> Option<(reqwest::Client, SocketPath)> {
+    let socket = SocketPath::of(state).ok()?;
     tokio::net::UnixStream::connect(&socket.path).await.ok()?;
     let client = reqwest::Client::builder().unix_socket(socket.path.clone()).no_proxy().build().ok()?;
-    Some(Source::Daemon(client, Some(socket)))
+    Some((client, socket))
+}
+
+pub(super) fn no_answer(error: reqwest::Error) -> Failure {
+    Failure::Failed(anyhow::anyhow!("the daemon did not answer: {}", error.without_url()))
+}
+
+fn refused(body: &str) -> Failure {
+    let error: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    Failure::Failed(anyhow::anyhow!("{}", error["error"].as_str().unwrap_or("the daemon refused")))
+}
+
+/// Asks the daemon for something long, which comes in pieces.
+pub(super) async fn stream(client: &reqwest::Client, path: &str) -> Result<reqwest::Response, Failure> {
+    let answer = client.get(format!("http://vitalsync{path}")).send().await.map_err(no_answer)?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    Err(refused(&answer.text().await.map_err(no_answer)?))
 }
 
 /// The daemon, or the opened state. `read` makes it look for what is new in the sources first.
@@ -51,17 +76,14 @@ pub(super) async fn ask<T: DeserializeOwned>(
 ) -> Result<Option<T>, Failure> {
     let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     let address = format!("http://vitalsync{path}?{}", query.join("&"));
-    let failed =
-        |error: reqwest::Error| Failure::Failed(anyhow::anyhow!("the daemon did not answer: {}", error.without_url()));
-    let response = client.request(method, address).send().await.map_err(failed)?;
+    let response = client.request(method, address).send().await.map_err(no_answer)?;
     let status = response.status();
-    let body = response.text().await.map_err(failed)?;
+    let body = response.text().await.map_err(no_answer)?;
     if status == reqwest::StatusCode::NOT_FOUND {
         return Ok(None);
     }
     if !status.is_success() {
-        let error: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        return Err(Failure::Failed(anyhow::anyhow!("{}", error["error"].as_str().unwrap_or("the daemon refused"))));
+        return Err(refused(&body));
     }
     serde_json::from_str(&body)
         .map(Some)

@@ -8,6 +8,7 @@ mod explain;
 mod plan;
 mod run;
 mod sandbox;
+mod state;
 mod status;
 mod table;
 mod validate;
@@ -101,6 +102,11 @@ enum Command {
         /// Ask the daemon only, and fail if none runs: a health check.
         #[arg(long)]
         daemon: bool,
+    },
+    /// Back the state up, restore it, make it small, check it.
+    State {
+        #[command(subcommand)]
+        command: state::Command,
     },
     /// Serve the sandbox vendors alone, to try a config against.
     Sandbox,
@@ -214,6 +220,7 @@ pub fn main() -> ExitCode {
             Command::Accounts => accounts::run(&options).await,
             Command::Explain { account } => explain::run(&options, &account).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
+            Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,
         }
     });

@@ -1,18 +1,31 @@
 //! The state: one sled database in one directory, behind one small type.
 //!
 //! Everything that must be true together is one batch in one tree, and a batch that was acknowledged survives power loss:
-//! sled's own `flush` does not fsync, so this type does. It knows sled's traps (a kill during open leaves a file that
-//! bricks the next one; a second process must be told so) and keeps them from everybody else. What keys mean is in
-//! [`keys`], how values are encoded in [`codec`] and [`records`]; nothing here knows sources, tools or schedules.
+//! sled's own `flush` does not fsync, so this type does. sled's traps are kept from everybody else: [`handle`] has its panics
+//! and locks, [`recovery`] its files, [`sum`] notices what it loses in silence. What keys mean is in [`keys`], how values are
+//! encoded in [`codec`] and [`records`], what each kind is called in [`check`]; [`portable`] and [`compact`] make copies.
+//! Nothing here knows sources, tools or schedules.
 
+pub mod check;
 pub mod codec;
+pub mod compact;
+mod handle;
 pub mod keys;
+pub mod portable;
 pub mod records;
+mod recovery;
+mod sum;
 pub mod suppressed;
 pub mod usage;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub use check::check;
+use handle::{Fault, Handle};
+use sum::Sum;
 
 /// The layout of the state that this program writes.
 const LAYOUT: u8 = 2;
@@ -20,10 +33,12 @@ const LAYOUT: u8 = 2;
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
 pub struct Store {
-    db: sled::Db,
-    file: PathBuf,
+    handle: Handle,
+    dir: PathBuf,
+    /// What the state should hold. Held locked while a change is made, and while everything is read as of one moment.
+    sum: Mutex<Sum>,
     /// Held, not read: another process that wants this state sees it locked.
-    _lock: File,
+    lock: File,
 }
 
 /// Why the state can't be used.
@@ -41,12 +56,21 @@ pub enum StoreError {
         /// Its layout.
         layout: u8,
     },
-    /// It can't be read, and the known cures did not help.
+    /// What it holds is not what was written. It was open when that was found.
     Damaged {
         /// The state directory.
         dir: PathBuf,
-        /// What sled says.
+        /// What is wrong.
         why: String,
+    },
+    /// It can't be opened, and the known cures did not help: it was moved aside, and nothing took its place.
+    Aside {
+        /// The state directory.
+        dir: PathBuf,
+        /// Where it is now.
+        kept: PathBuf,
+        /// What is wrong, if that was just found.
+        why: Option<String>,
     },
     /// The disk said no.
     Io {
@@ -72,9 +96,21 @@ impl std::fmt::Display for StoreError {
             ),
             Self::Damaged { dir, why } => write!(
                 f,
-                "the state in {} is damaged ({why}): move the directory aside and run again; usage is read anew from the sources, and every record is compared and written again",
-                dir.display()
+                "the state in {dir} is damaged ({why}): stop what uses it, then put the last export back with `vitalsync state import FILE --replace`; without an export move {dir}/{db} away and run again: usage is read anew from the sources, and every record is compared and written again",
+                dir = dir.display(),
+                db = recovery::DB,
             ),
+            Self::Aside { dir, kept, why } => {
+                write!(f, "the state in {} can't be read", dir.display())?;
+                if let Some(why) = why {
+                    write!(f, " ({why})")?;
+                }
+                write!(
+                    f,
+                    " and is kept in {kept}: put the last export back with `vitalsync state import FILE`; without an export move {kept} out of that directory and run again: usage is read anew from the sources, and every record is compared and written again",
+                    kept = kept.display(),
+                )
+            }
             Self::Io { dir, why } => {
                 let full = matches!(
                     why.kind(),
@@ -103,99 +139,136 @@ impl std::error::Error for StoreError {}
 /// Changes that are made together or not at all.
 #[derive(Debug, Default)]
 pub struct Batch {
-    batch: sled::Batch,
-    len: usize,
+    /// What each key is to have; nothing if it is to go.
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Batch {
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert(key, value);
-        self.len += 1;
+        self.changes.insert(key, Some(value));
     }
 
     /// Removes a key.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.batch.remove(key);
-        self.len += 1;
+        self.changes.insert(key, None);
     }
 
     /// True if nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.changes.is_empty()
     }
 }
 
 impl Store {
     /// Opens a state directory, making it if it is not there.
+    ///
+    /// What a killed process or a power cut left behind is put right. What can't be is moved aside, with an error, and the
+    /// directory stays closed until somebody decides: a state never begins anew in silence.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let io = |why| StoreError::Io { dir: dir.to_owned(), why };
-        std::fs::create_dir_all(dir).map_err(io)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(dir.join("LOCK")).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: dir.to_owned() }),
-            Err(TryLockError::Error(why)) => return Err(io(why)),
-        }
-        let path = dir.join("db");
-        // Left behind by a process that was killed while it opened; sled would take it for its newest snapshot.
-        remove_matching(&path, |name| name.starts_with("snap.") && name.ends_with(".generating")).map_err(io)?;
-        let db = match open_sled(&path) {
-            Ok(db) => db,
-            Err(sled::Error::Io(why)) => return Err(io(why)),
-            Err(first) => {
-                // A torn snapshot: without snapshots sled replays its log.
-                let aside = dir.join("snapshots-aside");
-                move_snapshots(&path, &aside).map_err(io)?;
-                tracing::warn!(error = %first, "the state did not open; its snapshots were moved aside and the log is replayed");
-                open_sled(&path).map_err(|error| StoreError::Damaged {
-                    dir: dir.to_owned(),
-                    why: format!("{first}; then {error}"),
-                })?
-            }
-        };
-        let store = Self { db, file: path.join("db"), _lock: lock };
-        match store.get(&keys::layout())? {
-            Some(layout) if layout.first().is_some_and(|layout| *layout > LAYOUT) => {
-                return Err(StoreError::Newer {
-                    dir: dir.to_owned(),
-                    layout: layout.first().copied().unwrap_or_default(),
-                });
-            }
-            Some(_) => {}
-            None => {
-                let mut batch = Batch::default();
-                batch.put(keys::layout(), vec![LAYOUT]);
-                store.apply(batch)?;
-            }
-        }
-        Ok(store)
+        Self::open_locked(dir, hold(dir)?).map_err(|(error, _)| error)
     }
 
-    pub(crate) fn failed(&self, error: sled::Error) -> StoreError {
-        let dir = self.file.parent().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        match error {
-            sled::Error::Io(why) => StoreError::Io { dir, why },
-            other => StoreError::Damaged { dir, why: other.to_string() },
+    /// Opens a directory that is held; gives the hold back if it can't be opened.
+    fn open_locked(dir: &Path, lock: File) -> Result<Self, (StoreError, File)> {
+        let io = |why| StoreError::Io { dir: dir.to_owned(), why };
+        let opened = match recovery::orphan(dir) {
+            Err(why) => Err(io(why)),
+            Ok(Some(kept)) => Err(StoreError::Aside { dir: dir.to_owned(), kept, why: None }),
+            Ok(None) => match Self::open_checked(dir) {
+                Err(StoreError::Damaged { why, .. }) => Err(match recovery::set_aside(dir) {
+                    Ok(kept) => StoreError::Aside { dir: dir.to_owned(), kept, why: Some(why) },
+                    Err(error) => io(error),
+                }),
+                done => done,
+            },
+        };
+        match opened {
+            Ok((handle, sum)) => Ok(Self { handle, dir: dir.to_owned(), sum: Mutex::new(sum), lock }),
+            Err(error) => Err((error, lock)),
         }
+    }
+
+    fn open_checked(dir: &Path) -> Result<(Handle, Sum), StoreError> {
+        let io = |why| StoreError::Io { dir: dir.to_owned(), why };
+        let fault = |fault| failure(dir, fault);
+        let damaged = |why: String| StoreError::Damaged { dir: dir.to_owned(), why };
+        let db = dir.join(recovery::DB);
+        let mut found = recovery::prepare(dir).map_err(io)?;
+        let handle = match Handle::open(&db) {
+            Err(Fault::Damaged(first)) if found.reached > 0 && !found.torn => {
+                tracing::warn!(error = %first, "the state did not open; its snapshots are moved aside and the whole log is read");
+                recovery::move_snapshots(dir).map_err(io)?;
+                found.torn = true;
+                Handle::open(&db).map_err(|second| match second {
+                    Fault::Damaged(second) if second != first => damaged(format!("{first}; then {second}")),
+                    other => fault(other),
+                })?
+            }
+            opened => opened.map_err(fault)?,
+        };
+        if found.torn && recovery::reached(dir).map_err(io)? < found.reached {
+            return Err(damaged("its log ends before what was last known to be in it".to_owned()));
+        }
+        match handle.get(&keys::layout()).map_err(fault)?.map(|layout| layout.first().copied().unwrap_or_default()) {
+            Some(layout) if layout > LAYOUT => return Err(StoreError::Newer { dir: dir.to_owned(), layout }),
+            Some(_) => {}
+            None if found.begun || handle.scan(b"").next().is_some() => {
+                return Err(damaged("its log has lost its beginning".to_owned()));
+            }
+            None => {
+                let mut sum = Sum::default();
+                sum.add(&keys::layout(), &[LAYOUT]);
+                let mut batch = sled::Batch::default();
+                batch.insert(keys::layout(), vec![LAYOUT]);
+                batch.insert(sum::KEY, sum.to_bytes());
+                handle.apply(batch).and_then(|()| handle.sync()).map_err(fault)?;
+            }
+        }
+        let sum = match handle.get(sum::KEY).map_err(fault)? {
+            Some(bytes) => Sum::read(&bytes).ok_or_else(|| damaged("its sum does not read".to_owned()))?,
+            None if found.begun => return Err(damaged("its sum is gone".to_owned())),
+            None => {
+                // Written before there were sums.
+                let sum = Sum::of(&handle).map_err(fault)?;
+                let mut batch = sled::Batch::default();
+                batch.insert(sum::KEY, sum.to_bytes());
+                handle.apply(batch).and_then(|()| handle.sync()).map_err(fault)?;
+                sum
+            }
+        };
+        recovery::begin(dir).map_err(io)?;
+        if found.torn {
+            sum.compare(Sum::of(&handle).map_err(fault)?).map_err(damaged)?;
+        }
+        Ok((handle, sum))
+    }
+
+    /// An error about what a value or key means.
+    pub(crate) fn broken(&self, what: &str) -> StoreError {
+        self.fault(Fault::Damaged(format!("{what} does not read")))
+    }
+
+    fn fault(&self, fault: Fault) -> StoreError {
+        failure(&self.dir, fault)
     }
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(key).map_err(|error| self.failed(error))?.map(|value| value.to_vec()))
+        Ok(self.handle.get(key).map_err(|fault| self.fault(fault))?.map(|value| value.to_vec()))
     }
 
     /// All keys below a prefix with their values, in order.
     pub fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + '_ {
-        self.db.scan_prefix(prefix).map(|entry| {
-            let (key, value) = entry.map_err(|error| self.failed(error))?;
+        self.handle.scan(prefix).map(|entry| {
+            let (key, value) = entry.map_err(|fault| self.fault(fault))?;
             Ok((key.to_vec(), value.to_vec()))
         })
     }
 
     /// The last key below a prefix, with its value.
     pub fn last_below(&self, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let last = self.db.scan_prefix(prefix).next_back().transpose().map_err(|error| self.failed(error))?;
+        let last = self.handle.last(prefix).map_err(|fault| self.fault(fault))?;
         Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 
@@ -204,7 +277,7 @@ impl Store {
         &self,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + '_ {
-        self.db.scan_prefix(prefix).map(|entry| entry.map_err(|error| self.failed(error)))
+        self.handle.scan(prefix).map(|entry| entry.map_err(|fault| self.fault(fault)))
     }
 
     /// Makes changes, all or none. When this returns they survive a crash and a power cut.
@@ -212,137 +285,81 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        self.db.apply_batch(batch.batch).map_err(|error| self.failed(error))?;
-        self.db.flush().map_err(|error| self.failed(error))?;
-        let io = |why| self.failed(sled::Error::Io(why));
-        File::open(&self.file).and_then(|file| file.sync_all()).map_err(io)
+        self.change(batch).and_then(|()| self.handle.sync()).map_err(|fault| self.fault(fault))
+    }
+
+    fn change(&self, batch: Batch) -> Result<(), Fault> {
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = *sum;
+        let mut changes = sled::Batch::default();
+        for (key, value) in batch.changes {
+            if let Some(before) = self.handle.get(&key)? {
+                next.remove(&key, &before);
+            }
+            match value {
+                Some(value) => {
+                    next.add(&key, &value);
+                    changes.insert(key, value);
+                }
+                None => changes.remove(key),
+            }
+        }
+        changes.insert(sum::KEY, next.to_bytes());
+        self.handle.apply(changes)?;
+        *sum = next;
+        Ok(())
+    }
+
+    /// Hands out everything in order, as of one moment: changes wait meanwhile. Fails at the end if it is not what was
+    /// written.
+    fn each<E: From<StoreError>>(&self, mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<Sum, E> {
+        let sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Sum::default();
+        for one in self.handle.scan(b"") {
+            let (key, value) = one.map_err(|fault| self.fault(fault))?;
+            if &*key != sum::KEY {
+                found.add(&key, &value);
+                entry(&key, &value)?;
+            }
+        }
+        let compared = sum.compare(found);
+        compared.map_err(|why| StoreError::Damaged { dir: self.dir.clone(), why })?;
+        Ok(found)
     }
 
     /// Bytes on disk.
     pub fn size(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.handle.size()
+    }
+
+    /// Closes it and keeps the hold on the directory.
+    fn close(self) -> Result<File, StoreError> {
+        self.handle.close().map_err(|fault| failure(&self.dir, fault))?;
+        Ok(self.lock)
     }
 }
 
-/// Opens sled. Our own lock is held by then, so a lock that sled itself still finds is that of a database which this process
-/// has just closed: sled lets go of it a moment after the last handle is dropped.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "before the runtime serves anything: sled lets go of its lock a moment late"
-)]
-fn open_sled(path: &Path) -> Result<sled::Db, sled::Error> {
-    let mut patience = 100;
-    loop {
-        match try_open(path) {
-            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") && patience > 0 => {
-                patience -= 1;
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            done => return done,
-        }
+/// Holds a state directory for this process, making it if it is not there, and ends what a killed process began in it.
+fn hold(dir: &Path) -> Result<File, StoreError> {
+    let io = |why| StoreError::Io { dir: dir.to_owned(), why };
+    std::fs::create_dir_all(dir).map_err(io)?;
+    let lock = File::options().create(true).truncate(false).write(true).open(dir.join("LOCK")).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: dir.to_owned() }),
+        Err(TryLockError::Error(why)) => return Err(io(why)),
     }
+    recovery::settle(dir).map_err(io)?;
+    Ok(lock)
 }
 
-fn try_open(path: &Path) -> Result<sled::Db, sled::Error> {
-    let open = || {
-        sled::Config::new()
-            .path(path)
-            .cache_capacity(64 << 20)
-            .flush_every_ms(Some(1000))
-            .mode(sled::Mode::LowSpace)
-            .open()
-    };
-    // Some damage makes sled panic instead of saying so.
-    std::panic::catch_unwind(open)
-        .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while opening".into())))
-}
-
-fn remove_matching(dir: &Path, matches: impl Fn(&str) -> bool) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(&matches) {
-            std::fs::remove_file(entry.path())?;
-        }
+fn failure(dir: &Path, fault: Fault) -> StoreError {
+    let dir = dir.to_owned();
+    match fault {
+        Fault::Io(why) => StoreError::Io { dir, why },
+        Fault::Damaged(why) => StoreError::Damaged { dir, why },
     }
-    Ok(())
-}
-
-fn move_snapshots(dir: &Path, aside: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(aside)?;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with("snap.")) {
-            std::fs::rename(entry.path(), aside.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(store: &Store, key: &str, value: &str) {
-        let mut batch = Batch::default();
-        batch.put(key.into(), value.into());
-        store.apply(batch).unwrap();
-    }
-
-    #[test]
-    fn what_was_acknowledged_is_there_again() {
-        let dir = tempfile::tempdir().unwrap();
-        put(&Store::open(dir.path()).unwrap(), "a", "1");
-        assert_eq!(Store::open(dir.path()).unwrap().get(b"a").unwrap(), Some(b"1".to_vec()));
-    }
-
-    #[test]
-    fn a_second_process_is_told_that_the_state_is_held() {
-        let dir = tempfile::tempdir().unwrap();
-        let _held = Store::open(dir.path()).unwrap();
-        let error = Store::open(dir.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Busy { .. }), "{error}");
-    }
-
-    #[test]
-    fn the_leftover_of_a_killed_start_does_no_harm() {
-        let dir = tempfile::tempdir().unwrap();
-        put(&Store::open(dir.path()).unwrap(), "a", "1");
-        std::fs::write(dir.path().join("db/snap.00000000000000FF.generating"), b"half").unwrap();
-        assert_eq!(Store::open(dir.path()).unwrap().get(b"a").unwrap(), Some(b"1".to_vec()));
-    }
-
-    #[test]
-    fn a_torn_snapshot_is_moved_aside_and_nothing_is_lost() {
-        let dir = tempfile::tempdir().unwrap();
-        put(&Store::open(dir.path()).unwrap(), "a", "1");
-        drop(Store::open(dir.path()).unwrap());
-        let mut torn = 0;
-        for entry in std::fs::read_dir(dir.path().join("db")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_str().unwrap().starts_with("snap.") {
-                let bytes = std::fs::read(&path).unwrap();
-                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-                torn += 1;
-            }
-        }
-        assert!(torn > 0, "sled wrote no snapshot; this test tests nothing");
-        assert_eq!(Store::open(dir.path()).unwrap().get(b"a").unwrap(), Some(b"1".to_vec()));
-    }
-
-    #[test]
-    fn a_newer_layout_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        {
-            let store = Store::open(dir.path()).unwrap();
-            let mut batch = Batch::default();
-            batch.put(keys::layout(), vec![LAYOUT + 1]);
-            store.apply(batch).unwrap();
-        }
-        assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { .. })));
-    }
-}
+mod tests;

@@ -107,10 +107,6 @@ impl Row {
 }
 
 impl Store {
-    pub(crate) fn broken(&self, what: &str) -> StoreError {
-        self.failed(sled::Error::Unsupported(format!("{what} does not read")))
-    }
-
     /// All interned names.
     pub fn load_ids(&self) -> Result<(Ids, Saved), StoreError> {
         let mut ids = Ids::default();

@@ -1,5 +1,9 @@
 //! Looking: plans, accounts, one account's story, how things stand. Reads the state, writes nothing, asks no tool.
 
+use std::fs::File;
+use std::io::Seek;
+use std::sync::{Mutex, PoisonError};
+
 use vitalsync_core::Timestamp;
 use vitalsync_core::evaluate::Account;
 use vitalsync_core::health;
@@ -10,6 +14,7 @@ use crate::report::{
     AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport,
     PlannedOperation, Refused, SourceStatus, StatusReport, Told,
 };
+use crate::store::portable;
 use crate::store::records::told;
 use crate::tick::ingest::SourceReport;
 
@@ -48,6 +53,22 @@ impl Engine {
             });
         }
         Ok(plans)
+    }
+
+    /// The whole state as a portable file, at its beginning. It has no name: it is gone once it is closed.
+    pub fn export(&self) -> anyhow::Result<File> {
+        // One at a time: the name is free again as soon as the file is open.
+        static ONE: Mutex<()> = Mutex::new(());
+        let path = self.config.state.join("export.tmp");
+        let mut file = {
+            let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+            std::fs::remove_file(&path)?;
+            file
+        };
+        portable::export(&self.store, &mut file, clock::system())?;
+        file.rewind()?;
+        Ok(file)
     }
 
     /// All accounts.

@@ -3,11 +3,13 @@
 //! The socket is readable by the daemon's user alone. There is deliberately no TCP listener here.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -63,6 +65,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/explain", get(explain))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
+        .route("/v1/export", get(export))
         .with_state(daemon);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the socket failed");
@@ -70,6 +73,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
 }
 
 type Parameters = Query<HashMap<String, String>>;
+
+/// How much of an export is sent at a time, in bytes.
+const PIECE: usize = 256 << 10;
 
 /// Work that takes a moment, off the threads that serve.
 async fn answer<T, F>(work: F) -> Response
@@ -126,4 +132,25 @@ async fn approve(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> R
         Ok(Some(said))
     })
     .await
+}
+
+/// The whole state. It is written to a file without a name first, so that a slow reader holds nothing up.
+async fn export(State(daemon): State<Arc<Daemon>>) -> Response {
+    let refused =
+        |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({ "error": error }))).into_response();
+    let file = match tokio::task::spawn_blocking(move || daemon.engine.export()).await {
+        Ok(Ok(file)) => file,
+        Ok(Err(error)) => return refused(format!("{error:#}")),
+        Err(error) => return refused(error.to_string()),
+    };
+    Body::from_stream(futures_util::stream::try_unfold(file, async |file| {
+        tokio::task::spawn_blocking(move || piece(file)).await?
+    }))
+    .into_response()
+}
+
+fn piece(mut file: std::fs::File) -> std::io::Result<Option<(Bytes, std::fs::File)>> {
+    let mut bytes = Vec::with_capacity(PIECE);
+    file.by_ref().take(PIECE as u64).read_to_end(&mut bytes)?;
+    Ok(if bytes.is_empty() { None } else { Some((bytes.into(), file)) })
 }

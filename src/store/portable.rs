@@ -436,12 +436,12 @@ mod tests {
         let (file, summary) = exported(some().path());
         let text = lines(&file);
         for line in [
-            "{\"vitalsync_state\":1,\"layout\":1,\"program\":\"0.1.0\",\"created_at\":",
+            "{\"vitalsync_state\":1,\"layout\":2,\"program\":\"0.1.0\",\"created_at\":",
             "{\"k\":\"mlast\",\"json\":{\"at\": 1}}\n",
             "{\"k\":\"ia\\\\x01\",\"text\":\"Ann Ångström\"}\n",
             "{\"k\":\"kcrm\\\\x7fx\",\"json\":[1 ,2]}\n",
             "{\"k\":\"mlines\",\"hex\":\"7b0a7d\"}\n",
-            "{\"k\":\"v\",\"hex\":\"01\"}\n{\"keys\":305,\"checksum\":\"",
+            "{\"k\":\"v\",\"hex\":\"02\"}\n{\"keys\":305,\"checksum\":\"",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
@@ -537,7 +537,7 @@ mod tests {
             (third, "{\"k\":\"c000\",\"text\":\"\"}", "line 3: the keys are not in order"),
             ("Ann", "Eve", "line 307: the checksum is not that of the lines"),
             ("\"keys\":305", "\"keys\":304", "304 keys were written and 305 are here"),
-            ("\"layout\":1", "\"layout\":9", "line 1: a newer program wrote this"),
+            ("\"layout\":2", "\"layout\":9", "line 1: a newer program wrote this"),
             ("\"vitalsync_state\":1", "\"vitalsync_state\":2", "line 1: a newer program wrote this"),
             ("\"vitalsync_state\":1,", "", "line 1: this is no export"),
         ] {

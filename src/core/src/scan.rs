@@ -11,8 +11,6 @@ use serde_json::value::RawValue;
 
 use crate::call::{AccountPaths, Fields};
 
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use walk::{Member, Walk};
@@ -135,12 +133,6 @@ pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Field
     })?;
     fields.found = Some(lookout.found);
     walk.ends(end).then_some(fields)
-}
-
-/// Whether a line is read here, without `serde_json`: what the tests ask.
-#[doc(hidden)]
-pub fn is_plain(line: &str, accounts: &AccountPaths) -> bool {
-    fields(line, accounts).is_some()
 }
 
 /// A text, or an integer as its text; null, true and false and empty text count as absent.

@@ -364,6 +364,84 @@ mod tests {
     }
 
     #[test]
+    fn the_fast_form_is_read_or_left_as_chrono_reads_it() {
+        let slow = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|time| Timestamp(time.timestamp_millis()));
+        for number in 0..20_000i64 {
+            // Every day of some centuries, at any time of it.
+            let time = Timestamp((number * 37 - 719_000 + 400) * DAY_MS / 5 + number * 7_919_003 % DAY_MS);
+            let text = time.utc().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let short = format!("{}Z", &text[..19]);
+            assert_eq!(fast_utc(text.as_bytes()), Some(time), "{text}");
+            assert_eq!(fast_utc(short.as_bytes()), Some(Timestamp(time.0.div_euclid(1000) * 1000)), "{short}");
+        }
+        // Any byte in any place of it.
+        for form in ["2024-02-29T23:59:59.999Z", "2026-10-30T09:08:07Z"] {
+            for place in 0..form.len() {
+                for byte in 0..128u8 {
+                    let mut bytes = form.as_bytes().to_vec();
+                    bytes[place] = byte;
+                    let text = String::from_utf8(bytes).unwrap();
+                    let fast = fast_utc(text.as_bytes());
+                    assert!(fast.is_none() || fast == slow(&text), "{text}");
+                    let digits = text
+                        .bytes()
+                        .zip(form.bytes())
+                        .all(|(one, other)| one == other || one.is_ascii_digit() && other.is_ascii_digit());
+                    // A leap second is chrono's.
+                    assert!(fast.is_some() == (digits && slow(&text).is_some()) || &text[17..19] == "60", "{text}");
+                }
+            }
+        }
+        for month in 0..100 {
+            for day in 0..100 {
+                for year in [0, 1, 1900, 2000, 2023, 2024, 2100, 9999] {
+                    let text = format!("{year:04}-{month:02}-{day:02}T00:00:00Z");
+                    assert_eq!(fast_utc(text.as_bytes()), slow(&text), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_one_that_chrono_says() {
+        for zone in [
+            "UTC",
+            "Europe/Brussels",
+            "America/Sao_Paulo",
+            "Asia/Beirut",
+            "America/St_Johns",
+            "Pacific/Apia",
+            "Pacific/Kiritimati",
+            "Asia/Kathmandu",
+            "Africa/Cairo",
+            "America/Havana",
+            "Australia/Lord_Howe",
+            "Antarctica/Troll",
+            "Africa/Casablanca",
+            "Asia/Pyongyang",
+        ] {
+            let calendar = Calendar::of(zone).unwrap();
+            let check =
+                |ms: i64| assert_eq!(calendar.day(Timestamp(ms)), calendar.day_by_chrono(Timestamp(ms)), "{zone} {ms}");
+            // The years 1990 to 2110, every 7 hours and a bit, then every minute around each end of a day of change.
+            for step in 0..150_000i64 {
+                check(631_152_000_000 + step * 25_243_511);
+            }
+            let mut changes = 0;
+            for day in FIRST_DAY - 1..=FIRST_DAY + DAYS as i64 {
+                if calendar.offset_throughout(day).is_none() {
+                    changes += 1;
+                    for minute in -60..=25 * 60 {
+                        check(day * DAY_MS + minute * 60_000);
+                        check(day * DAY_MS + minute * 60_000 - 1);
+                    }
+                }
+            }
+            assert!(changes >= 2 && changes < 500, "{zone}: {changes}");
+        }
+    }
+
+    #[test]
     fn times_are_read_with_and_without_offset() {
         let noon = Timestamp::parse("2026-08-13T12:00:00Z").unwrap();
         for text in [

@@ -179,8 +179,9 @@ impl<T: AsRef<str>> Fields<'_, T> {
 /// Reads one line.
 pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
     let text = text(line)?;
-    match scan::fields(text, accounts) {
-        Some(fields) => call(&fields, accounts),
+    let mut fields = Fields::default();
+    match scan::read(text, accounts, &mut fields) {
+        Some(()) => call(&fields, accounts),
         None => call(&careful(text)?, accounts),
     }
 }
@@ -195,7 +196,8 @@ pub fn parse_carefully<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Ca
 #[doc(hidden)]
 pub fn taken(line: &[u8], accounts: &AccountPaths) -> Option<bool> {
     let text = text(line).ok()?;
-    let fields = scan::fields(text, accounts)?;
+    let mut fields = Fields::default();
+    scan::read(text, accounts, &mut fields)?;
     Some(careful(text).is_ok_and(|careful| careful.texts() == fields.texts()))
 }
 

@@ -82,14 +82,12 @@ impl<'a> Lookout<'a, '_> {
     }
 }
 
-/// The fields of a line; `None` where `serde_json` is to be asked.
-#[inline]
-pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Fields<'a, &'a str>> {
+/// Reads the fields of a line; `None` where `serde_json` is to be asked, and what stands in `fields` means nothing.
+pub(crate) fn read<'a>(line: &'a str, accounts: &AccountPaths, fields: &mut Fields<'a, &'a str>) -> Option<()> {
     let mut lookout = Lookout { wanted: [None; LOOKED_FOR], found: [None; LOOKED_FOR] };
     for (wanted, path) in lookout.wanted.iter_mut().zip(&accounts.0) {
         *wanted = looked_for(path);
     }
-    let mut fields = Fields::default();
     let mut walk = Walk::new(line);
     let open = walk.solid(0);
     if walk.byte(open)? != b'{' {
@@ -132,7 +130,7 @@ pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Field
         Some(end)
     })?;
     fields.found = Some(lookout.found);
-    walk.ends(end).then_some(fields)
+    walk.ends(end).then_some(())
 }
 
 /// A text, or an integer as its text; null, true and false and empty text count as absent.

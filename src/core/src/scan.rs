@@ -38,7 +38,7 @@ fn looked_for(path: &[String]) -> Option<(Root, &str)> {
         "traits" => Root::Traits,
         _ => return None,
     };
-    (!name.is_empty()).then_some((root, name.as_str()))
+    Some((root, name.as_str()))
 }
 
 /// The value that the scanner found for the account path of this number; `None` if that is to be followed in another way.

@@ -152,7 +152,7 @@ const BARE: [&str; 40] = [
     "1e",
     "1e+",
     "nul",
-    "nulll",
+    "nulL",
     "tru",
     "falsy",
     "NaN",

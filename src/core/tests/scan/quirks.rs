@@ -57,6 +57,7 @@ fn what_is_skipped_must_be_json() {
         "",
         "nul",
         "nulll",
+        "nulL",
         "truE",
         "fals",
         "falsey",

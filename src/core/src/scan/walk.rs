@@ -51,6 +51,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The text between two places.
+    #[inline(always)]
     pub(super) fn slice(&self, start: usize, end: usize) -> Option<&'a str> {
         self.text.get(start..end)
     }
@@ -290,7 +291,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The quotes of the next block.
-    #[inline]
+    #[inline(always)]
     fn index(&mut self, block: &[u8; BLOCK]) -> Option<u64> {
         let mut quotes = places(block, b'"');
         if is_odd(block) || self.escaped.is_some() {

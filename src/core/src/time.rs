@@ -281,8 +281,8 @@ const CHANGES: i32 = i32::MAX;
 /// By zone and day. Made when a zone is first asked for, since most programs know one zone; never let go.
 static OFFSETS: [OnceLock<Box<[i32]>>; 1024] = [const { OnceLock::new() }; 1024];
 
-/// The offsets of a zone by day. A day that begins and ends with the same offset has it throughout: no zone changes twice
-/// within a day.
+/// The offsets of a zone by day. A day that begins and ends with the same offset has it throughout: no zone changes and
+/// changes back within a day of these years (looked at every half hour, in all 597).
 fn offsets(zone: Tz) -> Box<[i32]> {
     let at =
         |day: i64| zone.offset_from_utc_datetime(&Timestamp(day * DAY_MS).utc().naive_utc()).fix().local_minus_utc();

@@ -149,11 +149,13 @@ fn fast_utc(bytes: &[u8]) -> Option<Timestamp> {
     if odd(date, DIGITS[0]) | odd(hours, DIGITS[1]) | odd(seconds, DIGITS[2]) != 0 {
         return None;
     }
-    let digit = |word: u64, place: u32| (word >> (8 * place)) as u8 as u32;
-    let two = |word: u64, place: u32| digit(word, place) * 10 + digit(word, place + 1);
-    let (year, month, day) = (two(date, 0) * 100 + two(date, 2), two(date, 5), two(hours, 0));
-    let (hour, minute, second) = (two(hours, 3), two(hours, 6), two(seconds, 1));
-    let milli = two(seconds, 4) * 10 + digit(seconds, 6);
+    // Every byte ten times itself and the next one: no more than 99.
+    let pairs = |word: u64| (word * 10).wrapping_add(word >> 8);
+    let byte = |word: u64, place: u32| u32::from((word >> (8 * place)) as u8);
+    let milli = byte(pairs(seconds), 4) * 10 + byte(seconds, 6);
+    let (date, hours, seconds) = (pairs(date), pairs(hours), pairs(seconds));
+    let (year, month, day) = (byte(date, 0) * 100 + byte(date, 2), byte(date, 5), byte(hours, 0));
+    let (hour, minute, second) = (byte(hours, 3), byte(hours, 6), byte(seconds, 1));
     if hour > 23 || minute > 59 || second > 59 || !(1..=12).contains(&month) {
         return None;
     }

@@ -121,9 +121,10 @@ impl Pool {
         kept.unwrap_or_else(|| vec![0; BUFFER])
     }
 
-    /// Takes a block's buffer back.
-    pub fn give_back(&self, block: Block) {
-        self.keep(block.data);
+    /// Takes a block's buffer back: its lines were parsed.
+    pub fn take_back(&self, block: &mut Block) {
+        block.length = 0;
+        self.keep(std::mem::take(&mut block.data));
     }
 
     fn keep(&self, buffer: Vec<u8>) {

@@ -117,6 +117,17 @@ pub fn generation(key: &[u8]) -> Option<Generation> {
     }
 }
 
+/// The number of the write that made a part of counts, statements or fingerprints.
+pub fn write(key: &[u8]) -> Option<u32> {
+    let part = match key.first()? {
+        b'c' => read_counts(key).map(|(.., part)| part),
+        b's' => read_statements(key).map(|(.., part)| part),
+        b'd' => read_fingerprints(key).map(|(_, part)| part),
+        _ => None,
+    };
+    part.map(|part| part / PARTS)
+}
+
 /// What all values of how many names accounts brought begin with.
 pub const BROUGHT: &[u8] = b"n";
 

@@ -30,6 +30,9 @@ use sum::Sum;
 /// The layout of the state that this program writes.
 const LAYOUT: u8 = 2;
 
+/// So many keys make a batch large.
+const SPILLED: usize = 512;
+
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
 pub struct Store {
@@ -298,6 +301,16 @@ impl Store {
             return Ok(());
         }
         self.change(batch).and_then(|()| self.handle.sync()).map_err(|fault| self.fault(fault))
+    }
+
+    /// Makes the changes of a batch that has become large, all or none, before those that make them count: they are seen at
+    /// once and survive only what comes after them. Whoever uses this tells what was not finished. sled takes the keys of
+    /// a batch in no order, and pages that lie side by side are cheap one after the other, so batches are kept small.
+    pub fn spill(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.len() < SPILLED {
+            return Ok(());
+        }
+        self.change(std::mem::take(batch)).map_err(|fault| self.fault(fault))
     }
 
     fn change(&self, batch: Batch) -> Result<(), Fault> {

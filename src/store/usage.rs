@@ -4,7 +4,7 @@
 //! fat keys, and pays dearly for values that are read and written again, so that a write only adds. Parts are put together
 //! when there are many of them. Names lie 128 together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vitalsync_core::gather::{History, Told};
 use vitalsync_core::usage::{About, Content, FIRST, Id, Ids, Interner, LAST, Spot, Stated, Subject, replaces};
@@ -147,7 +147,13 @@ impl Store {
 
     /// Adds counts of a generation, in any order, as parts of a write. Nothing that is kept is read: parts are put together
     /// when they have become many, by [`Store::tidy`].
-    pub fn add_counts(&self, generation: Generation, write: u32, rows: &mut [Row], batch: &mut Batch) {
+    pub fn add_counts(
+        &self,
+        generation: Generation,
+        write: u32,
+        rows: &mut [Row],
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         rows.sort_unstable_by_key(|row| row.key);
         let mut merger = Merger::default();
         for rows in rows.chunk_by(|a, b| a.key >> 80 == b.key >> 80) {
@@ -157,11 +163,19 @@ impl Store {
             merger.write(month, |number, value| {
                 batch.put_new(keys::counts(account, generation, month, keys::part(write, number)), value);
             });
+            self.spill(batch)?;
         }
+        Ok(())
     }
 
     /// Adds statements of a generation, in any order, as parts of a write.
-    pub fn add_statements(&self, generation: Generation, write: u32, mut entries: Vec<Entry>, batch: &mut Batch) {
+    pub fn add_statements(
+        &self,
+        generation: Generation,
+        write: u32,
+        mut entries: Vec<Entry>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         let place = |subject: &Subject| (subject.about, subject.id / SHARD, codec::month(subject.day));
         entries.sort_unstable_by(|a, b| (place(&a.0), &a.0).cmp(&(place(&b.0), &b.0)));
         let mut entries = entries.into_iter().peekable();
@@ -174,7 +188,24 @@ impl Store {
             let of_place = said(about, of_place);
             let key = keys::statements(about, shard, generation, month, keys::part(write, 0));
             batch.put_new(key, codec::encode_statements(month, &of_place));
+            self.spill(batch)?;
         }
+        Ok(())
+    }
+
+    /// Removes the parts of writes of a generation that were not finished: those after the last that was.
+    pub fn drop_unfinished(&self, generation: Generation, writes: u32) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for kind in [&b"c"[..], b"s", b"d"] {
+            for entry in self.raw_scan(kind) {
+                let (key, _) = entry?;
+                if keys::generation(&key) == Some(generation) && keys::write(&key).is_some_and(|write| write > writes) {
+                    batch.remove(key.to_vec());
+                    self.apply_if_full(&mut batch)?;
+                }
+            }
+        }
+        self.apply(batch)
     }
 
     /// Puts the parts together that several writes made of the same month, where they are many.
@@ -356,13 +387,17 @@ impl Merger {
 #[derive(Debug)]
 pub struct Kept<'a> {
     store: &'a Store,
-    generations: BTreeSet<Generation>,
+    generations: BTreeMap<Generation, u32>,
 }
 
 impl<'a> Kept<'a> {
-    /// The usage of generations.
-    pub fn of(store: &'a Store, generations: impl IntoIterator<Item = Generation>) -> Self {
+    /// The usage of generations, each with the number of its last finished write.
+    pub fn of(store: &'a Store, generations: impl IntoIterator<Item = (Generation, u32)>) -> Self {
         Self { store, generations: generations.into_iter().collect() }
+    }
+
+    fn counts(&self, generation: Generation, part: keys::Part) -> bool {
+        self.generations.get(&generation).is_some_and(|writes| part / keys::PARTS <= *writes)
     }
 }
 
@@ -384,9 +419,9 @@ impl History for Kept<'_> {
         };
         for entry in self.store.raw_scan(&keys::statements_of(about)) {
             let (key, value) = entry?;
-            let (about, shard, generation, month, _) =
+            let (about, shard, generation, month, part) =
                 keys::read_statements(&key).ok_or_else(|| self.store.broken("a key of statements"))?;
-            if !self.generations.contains(&generation) {
+            if !self.counts(generation, part) {
                 continue;
             }
             let now = (shard, generation, month);
@@ -406,9 +441,9 @@ impl History for Kept<'_> {
         let mut counts = Vec::new();
         for entry in self.store.raw_scan(b"c") {
             let (key, value) = entry?;
-            let (account, generation, month, _) =
+            let (account, generation, month, part) =
                 keys::read_counts(&key).ok_or_else(|| self.store.broken("a key of counts"))?;
-            if self.generations.contains(&generation) {
+            if self.counts(generation, part) {
                 codec::read_counts(account, month, &value, &mut counts, &mut *take)
                     .map_err(|Broken| self.store.broken("a value of counts"))?;
             }

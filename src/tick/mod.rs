@@ -154,7 +154,7 @@ impl Engine {
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
-        let history = Kept::of(&self.store, generation::sources(&self.store)?.into_values());
+        let history = Kept::of(&self.store, generation::counting(&self.store)?);
         let levels = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
         let ask = Ask { horizon: Horizon::at(at), recent_days: self.recent_days(), users };

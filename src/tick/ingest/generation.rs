@@ -36,6 +36,8 @@ pub struct Generation {
     pub all_stale: bool,
     /// How many writes have added to it.
     pub writes: u32,
+    /// True while the next write makes parts, before they count.
+    pub writing: bool,
     /// The months that they added to since it was last tidied …
     pub untidy: BTreeSet<u16>,
     /// … in so many writes.
@@ -92,12 +94,25 @@ impl Generation {
         self.since.retain(|key, _| model.derived.iter().any(|derived| derived.key == *key));
     }
 
-    /// Begins a write that adds to some months; its number.
-    pub fn write(&mut self, months: impl IntoIterator<Item = u16>) -> u32 {
+    /// Begins a write that adds to some months; its number. Until the generation is saved again its parts count for nothing.
+    pub fn write(&mut self, months: impl IntoIterator<Item = u16>, batch: &mut Batch) -> u32 {
+        Self { writing: true, ..self.clone() }.save(batch);
         self.untidy.extend(months);
         self.untidy_writes += 1;
         self.writes += 1;
         self.writes
+    }
+
+    /// Removes what a write left behind that was not finished.
+    pub fn clear(&mut self, store: &Store) -> Result<(), StoreError> {
+        if !self.writing {
+            return Ok(());
+        }
+        store.drop_unfinished(self.number, self.writes)?;
+        self.writing = false;
+        let mut batch = Batch::default();
+        self.save(&mut batch);
+        store.apply(batch)
     }
 
     /// Puts parts together after many writes.
@@ -131,6 +146,11 @@ impl Generation {
 /// The sources with the number of the generation that counts.
 pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, StoreError> {
     Ok(store.meta("sources")?.unwrap_or_default())
+}
+
+/// The generations that count, each with the number of its last finished write.
+pub fn counting(store: &Store) -> Result<Vec<(keys::Generation, u32)>, StoreError> {
+    sources(store)?.into_values().map(|number| Ok((number, Generation::load(store, number)?.writes))).collect()
 }
 
 /// A number that no generation has had.

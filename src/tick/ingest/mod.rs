@@ -198,6 +198,7 @@ pub fn ingest(
     generation::drop_leftovers(reading.store)?;
     recount::resume(reading, filing, source, &mut report)?;
     let mut generation = generation::current(reading.store, &source.name)?;
+    generation.clear(reading.store)?;
     generation.learn(reading.model);
     let files = Files { store: reading.store, generation: generation.number };
     pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
@@ -463,7 +464,7 @@ impl Filer<'_> {
         let forward = matches!(self.kind, Pass::Forward);
         let mut months: BTreeSet<u16> = rows.chunk_by(|a, b| a.month() == b.month()).filter_map(|rows| Some(rows.first()?.month())).collect();
         months.extend(gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)));
-        let write = self.generation.write(months);
+        let write = self.generation.write(months, &mut batch);
         for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
             let (place, instead_of, repeated) = match verdict {
                 Verdict::Repeated { place, instead_of } => (place, instead_of, true),
@@ -491,9 +492,9 @@ impl Filer<'_> {
             }
         }
         drop(prints);
-        store.add_counts(number, write, &mut rows, &mut batch);
+        store.add_counts(number, write, &mut rows, &mut batch)?;
         drop(rows);
-        store.add_statements(number, write, gathered.statements, &mut batch);
+        store.add_statements(number, write, gathered.statements, &mut batch)?;
         for (path, progress) in gathered.progress {
             batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
         }

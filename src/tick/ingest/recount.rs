@@ -214,6 +214,7 @@ fn go_on(
         store.apply(batch)?;
     }
     let mut new = Generation::load(store, begun.to)?;
+    new.clear(store)?;
     let old_files = ledger(store, begun.from)?;
     let files = Files { store, old: old_files, to: begun.to, days: &begun.days, window: source.dedupe_days };
     pass(reading, filing, source, &mut new, Pass::Recount(&begun.days), &files, None, report)?;

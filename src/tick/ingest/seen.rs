@@ -113,6 +113,7 @@ impl Seen {
             new.dedup();
             new.retain(|print| known.get(print).is_none_or(|days| !days.contains(&day)));
             append(generation, write, day, &new, batch);
+            store.spill(batch)?;
             self.remember(store, generation, day, new)?;
         }
         Ok(verdicts)

@@ -22,6 +22,7 @@ mod scale;
 pub mod scan;
 pub mod section;
 pub mod time;
+mod today;
 pub mod usage;
 pub mod value;
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use vitalsync_core::Day;
 use vitalsync_core::model::Model;
 
 use crate::store::{Batch, Store, StoreError, keys};
@@ -95,6 +96,24 @@ impl Generation {
 /// The sources with the number of the generation that counts.
 pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, StoreError> {
     Ok(store.meta("sources")?.unwrap_or_default())
+}
+
+/// Since which day of receipt derived events are counted in all sources, by their key; always, if not named. What a source
+/// has not begun to count it counts from its next day on.
+pub fn counted_since(store: &Store, model: &Model) -> Result<BTreeMap<String, Day>, StoreError> {
+    let mut since: BTreeMap<String, Day> = BTreeMap::new();
+    if model.derived.is_empty() {
+        return Ok(since);
+    }
+    for number in sources(store)?.into_values() {
+        let mut generation = Generation::load(store, number)?;
+        generation.learn(model);
+        for (key, day) in generation.since.into_iter().filter(|(_, day)| *day != ALWAYS) {
+            let latest = since.entry(key).or_insert(Day(day));
+            *latest = (*latest).max(Day(day));
+        }
+    }
+    Ok(since)
 }
 
 /// A number that no generation has had.

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
+use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
@@ -517,6 +517,7 @@ impl Engine {
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
+            run.counted_since = HeldOutReport::all(&evaluation);
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
             self.mark_evaluated(at)?;
             let syncs = self.config.destinations.iter().map(|destination| async {

@@ -31,7 +31,7 @@ pub struct Evaluation {
     pub over: Day,
     /// Accounts, by their id.
     pub accounts: Vec<Account>,
-    /// Identified users, by their id.
+    /// Identified users, by their id, without those who only used accounts that are left out.
     pub users: Vec<User>,
     /// The benchmark in force, by profile.
     pub benchmarks: BTreeMap<String, Pegged>,
@@ -387,7 +387,11 @@ fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) 
         let from = days.partition_point(|(other, _)| *other < user);
         days.iter().skip(from).take_while(|(other, _)| *other == user).count() as u32
     };
-    let excluded = |user: &Id| gathered.excluded.get(user).copied().unwrap_or(false);
+    // Who only used accounts that are left out is left out with them.
+    let excluded = |user: &Id| {
+        gathered.excluded.get(user).copied().unwrap_or(false)
+            || (gathered.of_excluded.contains(user) && !latest.contains_key(user))
+    };
     let mut everyone: Vec<Id> = latest.keys().chain(gathered.user_traits.keys()).copied().collect();
     everyone.sort_unstable();
     everyone.dedup();

@@ -28,6 +28,7 @@ pub trait History {
 
     /// Hands out the counts with the latest moment of each spot, in the order of their stated accounts, those without one
     /// (0) first. A spot may come in parts.
+    #[expect(clippy::type_complexity, reason = "a name would say less than the three things it takes")]
     fn spots(&self, take: &mut dyn FnMut(&Spot, i64, &[(Id, i64)])) -> Result<(), Self::Error>;
 }
 
@@ -170,6 +171,8 @@ pub(crate) struct Gathered<'a> {
     pub user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     /// Users that are left out.
     pub excluded: FxHashMap<Id, bool>,
+    /// Users of accounts that are left out.
+    pub of_excluded: FxHashSet<Id>,
     pub unassigned: u64,
     pub unassigned_last: FxHashMap<Id, Timestamp>,
     /// Each user's latest event in each account: user, moment, account.
@@ -334,6 +337,7 @@ impl<'a> Gather<'a> {
                 book: FxHashMap::default(),
                 user_traits: FxHashMap::default(),
                 excluded: FxHashMap::default(),
+                of_excluded: FxHashSet::default(),
                 unassigned: 0,
                 unassigned_last: FxHashMap::default(),
                 user_last: Vec::new(),
@@ -477,6 +481,7 @@ impl<'a> Gather<'a> {
         }
         let names = TraitNames { id: name, id_name: "account", traits: &traits, model: Some(self.model) };
         if self.model.exclude_accounts.as_ref().is_some_and(|rule| rule.holds(&names)) {
+            self.gathered.of_excluded.extend(raw.user_last.keys());
             return false;
         }
         let chosen = profile_of(self.model, name, &traits);

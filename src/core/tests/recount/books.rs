@@ -9,80 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::setup::{DERIVED, ForWhom, NoAccounts, ProfileSetup, Renewed, RollUp, Setup, StepSetup, UP};
-
-/// One call, as told.
-#[derive(Debug, Clone)]
-struct Told {
-    kind: String,
-    message: String,
-    user: Option<String>,
-    device: Option<String>,
-    previous: Option<String>,
-    account: Option<String>,
-    event: String,
-    time: i64,
-    day: NaiveDate,
-    received: NaiveDate,
-    kind_property: Value,
-    traits: Map<String, Value>,
-    /// The person behind the actor on the call's day.
-    person: String,
-}
-
-impl Told {
-    fn read(line: &str, zone: Tz) -> Self {
-        let json: Value = serde_json::from_str(line).unwrap();
-        let text = |value: &Value| match value {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        let moment =
-            |name: &str| DateTime::parse_from_rfc3339(json[name].as_str().unwrap()).unwrap().timestamp_millis();
-        let kind = json["type"].as_str().unwrap().to_owned();
-        let name = if kind == "track" { &json["event"] } else { &json["name"] };
-        let unnamed = if kind == "screen" { "Screen Viewed" } else { "Page Viewed" };
-        let time = moment("timestamp").min(moment("receivedAt"));
-        Self {
-            message: text(&json["messageId"]).unwrap_or_default(),
-            user: text(&json["userId"]),
-            device: text(&json["anonymousId"]),
-            previous: text(&json["previousId"]),
-            account: if kind == "group" { text(&json["groupId"]) } else { text(&json["context"]["groupId"]) },
-            event: text(name).unwrap_or_else(|| unnamed.to_owned()),
-            time,
-            day: day(time, zone),
-            received: day(moment("receivedAt"), zone),
-            kind_property: json["properties"]["kind"].clone(),
-            traits: json["traits"].as_object().cloned().unwrap_or_default(),
-            kind,
-            person: String::new(),
-        }
-    }
-
-    fn is_event(&self) -> bool {
-        matches!(self.kind.as_str(), "track" | "page" | "screen")
-    }
-
-    /// Who acted: `u` and a userId, else `a` and an anonymousId.
-    fn actor(&self) -> String {
-        match (&self.user, &self.device) {
-            (Some(user), _) => format!("u{user}"),
-            (None, device) => format!("a{}", device.as_deref().unwrap()),
-        }
-    }
-
-    fn when(&self) -> (i64, &str) {
-        (self.time, &self.message)
-    }
-}
-
-fn day(time: i64, zone: Tz) -> NaiveDate {
-    DateTime::from_timestamp_millis(time).unwrap().with_timezone(&zone).date_naive()
-}
+use crate::told::{Told, day};
 
 /// An event with whom it belongs to.
 #[derive(Debug, Clone)]
@@ -114,6 +44,8 @@ pub struct Books {
     over: NaiveDate,
     calls: Vec<Told>,
     done: Vec<Done>,
+    /// Who used an account that is left out.
+    used_left_out: BTreeSet<String>,
     /// Every account with all above it, itself first.
     lines: BTreeMap<String, Vec<String>>,
 }
@@ -200,13 +132,23 @@ impl Books {
                 }
             }
         }
-        let mut books = Self { setup, held_out, at, today, over, calls, done: Vec::new(), lines: BTreeMap::new() };
+        let mut books = Self {
+            setup,
+            held_out,
+            at,
+            today,
+            over,
+            calls,
+            done: Vec::new(),
+            used_left_out: BTreeSet::new(),
+            lines: BTreeMap::new(),
+        };
         let persons: Vec<String> = books.calls.iter().map(|call| books.person(&call.actor(), call.day)).collect();
         for (call, person) in books.calls.iter_mut().zip(persons) {
             call.person = person;
         }
         let events: Vec<&Told> = books.calls.iter().filter(|call| call.is_event()).collect();
-        let mut done = Vec::new();
+        let (mut done, mut used_left_out) = (Vec::new(), BTreeSet::new());
         for call in &events {
             let event = now(&books.setup.event_aliases, &call.event);
             if books.setup.no_events.contains(&event) {
@@ -216,6 +158,7 @@ impl Books {
             let account = call.account.clone().or_else(|| books.membership(&user, call.day));
             let account = account.map(|account| now(&books.setup.account_aliases, &account));
             if account.as_ref().is_some_and(|account| books.is_left_out(account)) {
+                used_left_out.insert(user);
                 continue;
             }
             let beside = |other: &&&Told| {
@@ -229,7 +172,7 @@ impl Books {
             }
             done.push(Done { day: call.day, time, event, user, account, derived: false });
         }
-        books.done = done;
+        (books.done, books.used_left_out) = (done, used_left_out);
         let stated = books.calls.iter().filter(|call| call.kind == "group").filter_map(|call| call.account.as_ref());
         let stated = stated.map(|account| now(&books.setup.account_aliases, account));
         let own: BTreeSet<String> = stated.chain(books.done.iter().filter_map(|done| done.account.clone())).collect();
@@ -596,6 +539,7 @@ impl Books {
         let assigned = || self.done.iter().filter(|done| done.account.is_some());
         let stating = self.calls.iter().filter(|call| call.kind == "identify" && !call.traits.is_empty());
         let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
+        everyone.retain(|person| !self.used_left_out.contains(person));
         everyone.extend(assigned().map(|done| done.user.clone()));
         let profiles: BTreeMap<String, Option<&ProfileSetup>> =
             self.accounts().into_iter().map(|id| (id.clone(), self.profile_of(&id, self.today))).collect();

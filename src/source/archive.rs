@@ -279,8 +279,7 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, take }
-                        .read();
+                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, take }.read();
                 }
             });
         }
@@ -485,10 +484,7 @@ impl FileReader<'_> {
                 lines.hash.update(&lines.buffer[..length]);
                 lines.consumed += length as u64;
             } else {
-                fault = Some((
-                    "incomplete_line",
-                    "its last line is not complete; it is read when the file has grown".into(),
-                ));
+                fault = Some(("incomplete_line", "its last line is not complete; it is read when the file has grown".into()));
             }
         }
         let mut progress = self.after(&lines);
@@ -503,7 +499,11 @@ impl FileReader<'_> {
     }
 
     fn after(&self, lines: &Lines) -> Progress {
-        Progress { consumed: lines.consumed, hash: format!("{:016x}", lines.hash.digest()), ..self.known.clone() }
+        Progress {
+            consumed: lines.consumed,
+            hash: format!("{:016x}", lines.hash.digest()),
+            ..self.known.clone()
+        }
     }
 }
 

@@ -64,11 +64,7 @@ impl Days {
     fn touches(&self, runs: &[(i32, i32)], window: i32) -> bool {
         runs.iter().any(|(from, to)| {
             let (from, to) = (from.saturating_sub(window), to.saturating_add(window));
-            if self.only.is_empty() {
-                from <= self.to && to >= self.from
-            } else {
-                self.only.range(from..=to).next().is_some()
-            }
+            if self.only.is_empty() { from <= self.to && to >= self.from } else { self.only.range(from..=to).next().is_some() }
         })
     }
 }

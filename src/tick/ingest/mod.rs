@@ -33,7 +33,7 @@ use crate::config::Source;
 use crate::source::SourceError;
 use crate::source::archive::{self, Block, Pool, Progress, Turn};
 use crate::store::usage::Row;
-use crate::store::{Batch, Store, StoreError, keys};
+use crate::store::{Batch, Store, StoreError, codec, keys};
 
 /// So many calls are gathered before a write.
 const BATCH: usize = 1_000_000;
@@ -337,6 +337,7 @@ impl Filer<'_> {
             }
         }
         self.write(filing)?;
+        self.generation.tidy(self.reading.store, &filing.ids)?;
         Ok(())
     }
 
@@ -455,10 +456,16 @@ impl Filer<'_> {
         let (store, number) = (self.reading.store, self.generation.number);
         let mut batch = Batch::default();
         let gathered = std::mem::take(&mut self.gathered);
+        if gathered.prints.is_empty() && gathered.statements.is_empty() && gathered.progress.is_empty() {
+            return Ok(());
+        }
         let (mut rows, mut prints) = (gathered.rows, gathered.prints);
         let window = self.source.dedupe_days;
         let forward = matches!(self.kind, Pass::Forward);
-        for verdict in self.seen.judge(store, number, window, &mut prints, &mut batch)? {
+        let mut months: BTreeSet<u16> = rows.chunk_by(|a, b| a.month() == b.month()).filter_map(|rows| Some(rows.first()?.month())).collect();
+        months.extend(gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)));
+        let write = self.generation.write(months);
+        for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
             let (place, instead_of, repeated) = match verdict {
                 Verdict::Repeated { place, instead_of } => (place, instead_of, true),
                 Verdict::Earlier { place, instead_of } => (place, Some(instead_of), false),
@@ -485,9 +492,9 @@ impl Filer<'_> {
             }
         }
         drop(prints);
-        store.merge_counts(number, &mut rows, &mut batch)?;
+        store.add_counts(number, write, &mut rows, &mut batch);
         drop(rows);
-        store.merge_statements(number, gathered.statements, &mut batch)?;
+        store.add_statements(number, write, gathered.statements, &mut batch);
         for (path, progress) in gathered.progress {
             batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
         }

@@ -193,6 +193,9 @@ fn go_on(
             number: begun.to,
             newest: old.newest,
             undated: old.undated,
+            writes: old.writes,
+            untidy: old.untidy.clone(),
+            untidy_writes: old.untidy_writes,
             since: old.since.clone(),
             ..Generation::default()
         };
@@ -277,7 +280,7 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
     let mut counts = Vec::new();
     for entry in store.raw_scan(b"c") {
         let (key, value) = entry?;
-        let Some((account, number, month, first)) = keys::read_counts(&key) else { continue };
+        let Some((account, number, month, part)) = keys::read_counts(&key) else { continue };
         if number != begun.from {
             continue;
         }
@@ -291,23 +294,15 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
             }
         })
         .map_err(|_| store.broken("a value of counts"))?;
-        if all {
-            batch.put(keys::counts(account, begun.to, month, first), value.to_vec());
-        } else if !rows.is_empty() {
-            merger.write_rows(month, first, &rows, |first, value| {
-                batch.put(keys::counts(account, begun.to, month, first), value);
-            });
-        } else if first == 0 {
-            // The first slice takes what comes before the others.
-            merger.write_rows(month, first, &[], |first, value| {
-                batch.put(keys::counts(account, begun.to, month, first), value);
-            });
+        let value = if all { Some(value.to_vec()) } else { merger.value(month, &rows) };
+        if let Some(value) = value {
+            batch.put(keys::counts(account, begun.to, month, part), value);
         }
         flush(&mut batch, false)?;
     }
     for entry in store.raw_scan(b"s") {
         let (key, value) = entry?;
-        let Some((about, shard, number, month)) = keys::read_statements(&key) else { continue };
+        let Some((about, shard, number, month, part)) = keys::read_statements(&key) else { continue };
         if number != begun.from {
             continue;
         }
@@ -318,7 +313,8 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
             }
         })?;
         if !entries.is_empty() {
-            batch.put(keys::statements(about, shard, begun.to, month), codec::encode_statements(month, &entries));
+            let key = keys::statements(about, shard, begun.to, month, part);
+            batch.put(key, codec::encode_statements(month, &entries));
         }
         flush(&mut batch, false)?;
     }

@@ -10,6 +10,7 @@ mod books;
 mod feed;
 mod sentences;
 mod setup;
+mod today;
 mod told;
 
 use std::collections::BTreeMap;

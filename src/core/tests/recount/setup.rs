@@ -191,7 +191,7 @@ pub fn rule(source: &str) -> Expr {
     expr(source, &trait_scope(&[]), Type::Bool)
 }
 
-fn expr(source: &str, scope: &Scope, kind: Type) -> Expr {
+pub fn expr(source: &str, scope: &Scope, kind: Type) -> Expr {
     let mut faults = Faults::default();
     let parsed = Expr::parse(source, Place::default(), scope, kind, &mut faults);
     parsed.unwrap_or_else(|| panic!("{source}: {:?}", faults.into_sorted()))

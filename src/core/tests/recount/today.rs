@@ -54,14 +54,8 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
     let (day_before, day_after) = ("2026-03-19T23:59:59Z", "2026-03-20T23:59:59Z");
     let mut lines = [used("child", "E", 1..=20, 4), used("old", "E", 1..=20, 1), used("new", "E", 1..=20, 1)].concat();
     lines.extend([under("child", "old", 1), under("child", "new", 20)]);
-    let rule = AlertRule {
-        name: "drop".into(),
-        drop: 10.0,
-        within_days: 14,
-        only: None,
-        to: "#x".into(),
-        cooldown_ms: 0,
-    };
+    let rule =
+        AlertRule { name: "drop".into(), drop: 10.0, within_days: 14, only: None, to: "#x".into(), cooldown_ms: 0 };
     let (before, after) = (seen(&lines, &model, day_before), seen(&lines, &model, day_after));
     for id in ["old", "new", "child"] {
         let met = |evaluation: &Evaluation, state| {
@@ -76,7 +70,10 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
     let score = |evaluation: &Evaluation, id: &str| of(evaluation, id).health.score.expect("a score");
     assert!(score(&before, "old") - score(&after, "old") > 10.0);
     assert_eq!(of(&after, "old").recent.iter().map(|(_, score)| *score).fold(0.0, f64::max), score(&after, "old"));
-    assert_eq!((of(&before, "child").parent.as_deref(), of(&after, "child").parent.as_deref()), (Some("old"), Some("new")));
+    assert_eq!(
+        (of(&before, "child").parent.as_deref(), of(&after, "child").parent.as_deref()),
+        (Some("old"), Some("new"))
+    );
     assert_eq!((of(&after, "new").children, of(&after, "old").children), (1, 0));
 }
 
@@ -85,7 +82,8 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
 #[test]
 fn a_roll_up_moves_nobody_elses_score() {
     let lines: Vec<String> = (1..=12).flat_map(|n| used(&format!("a{n:02}"), "E", 1..=n, n)).collect();
-    let (alone, rolled) = (model(None), model(Some("account < \"a06\" ? \"a12\" : account == \"a07\" ? \"top\" : \"\"")));
+    let (alone, rolled) =
+        (model(None), model(Some("account < \"a06\" ? \"a12\" : account == \"a07\" ? \"top\" : \"\"")));
     let at = "2026-03-12T23:59:59Z";
     let (alone, rolled) = (seen(&lines, &alone, at), seen(&lines, &rolled, at));
     assert_eq!(alone.benchmarks, rolled.benchmarks);
@@ -102,10 +100,10 @@ fn a_roll_up_moves_nobody_elses_score() {
 #[test]
 fn reasons_speak_of_todays_names() {
     let mut model = model(None);
-    let derived = Derived::new(Some("External Share"), "E", expr("properties.kind == \"x\"", &derived::scope(), Type::Bool));
+    let derived =
+        Derived::new(Some("External Share"), "E", expr("properties.kind == \"x\"", &derived::scope(), Type::Bool));
     model.event_aliases = [("Old".to_owned(), "Report Shared".to_owned())].into();
-    model.profiles[0].weights =
-        [(derived.counted_as(), 5_000_000), ("Report Shared".to_owned(), 1_000_000)].into();
+    model.profiles[0].weights = [(derived.counted_as(), 5_000_000), ("Report Shared".to_owned(), 1_000_000)].into();
     model.derived = vec![derived];
     let lines = [used("a", "E", 1..=2, 9), used("b", "Old", 1..=2, 3)].concat();
     let (then, at) = (time("2026-03-02T23:59:59Z"), "2026-03-09T23:59:59Z");

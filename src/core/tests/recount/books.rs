@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use crate::setup::{DERIVED, ForWhom, NoAccounts, ProfileSetup, Renewed, RollUp, Setup, StepSetup, UP};
+use crate::setup::{DERIVED, ForWhom, NoAccounts, ProfileSetup, Renewed, RollUp, Setup, StepSetup};
 use crate::told::{Told, day};
 
 /// An event with whom it belongs to.
@@ -202,7 +202,7 @@ impl Books {
     fn above(&self, account: &str) -> Option<String> {
         let named = match self.setup.roll_up.as_ref()? {
             RollUp::Trait => self.account_traits(account, self.today).get("up")?.as_str()?.to_owned(),
-            RollUp::Id => UP.iter().find(|(below, _)| *below == account)?.1.to_owned(),
+            RollUp::Id(up) => up.iter().find(|(below, _)| *below == account)?.1.to_owned(),
         };
         let above = now(&self.setup.account_aliases, &named);
         (above != account && !self.is_left_out(account) && !self.is_left_out(&above)).then_some(above)

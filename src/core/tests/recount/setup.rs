@@ -52,11 +52,14 @@ pub enum RollUp {
     /// Into the one that the trait `up` names.
     Trait,
     /// By its id: these into those.
-    Id,
+    Id(Pairs),
 }
 
-/// What [`RollUp::Id`] says.
-pub const UP: [(&str, &str); 5] = [("acc0", "mid"), ("acc1", "mid"), ("acc2", "acc3"), ("mid", "top"), ("acc3", "top")];
+/// Two levels; and a ring with one that hangs on it.
+const UP: [Pairs; 2] = [
+    &[("acc0", "mid"), ("acc1", "mid"), ("acc2", "acc3"), ("mid", "top"), ("acc3", "top")],
+    &[("acc1", "acc2"), ("acc2", "acc0"), ("acc0", "acc1"), ("acc3", "acc2")],
+];
 
 #[derive(Debug, Clone)]
 pub struct ProfileSetup {
@@ -166,9 +169,9 @@ impl Setup {
             }),
             roll_up: self.roll_up.as_ref().map(|up| match up {
                 RollUp::Trait => expr("traits.up", &trait_scope(&[]), Type::Any),
-                RollUp::Id => {
-                    let says = UP.map(|(below, above)| format!("account == \"{below}\" ? \"{above}\" : "));
-                    expr(&format!("{}\"\"", says.concat()), &trait_scope(&[]), Type::Any)
+                RollUp::Id(up) => {
+                    let says = up.iter().map(|(below, above)| format!("account == \"{below}\" ? \"{above}\" : "));
+                    expr(&format!("{}\"\"", says.collect::<String>()), &trait_scope(&[]), Type::Any)
                 }
             }),
             derived: vec![derived()],
@@ -273,7 +276,7 @@ pub fn setup() -> impl Strategy<Value = Setup> {
     )
 }
 
-type Pairs = &'static [(&'static str, &'static str)];
+pub type Pairs = &'static [(&'static str, &'static str)];
 
 /// Names of old, events and accounts that are left out, roll-ups.
 fn identity() -> impl Strategy<Value = (Pairs, &'static [&'static str], Pairs, Option<NoAccounts>, Option<RollUp>)> {
@@ -292,7 +295,7 @@ fn identity() -> impl Strategy<Value = (Pairs, &'static [&'static str], Pairs, O
     ];
     let no_accounts =
         [None, None, Some(NoAccounts::Plan("free")), Some(NoAccounts::Id("acc3")), Some(NoAccounts::Id("mid"))];
-    let roll_up = [None, Some(RollUp::Trait), Some(RollUp::Id)];
+    let roll_up = [None, Some(RollUp::Trait), Some(RollUp::Id(UP[0])), Some(RollUp::Id(UP[1]))];
     (
         select(events.to_vec()),
         select(no_events.to_vec()),

@@ -275,7 +275,7 @@ impl AccountReport {
                 .profiles
                 .iter()
                 .filter(|_| several)
-                .map(|(name, health)| (name.clone(), HealthReport::of(health)))
+                .map(|(name, health)| (name.to_owned(), HealthReport::of(health)))
                 .collect(),
             activation: ActivationReport {
                 percent: account.activation_percent,
@@ -298,7 +298,7 @@ impl AccountReport {
             tenure_days: account.tenure_days,
             counted_since: HeldOutReport::all(evaluation),
             segments: account.rules.iter().cloned().collect(),
-            traits: Value::Map(account.traits.clone()).to_json(),
+            traits: Value::Map(account.traits.to_map()).to_json(),
         }
     }
 }

@@ -5,26 +5,25 @@
 //! once: memory does not grow with the size of a file or of a line. An incomplete last line, and the rest of a truncated
 //! gzip, wait for the file to grow. File names mean nothing: files are read in the order of their first call.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::call::MAX_LINE;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::SourceError;
+use super::inflate::{Room, content};
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
 const BLOCK: usize = 512 << 10;
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
-/// How much compressed data is read at once.
+/// How much is read at once of what was read before.
 const READ: usize = 128 << 10;
 /// How much of a file is looked at to find its first call.
 const HEAD: usize = 64 << 10;
@@ -121,9 +120,10 @@ impl Pool {
         kept.unwrap_or_else(|| vec![0; BUFFER])
     }
 
-    /// Takes a block's buffer back.
-    pub fn give_back(&self, block: Block) {
-        self.keep(block.data);
+    /// Takes a block's buffer back: its lines were parsed.
+    pub fn take_back(&self, block: &mut Block) {
+        block.length = 0;
+        self.keep(std::mem::take(&mut block.data));
     }
 
     fn keep(&self, buffer: Vec<u8>) {
@@ -265,13 +265,14 @@ fn stamp(full: &Path) -> io::Result<(u64, i128)> {
 fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
     let mut bytes = Vec::new();
     // What a damaged file gives before its damage is enough.
-    let _ = content(full).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
+    let _ = content(full, None).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
     bytes.split(|byte| *byte == b'\n').find_map(head)
 }
 
 /// Reads files with several readers and hands out their blocks, each file's in their order. `take` returns false to stop.
 pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dyn Fn(Block) -> bool + Sync)) {
-    let next = AtomicUsize::new(0);
+    let (next, room) = (AtomicUsize::new(0), Room::default());
+    let room = &room;
     std::thread::scope(|scope| {
         for _ in 0..readers.min(tasks.len()) {
             scope.spawn(|| {
@@ -279,7 +280,7 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, take }.read();
+                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, room, take }.read();
                 }
             });
         }
@@ -294,24 +295,8 @@ struct FileReader<'a> {
     rewritten: Option<Progress>,
     pool: &'a Pool,
     turn: &'a Turn,
+    room: &'a Room,
     take: &'a (dyn Fn(Block) -> bool + Sync),
-}
-
-fn content(full: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = File::open(full)?;
-    let mut magic = [0u8; 2];
-    let mut got = 0;
-    while got < 2 {
-        match file.read(&mut magic[got..])? {
-            0 => break,
-            n => got += n,
-        }
-    }
-    let whole = io::Cursor::new(magic).take(got as u64).chain(file);
-    if magic == [0x1f, 0x8b] {
-        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ, whole))));
-    }
-    Ok(Box::new(whole))
 }
 
 /// Bytes of a file's content while they are cut into lines.
@@ -362,11 +347,13 @@ impl FileReader<'_> {
             self.hand_out(Vec::new(), 0, 0, self.known.clone(), true);
             return Ok(());
         }
-        let mut input = content(&self.task.full)?;
+        // What goes on after what was read before is mostly a growing file.
+        let room = (self.known.consumed == 0 && self.task.limit.is_none()).then_some(self.room);
+        let mut input = content(&self.task.full, room)?;
         let mut hash = Xxh3::new();
         if self.known.consumed > 0 && !skip(&mut input, self.known.consumed, &mut hash, &self.known.hash) {
             self.rewritten = Some(std::mem::take(&mut self.known));
-            input = content(&self.task.full)?;
+            input = content(&self.task.full, None)?;
             hash = Xxh3::new();
         }
         if self.known.open {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use crate::by_name::ByName;
 use crate::expr::Names as _;
 use crate::gather::{Ask, Gathered, HeldOut, History, Tally, gather};
 use crate::health::{self, CURVE, Drop, Pegged};
@@ -83,7 +84,7 @@ pub struct Account {
     /// Its health.
     pub health: Health,
     /// Health under every profile, by name.
-    pub profiles: BTreeMap<String, Health>,
+    pub profiles: ByName<Health>,
     /// Steps done ÷ steps × 100; `None` without a checklist.
     pub activation_percent: Option<f64>,
     /// The checklist's steps: the name, and the day each was done.
@@ -278,7 +279,7 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
             let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
             recent = days.filter_map(score).collect();
         }
-        account.profiles.insert(scale.profile.name.clone(), health);
+        account.profiles.insert(&*scale.profile.name, health);
     }
     account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));

@@ -443,7 +443,13 @@ impl<'a> Gather<'a> {
         let mut gathered = self.gathered;
         let Gathered { tallies, names, .. } = &mut gathered;
         tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
-        (gathered.book, gathered.user_traits) = (self.book, self.user_traits);
+        // Past traits decide who is measured against whom, unless all are.
+        if !self.model.measures_all() {
+            gathered.book = self.book;
+        }
+        if self.ask.users {
+            gathered.user_traits = self.user_traits;
+        }
         gathered
     }
 

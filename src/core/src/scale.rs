@@ -121,7 +121,7 @@ pub(crate) fn scale<'m>(
     from.insert(over);
     // Who is measured against whom is decided as of the benchmark's own day, so that a customer who changes plan later does
     // not move everybody's past.
-    let single = model.profiles.len() == 1 && profile.only.is_none();
+    let single = model.measures_all();
     let belongs = |tally: &Tally, day: Day| {
         single || {
             let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Archives that grow, break off, are rewritten and lead in circles.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 
 use super::*;

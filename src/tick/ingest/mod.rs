@@ -255,8 +255,9 @@ fn pass(
             let (parsed, to_parse) = (parsed.clone(), Arc::clone(&to_parse));
             scope.spawn(move || {
                 let mut worker = Worker::new(number, seed, paths, model);
-                while let Some(block) = next(&to_parse) {
+                while let Some(mut block) = next(&to_parse) {
                     let lines = worker.parse(&block);
+                    pool.take_back(&mut block);
                     if parsed.send((block, lines)).is_err() {
                         break;
                     }
@@ -264,7 +265,7 @@ fn pass(
             });
         }
         drop((parsed, to_parse));
-        let filed = pass.file(filing, to_file, pool, turn);
+        let filed = pass.file(filing, to_file, turn);
         turn.stop();
         filed
     })?;
@@ -311,7 +312,6 @@ impl Filer<'_> {
         &mut self,
         filing: &mut Filing,
         parsed: Receiver<(Block, Parsed)>,
-        pool: &Pool,
         turn: &Turn,
     ) -> Result<(), IngestError> {
         // Blocks come as they are parsed; they are taken in the order of their files.
@@ -326,7 +326,6 @@ impl Filer<'_> {
                 due = if block.ends { (due.0 + 1, 0) } else { (due.0, due.1 + 1) };
                 let (calls, size, ends) = (lines.lines.len() as u64, block.size, block.ends);
                 self.block(filing, &mut block, lines)?;
-                pool.give_back(block);
                 if ends {
                     turn.next();
                 }

@@ -119,3 +119,13 @@ fn reasons_speak_of_todays_names() {
     assert_eq!(told("a"), "more External Share than in the 7 days before");
     assert_eq!(told("b"), "more Report Shared than in the 7 days before");
 }
+
+/// A rule can name an account above without end; the chain has an end all the same.
+#[test]
+fn a_rule_without_end_is_followed_eight_levels_up() {
+    let lines = used("a", "E", 1..=3, 1);
+    let evaluation = seen(&lines, &model(Some("account + \"x\"")), "2026-03-03T23:59:59Z");
+    let ids: Vec<&str> = evaluation.accounts.iter().map(|account| account.id.as_str()).collect();
+    assert_eq!(ids, (0..=8).map(|n| format!("a{}", "x".repeat(n))).collect::<Vec<_>>());
+    assert!(evaluation.accounts.iter().all(|account| account.health.raw == Some(3.0)));
+}

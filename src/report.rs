@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::connector::Operation;
-use vitalsync_core::evaluate::{Account, Health};
+use vitalsync_core::evaluate::{Account, Evaluation, Health};
+use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 use vitalsync_core::model::Band;
 use vitalsync_core::value::Value;
@@ -25,6 +26,9 @@ pub struct RunReport {
     pub unassigned_events: u64,
     /// What raw score counts as 100, by profile.
     pub benchmarks: BTreeMap<String, BenchmarkReport>,
+    /// Derived events that are not in the score yet.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub counted_since: Vec<HeldOutReport>,
     /// By destination.
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.
@@ -59,6 +63,37 @@ impl BenchmarkReport {
                 format!("{:.1} points, the maximum: too few accounts ({accounts}) for a percentile", self.raw)
             }
         }
+    }
+}
+
+/// A derived event that is not in the score yet: it was not counted through the whole window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutReport {
+    /// What people call it.
+    pub event: String,
+    /// The day of receipt since which it is counted.
+    pub since: String,
+    /// The day on which it joins the score.
+    pub joins: String,
+}
+
+impl HeldOutReport {
+    /// The reports of all of an evaluation.
+    pub fn all(evaluation: &Evaluation) -> Vec<Self> {
+        let report = |held: &HeldOut| Self {
+            event: held.event.clone(),
+            since: held.since.to_string(),
+            joins: held.joins.to_string(),
+        };
+        evaluation.counted_since.iter().map(report).collect()
+    }
+
+    /// In words.
+    pub fn said(&self) -> String {
+        let Self { event, since, joins } = self;
+        format!(
+            "{event} is counted since {since} and joins the score on {joins}; `vitalsync backfill --rebuild` counts the past"
+        )
     }
 }
 
@@ -109,6 +144,12 @@ pub struct AccountReport {
     pub account: String,
     /// Its display name.
     pub name: Option<String>,
+    /// The account that it is rolled up into.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<String>,
+    /// How many accounts are rolled up into it directly.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub children: u32,
     /// The profile that is its health.
     pub profile: Option<String>,
     /// Its health.
@@ -128,11 +169,19 @@ pub struct AccountReport {
     pub last_active: Option<String>,
     /// Days since it began.
     pub tenure_days: Option<i32>,
+    /// Derived events that are not in the score yet.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub counted_since: Vec<HeldOutReport>,
     /// The lifecycle stages and segments that hold.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub segments: Vec<String>,
     /// Its traits.
     pub traits: serde_json::Value,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Health under one profile.
@@ -211,13 +260,15 @@ impl HealthReport {
 }
 
 impl AccountReport {
-    /// The report of an account.
-    pub fn of(account: &Account) -> Self {
+    /// The report of an account of an evaluation.
+    pub fn of(account: &Account, evaluation: &Evaluation) -> Self {
         let date = |day: &Option<vitalsync_core::Day>| day.map(|day| day.to_string());
         let several = account.profiles.len() > 1;
         Self {
             account: account.id.clone(),
             name: account.name.clone(),
+            parent: account.parent.clone(),
+            children: account.children,
             profile: account.profile.clone(),
             health: HealthReport::of(&account.health),
             profiles: account
@@ -245,6 +296,7 @@ impl AccountReport {
             frequency: FrequencyReport { active_days: account.active_days, days: account.window_days },
             last_active: account.last_active.map(|time| time.to_string()),
             tenure_days: account.tenure_days,
+            counted_since: HeldOutReport::all(evaluation),
             segments: account.rules.iter().cloned().collect(),
             traits: Value::Map(account.traits.to_map()).to_json(),
         }

@@ -1,18 +1,21 @@
 //! `vitalsync accounts`
 
+use vitalsync_core::identity::Horizon;
+
 use super::ask::{self, Source};
 use super::table::{change, number, table, text, whole};
-use super::{Options, Outcome, say, say_json};
+use super::{KnownOn, Options, Outcome, say, say_json};
 use crate::report::AccountReport;
 
-pub(super) async fn run(options: &Options) -> Outcome {
+pub(super) async fn run(options: &Options, known: &KnownOn) -> Outcome {
     let config = options.load()?;
-    let at = options.at(&config.model.calendar)?;
+    let (at, received) = (options.at(&config.model.calendar)?, known.day()?);
     let accounts: Vec<AccountReport> = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => {
-            ask::ask(&client, reqwest::Method::GET, "/v1/accounts", &ask::as_of(at)).await?.unwrap_or_default()
+            let parameters = ask::horizon(at, received);
+            ask::ask(&client, reqwest::Method::GET, "/v1/accounts", &parameters).await?.unwrap_or_default()
         }
-        Source::State(engine) => engine.accounts(engine.clock.now())?,
+        Source::State(engine) => engine.accounts(Horizon { at: engine.clock.now(), received })?,
     };
     if options.json() {
         say_json(&accounts);
@@ -43,6 +46,9 @@ pub(super) async fn run(options: &Options) -> Outcome {
         count("at_risk"),
         accounts.iter().filter(|account| account.health.band.is_none()).count()
     ));
+    for held in accounts.first().into_iter().flat_map(|account| &account.counted_since) {
+        say(&held.said());
+    }
     Ok(0)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use vitalsync_core::Timestamp;
+use vitalsync_core::{Day, Timestamp};
 
 use super::{Failure, Options};
 use crate::config::Config;
@@ -93,6 +93,13 @@ pub(super) async fn ask<T: DeserializeOwned>(
 /// The as-of time as a parameter.
 pub(super) fn as_of(at: Option<Timestamp>) -> Vec<(&'static str, String)> {
     at.map(|at| ("as_of", at.to_string())).into_iter().collect()
+}
+
+/// The as-of time and the last day of receipt as parameters.
+pub(super) fn horizon(at: Option<Timestamp>, received: Option<Day>) -> Vec<(&'static str, String)> {
+    let mut parameters = as_of(at);
+    parameters.extend(received.map(|day| ("known_on", day.to_string())));
+    parameters
 }
 
 fn encoded(text: &str) -> String {

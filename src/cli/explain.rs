@@ -2,21 +2,23 @@
 
 use std::fmt::Write;
 
+use vitalsync_core::identity::Horizon;
+
 use super::ask::{self, Source};
 use super::table::{change, number, table, text, whole};
-use super::{Failure, Options, Outcome, say, say_json};
+use super::{Failure, KnownOn, Options, Outcome, say, say_json};
 use crate::report::{BenchmarkReport, ExplainReport};
 
-pub(super) async fn run(options: &Options, account: &str) -> Outcome {
+pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Outcome {
     let config = options.load()?;
-    let at = options.at(&config.model.calendar)?;
+    let (at, received) = (options.at(&config.model.calendar)?, known.day()?);
     let found: Option<ExplainReport> = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => {
-            let mut parameters = ask::as_of(at);
+            let mut parameters = ask::horizon(at, received);
             parameters.push(("account", account.to_owned()));
             ask::ask(&client, reqwest::Method::GET, "/v1/explain", &parameters).await?
         }
-        Source::State(engine) => engine.explain(account, engine.clock.now())?,
+        Source::State(engine) => engine.explain(account, Horizon { at: engine.clock.now(), received })?,
     };
     let Some(report) = found else {
         return Err(Failure::Failed(anyhow::anyhow!(
@@ -50,6 +52,15 @@ fn story(report: &ExplainReport) -> String {
         number(health.raw),
         report.benchmark.as_ref().map_or_else(|| "–".into(), BenchmarkReport::said)
     );
+    for held in &account.counted_since {
+        let _ = writeln!(out, "              {}", held.said());
+    }
+    if let Some(parent) = &account.parent {
+        let _ = writeln!(out, "  rolled up   into {parent}");
+    }
+    if account.children > 0 {
+        let _ = writeln!(out, "  rolled up   {} accounts into it", account.children);
+    }
     let steps = &account.activation;
     let _ = writeln!(
         out,

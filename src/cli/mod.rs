@@ -53,6 +53,25 @@ struct Options {
     log_json: bool,
 }
 
+/// What commands that look take besides.
+#[derive(Debug, Clone, Args)]
+struct KnownOn {
+    /// Only calls that were received by the end of this day: what was known then, without what came late.
+    #[arg(long, value_name = "DATE")]
+    known_on: Option<String>,
+}
+
+impl KnownOn {
+    /// The last day of receipt, if one is asked for.
+    fn day(&self) -> Result<Option<Day>, Failure> {
+        let Some(text) = &self.known_on else { return Ok(None) };
+        match Day::parse(text) {
+            Some(day) => Ok(Some(day)),
+            None => Err(Failure::Usage(format!("--known-on `{text}` is not a date, as in 2026-08-13"))),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people.
@@ -91,11 +110,16 @@ enum Command {
         destination: String,
     },
     /// All accounts with their health and activation.
-    Accounts,
+    Accounts {
+        #[command(flatten)]
+        known: KnownOn,
+    },
     /// One account's story: its measures, what they are made of, and what each tool was told.
     Explain {
         /// Its id, name or domain.
         account: String,
+        #[command(flatten)]
+        known: KnownOn,
     },
     /// Runs, lag, and what was rejected with the reason.
     Status {
@@ -217,8 +241,8 @@ pub fn main() -> ExitCode {
             Command::Run { once: false } => run::daemon(&options).await,
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
-            Command::Accounts => accounts::run(&options).await,
-            Command::Explain { account } => explain::run(&options, &account).await,
+            Command::Accounts { known } => accounts::run(&options, &known).await,
+            Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,

@@ -101,6 +101,9 @@ pub(super) fn summary(report: &RunReport) -> String {
     for (profile, benchmark) in &report.benchmarks {
         let _ = writeln!(out, "  benchmark of {profile}: {}", benchmark.said());
     }
+    for held in &report.counted_since {
+        let _ = writeln!(out, "  {}", held.said());
+    }
     if report.unassigned_events > 0 {
         let _ = writeln!(
             out,

@@ -5,14 +5,18 @@ use std::io::Seek;
 use std::sync::{Mutex, PoisonError};
 
 use vitalsync_core::Timestamp;
-use vitalsync_core::evaluate::Account;
+use vitalsync_core::connector::{Known, KnownRecord, Operation};
+use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::health;
+use vitalsync_core::identity::Horizon;
+use vitalsync_core::mapping::Level;
 
 use super::{Dated, Engine};
 use crate::clock;
+use crate::config::Destination;
 use crate::report::{
-    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, Part, PlanReport,
-    PlannedOperation, Refused, SourceStatus, StatusReport, Told,
+    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, HeldOutReport, Part,
+    PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told,
 };
 use crate::store::portable;
 use crate::store::records::told;
@@ -33,7 +37,8 @@ impl Engine {
             if live {
                 operations.extend(self.fire(destination, &evaluation, false)?.1);
             }
-            let mut notes = Vec::new();
+            let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
+            notes.extend(left_as_written(destination, &evaluation, &known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(
                     "{} was not asked yet: records that are there will be found and updated",
@@ -71,14 +76,15 @@ impl Engine {
         Ok(file)
     }
 
-    /// All accounts.
-    pub fn accounts(&self, at: Timestamp) -> anyhow::Result<Vec<AccountReport>> {
-        Ok(self.evaluate(at)?.accounts.iter().map(AccountReport::of).collect())
+    /// All accounts, from what is known at a horizon.
+    pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
+        let evaluation = self.evaluate_known(horizon)?;
+        Ok(evaluation.accounts.iter().map(|account| AccountReport::of(account, &evaluation)).collect())
     }
 
     /// One account's story; `None` if there is none by that id, name or domain.
-    pub fn explain(&self, wanted: &str, at: Timestamp) -> anyhow::Result<Option<ExplainReport>> {
-        let evaluation = self.evaluate(at)?;
+    pub fn explain(&self, wanted: &str, horizon: Horizon) -> anyhow::Result<Option<ExplainReport>> {
+        let (at, evaluation) = (horizon.at, self.evaluate_known(horizon)?);
         let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
         let lower = wanted.to_lowercase();
         let domain = |account: &Account| {
@@ -142,7 +148,7 @@ impl Engine {
             }
         }
         Ok(Some(ExplainReport {
-            account: AccountReport::of(account),
+            account: AccountReport::of(account, &evaluation),
             parts,
             benchmark: account
                 .profile
@@ -193,6 +199,39 @@ impl Engine {
         }
         Ok(status)
     }
+}
+
+/// Says which records were written and are of nobody who is measured now: excluded, or without any call left. They are left,
+/// and only tags are taken back, as a destination does with what is no longer mapped.
+fn left_as_written(
+    destination: &Destination,
+    evaluation: &Evaluation,
+    known: &Known,
+    operations: &[Operation],
+) -> Option<String> {
+    let sets = destination.connector.record_sets();
+    let measured = |level: Level, subject: &str| match level {
+        Level::Account => evaluation.accounts.binary_search_by(|account| account.id.as_str().cmp(subject)).is_ok(),
+        Level::User => evaluation.users.binary_search_by(|user| user.id.as_str().cmp(subject)).is_ok(),
+    };
+    let is_left = |slot: &str, record: &KnownRecord| {
+        let Some((kind, subject)) = slot.split_once('/') else { return false };
+        let Some(set) = sets.iter().find(|set| set.kind == kind) else { return false };
+        record.remote_id.is_some() && !record.absent && !measured(set.level, subject)
+    };
+    let left: Vec<&String> =
+        known.records.iter().filter(|(slot, record)| is_left(slot, record)).map(|(slot, _)| slot).collect();
+    let (records, fields) = match left.len() {
+        0 => return None,
+        1 => ("1 record that was written is".to_owned(), "its fields stay as they are"),
+        count => (format!("{count} records that were written are"), "their fields stay as they are"),
+    };
+    let tags = if operations.iter().any(|operation| left.contains(&&operation.slot)) {
+        ", tags that were set are removed"
+    } else {
+        ""
+    };
+    Some(format!("{records} of accounts or users that are excluded or gone: {fields}{tags}"))
 }
 
 fn refused(destination: &str, entry: crate::store::records::Quarantined) -> Refused {

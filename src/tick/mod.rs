@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
+use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
@@ -153,11 +153,17 @@ impl Engine {
 
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
+        self.evaluate_known(Horizon::at(at))
+    }
+
+    /// Measures everything from what is known at a horizon.
+    pub fn evaluate_known(&self, horizon: Horizon) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
         let levels = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
-        let ask = Ask { horizon: Horizon::at(at), recent_days: self.recent_days(), users };
+        let since = generation::counted_since(&self.store, &self.config.model)?;
+        let ask = Ask { horizon, recent_days: self.recent_days(), users, since };
         evaluate_history(&history, &filing.ids, &self.config.model, ask)
     }
 
@@ -269,7 +275,7 @@ impl Engine {
                 let names = AccountNames { account, model };
                 let reasons = |from| {
                     profile
-                        .map(|profile| account.reasons(profile, from, evaluation.over, &evaluation.events))
+                        .map(|profile| account.reasons(model, profile, from, evaluation.over, &evaluation.events))
                         .unwrap_or_default()
                 };
                 let Some((next, happened)) =
@@ -511,6 +517,7 @@ impl Engine {
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
+            run.counted_since = HeldOutReport::all(&evaluation);
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
             self.mark_evaluated(at)?;
             let syncs = self.config.destinations.iter().map(|destination| async {

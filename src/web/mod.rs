@@ -17,7 +17,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::net::UnixListener;
-use vitalsync_core::Timestamp;
+use vitalsync_core::identity::Horizon;
+use vitalsync_core::{Day, Timestamp};
 
 use crate::app::Daemon;
 
@@ -99,6 +100,17 @@ fn at(daemon: &Daemon, parameters: &Parameters) -> Timestamp {
     parameters.get("as_of").and_then(|text| Timestamp::parse(text)).unwrap_or_else(|| daemon.engine.clock.now())
 }
 
+/// The as-of time, with the last day of receipt where one is asked for.
+fn horizon(daemon: &Daemon, parameters: &Parameters) -> anyhow::Result<Horizon> {
+    let received = match parameters.get("known_on") {
+        Some(text) => Some(
+            Day::parse(text).ok_or_else(|| anyhow::anyhow!("known_on is a date, as in 2026-08-13, not `{text}`"))?,
+        ),
+        None => None,
+    };
+    Ok(Horizon { at: at(daemon, parameters), received })
+}
+
 async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
     answer(move || {
         let mut status = daemon.engine.status()?;
@@ -109,13 +121,13 @@ async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
 }
 
 async fn accounts(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
-    answer(move || daemon.engine.accounts(at(&daemon, &parameters)).map(Some)).await
+    answer(move || daemon.engine.accounts(horizon(&daemon, &parameters)?).map(Some)).await
 }
 
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || {
         let account = parameters.get("account").cloned().unwrap_or_default();
-        daemon.engine.explain(&account, at(&daemon, &parameters))
+        daemon.engine.explain(&account, horizon(&daemon, &parameters)?)
     })
     .await
 }

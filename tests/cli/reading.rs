@@ -29,6 +29,32 @@ fn shared(id: &str) -> String {
     track(id, "acme", "u1", "Report Shared", DATE)
 }
 
+/// What was known on a day leaves out what came late; a day's figures with it are another question.
+#[test]
+fn looking_back_can_leave_out_what_came_late() {
+    let site = Site::with_story();
+    let late = shared("late").replace("2026-03-10T12:00:01.000Z", "2026-03-12T09:00:00.000Z");
+    site.archive("late.ndjson", &[late]);
+    let raw = |arguments: &[&str]| {
+        let arguments = [arguments, &["--format", "json", "--as-of", DATE]].concat();
+        let told = site.run(&arguments).exits(0).json();
+        let account = if told.is_array() { told[0].clone() } else { told };
+        account["health"]["raw"].as_f64()
+    };
+    let asked = |daemon: &str| {
+        for command in [&["accounts"][..], &["explain", "acme"]] {
+            let with = |day: &'static str| raw(&[command, &["--known-on", day]].concat());
+            let found = [raw(command), with("2026-03-12"), with("2026-03-11"), with(DATE), with("2026-03-05")];
+            assert_eq!(found, [15.0, 15.0, 14.0, 14.0, 4.0].map(Some), "{command:?} {daemon}");
+        }
+        let wrong = site.run(&["accounts", "--known-on", "yesterday"]).exits(2);
+        assert!(wrong.stderr.contains("--known-on `yesterday` is not a date"), "{}", wrong.stderr);
+    };
+    asked("without a daemon");
+    let _daemon = site.daemon(DATE, "daemon.log");
+    asked("beside a daemon");
+}
+
 fn gzip(lines: &[String]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all((lines.join("\n") + "\n").as_bytes()).expect("gzip");

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
+use vitalsync_core::identity::Horizon;
 use vitalsync_core::time::DAY_MS;
 
 use crate::site::{Site, end};
@@ -23,7 +24,10 @@ fn figures(site: &Site) -> Vec<Value> {
     for source in engine.config.sources.clone() {
         engine.ingest(&source).unwrap();
     }
-    [10, 40, 75].iter().map(|offset| serde_json::to_value(engine.accounts(end(*offset)).unwrap()).unwrap()).collect()
+    [10, 40, 75]
+        .iter()
+        .map(|offset| serde_json::to_value(engine.accounts(Horizon::at(end(*offset))).unwrap()).unwrap())
+        .collect()
 }
 
 fn history() -> impl Strategy<Value = Vec<String>> {

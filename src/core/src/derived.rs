@@ -4,9 +4,12 @@
 //! Properties are not kept, so a condition can only be asked when a call is read. What is counted hangs on event and
 //! condition, not on the chosen name: a derived event can be renamed and keeps its counts, and a new condition starts anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
 
 use crate::expr::{Expr, Names, Scope};
+use crate::model::Model;
 use crate::value::{Type, Value};
 
 /// What the names begin with under which derived events are counted. [`crate::call::parse`] takes no event by such a name.
@@ -89,6 +92,35 @@ impl Names for Properties {
     }
 }
 
+/// The derived events of a config, found by the event whose calls they ask.
+#[derive(Debug, Default)]
+pub struct Conditions<'a> {
+    aliases: Option<&'a BTreeMap<String, String>>,
+    by_event: FxHashMap<&'a str, Vec<(&'a Derived, String)>>,
+}
+
+impl<'a> Conditions<'a> {
+    /// All of a config.
+    pub fn of(model: &'a Model) -> Self {
+        let mut by_event: FxHashMap<&str, Vec<(&Derived, String)>> = FxHashMap::default();
+        for derived in &model.derived {
+            by_event.entry(&derived.event).or_default().push((derived, derived.counted_as()));
+        }
+        Self { aliases: Some(&model.event_aliases), by_event }
+    }
+
+    /// Hands out the names under which a call of an event, by any of its names, counts besides.
+    pub fn met(&self, event: &str, properties: Option<&str>, mut take: impl FnMut(&str)) {
+        if self.by_event.is_empty() {
+            return;
+        }
+        let today = self.aliases.and_then(|aliases| aliases.get(event)).map_or(event, String::as_str);
+        let Some(conditions) = self.by_event.get(today) else { return };
+        let Some(properties) = Properties::read(properties) else { return };
+        conditions.iter().filter(|(derived, _)| derived.holds_for(&properties)).for_each(|(_, name)| take(name));
+    }
+}
+
 /// Which events are not counted, by today's name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventRule {
@@ -124,7 +156,6 @@ impl EventRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Model;
     use crate::section::{Faults, Place};
 
     fn rule(source: &str, scope: &Scope) -> Expr {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::by_name::ByName;
 use crate::expr::Names as _;
-use crate::gather::{Ask, Gathered, History, Tally, gather};
+use crate::gather::{Ask, Gathered, HeldOut, History, Tally, gather};
 use crate::health::{self, CURVE, Drop, Pegged};
 use crate::identity::{Horizon, Traits, traits_at};
 use crate::model::{Band, Model, Profile};
@@ -32,7 +32,7 @@ pub struct Evaluation {
     pub over: Day,
     /// Accounts, by their id.
     pub accounts: Vec<Account>,
-    /// Identified users, by their id.
+    /// Identified users, by their id, without those who only used accounts that are left out.
     pub users: Vec<User>,
     /// The benchmark in force, by profile.
     pub benchmarks: BTreeMap<String, Pegged>,
@@ -40,6 +40,8 @@ pub struct Evaluation {
     pub unassigned_events: u64,
     /// The names of scored events.
     pub events: EventNames,
+    /// Derived events that are not in the score yet, by their display names.
+    pub counted_since: Vec<HeldOut>,
 }
 
 /// Names of events by their numbers.
@@ -73,9 +75,9 @@ pub struct Account {
     pub owner: Value,
     /// Its traits.
     pub traits: Traits,
-    /// The account that it is rolled up into.
+    /// The account that it is rolled up into. Its usage counts there too, and in all above that one.
     pub parent: Option<String>,
-    /// How many accounts are rolled up into it; 0 for a plain one.
+    /// How many accounts name it as their parent; 0 for a plain one.
     pub children: u32,
     /// The profile that is its health.
     pub profile: Option<String>,
@@ -160,12 +162,13 @@ impl Account {
     }
 
     /// What moved the score between two days: the events whose weighted counts in the window changed most, one line each.
-    pub fn reasons(&self, profile: &Profile, from: Day, to: Day, events: &EventNames) -> Vec<String> {
+    pub fn reasons(&self, model: &Model, profile: &Profile, from: Day, to: Day, events: &EventNames) -> Vec<String> {
         let mut moved: Vec<(f64, String)> = weighed(&self.scored, profile, events, from, to)
             .into_iter()
             .filter(|(_, (before, now, _))| before != now)
             .map(|(event, (before, now, weight))| {
                 let part = (now as f64 - before as f64) * weight as f64;
+                let event = model.display_event(&event);
                 (part, format!("{event}: {now} in the last {} days, {before} on {from}", profile.window))
             })
             .collect();
@@ -196,7 +199,7 @@ fn weighed(
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true };
+    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true, since: BTreeMap::new() };
     match evaluate_history(usage, ids, model, ask) {
         Ok(evaluation) => evaluation,
         Err(never) => match never {},
@@ -204,32 +207,26 @@ pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_d
 }
 
 /// Evaluates a history that is read through once.
-pub fn evaluate_history<H: History>(
-    history: &H,
-    ids: &Ids,
-    model: &Model,
-    ask: Ask,
-) -> Result<Evaluation, H::Error> {
-    Ok(measure(gather(history, ids, model, ask)?, model, ask))
+pub fn evaluate_history<H: History>(history: &H, ids: &Ids, model: &Model, ask: Ask) -> Result<Evaluation, H::Error> {
+    Ok(measure(gather(history, ids, model, &ask)?, model, &ask))
 }
 
 /// Measures what was added up.
-fn measure(mut gathered: Gathered<'_>, model: &Model, ask: Ask) -> Evaluation {
+fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let at = ask.horizon.at;
     let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
     let places = 0..model.profiles.len();
-    let scales: Vec<Scale<'_>> =
-        places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
+    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
     let mut evaluation = Evaluation { at, over, unassigned_events: gathered.unassigned, ..Evaluation::default() };
     for scale in &scales {
         if let Some(peg) = scale.peg(today, over) {
             evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
         }
     }
-    let ids = gathered.names.ids;
+    let names = &gathered.names;
     let scored = model.profiles.iter().flat_map(|profile| profile.weights.keys());
-    evaluation.events =
-        scored.filter_map(|event| Some((ids.events.find(event)?, event.clone()))).collect();
+    evaluation.events = scored.filter_map(|event| Some((names.find_event(event)?, event.clone()))).collect();
+    evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
@@ -255,6 +252,8 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     let name = cx.gathered.names.account(tally.id);
     let mut account = Account {
         id: name.to_owned(),
+        parent: Some(tally.parent).filter(|id| *id != 0).map(|id| cx.gathered.names.account(id).to_owned()),
+        children: tally.children,
         traits: std::mem::take(&mut tally.traits),
         today: cx.today,
         last_active: tally.last,
@@ -285,10 +284,10 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
     account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
-    if let Some(profile) = chosen {
+    if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
         account.profile = Some(profile.name.clone());
         account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
-        let features = profile.weights.len() as f64;
+        let features = cx.gathered.features.get(place).copied().unwrap_or_default() as f64;
         if features > 0.0 {
             account.adoption_window = Some(tally.used.0 as f64 / features * 100.0);
             account.adoption_all_time = Some(tally.used.1 as f64 / features * 100.0);
@@ -363,7 +362,7 @@ fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> S
     }
     match tally.points.get(scale.place).and_then(|points| points.moved) {
         Some((part, event)) if part != 0 => {
-            let event = cx.gathered.names.ids.events.name(event);
+            let event = cx.model.display_event(cx.gathered.names.event(event));
             let way = if part < 0 { "less" } else { "more" };
             format!("{way} {event} than in the {window} days before")
         }
@@ -389,7 +388,11 @@ fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) 
         let from = days.partition_point(|(other, _)| *other < user);
         days.iter().skip(from).take_while(|(other, _)| *other == user).count() as u32
     };
-    let excluded = |user: &Id| gathered.excluded.get(user).copied().unwrap_or(false);
+    // Who only used accounts that are left out is left out with them.
+    let excluded = |user: &Id| {
+        gathered.excluded.get(user).copied().unwrap_or(false)
+            || (gathered.of_excluded.contains(user) && !latest.contains_key(user))
+    };
     let mut everyone: Vec<Id> = latest.keys().chain(gathered.user_traits.keys()).copied().collect();
     everyone.sort_unstable();
     everyone.dedup();
@@ -400,7 +403,11 @@ fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) 
             let place = latest.get(&id).map(|(_, place)| *place);
             Some(User {
                 id: gathered.names.ids.user_id(id)?.to_owned(),
-                traits: gathered.user_traits.get(&id).map(|statements| traits_at(statements, cx.at)).unwrap_or_default(),
+                traits: gathered
+                    .user_traits
+                    .get(&id)
+                    .map(|statements| traits_at(statements, cx.at))
+                    .unwrap_or_default(),
                 last_active: latest.get(&id).map(|(last, _)| *last).max(gathered.unassigned_last.get(&id).copied()),
                 active_days: active_days(id),
                 window_days: place.and_then(|place| accounts.get(place)).map_or(30, |account| account.window_days),

@@ -4,14 +4,18 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{Done, Model};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
+use crate::today::{Names, Structure};
 use crate::usage::{About, Content, Id, Ids, Spot, Stated, Subject, Usage};
 
 /// Filed usage that can be read through.
@@ -24,6 +28,7 @@ pub trait History {
 
     /// Hands out the counts with the latest moment of each spot, in the order of their stated accounts, those without one
     /// (0) first. A spot may come in parts.
+    #[expect(clippy::type_complexity, reason = "a name would say less than the three things it takes")]
     fn spots(&self, take: &mut dyn FnMut(&Spot, i64, &[(Id, i64)])) -> Result<(), Self::Error>;
 }
 
@@ -55,7 +60,7 @@ impl History for Usage {
 }
 
 /// What an evaluation is to find out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ask {
     /// What is known.
     pub horizon: Horizon,
@@ -63,6 +68,19 @@ pub struct Ask {
     pub recent_days: i32,
     /// Whether users are measured too.
     pub users: bool,
+    /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
+    pub since: BTreeMap<String, Day>,
+}
+
+/// A derived event that is not in the score yet, because it was not counted through the whole window.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldOut {
+    /// What people call it.
+    pub event: String,
+    /// The day of receipt since which it is counted.
+    pub since: Day,
+    /// The day on which it joins the score: the first whose last window over was counted through.
+    pub joins: Day,
 }
 
 /// Counts of one event by one user on one day, resolved; small, since millions may wait. Days count from 2000 on. More
@@ -93,9 +111,14 @@ struct Raw {
 }
 
 impl Raw {
+    /// Takes what is rolled up into the account: its users' own figures are those of the account below.
+    fn roll_up(&mut self, below: &Self) {
+        self.cells.extend_from_slice(&below.cells);
+        self.last = self.last.max(below.last);
+    }
+
     fn append(&mut self, other: &Self) {
-        self.cells.extend_from_slice(&other.cells);
-        self.last = self.last.max(other.last);
+        self.roll_up(other);
         for (user, last) in &other.user_last {
             let own = self.user_last.entry(*user).or_insert(*last);
             *own = (*own).max(*last);
@@ -116,6 +139,10 @@ pub(crate) struct Points {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     pub id: Id,
+    /// The account that it is rolled up into; 0: none.
+    pub parent: Id,
+    /// How many accounts are rolled up into it directly.
+    pub children: u32,
     pub traits: Traits,
     /// The place of the profile that is its health.
     pub chosen: Option<usize>,
@@ -124,6 +151,8 @@ pub(crate) struct Tally {
     pub last: Option<Timestamp>,
     /// By profile.
     pub points: Vec<Points>,
+    /// By profile, the daily points without those of children; empty where there are none.
+    pub own_daily: Vec<Vec<(Day, i64)>>,
     pub active_users: u32,
     pub total_users: u32,
     pub active_days: u32,
@@ -142,6 +171,8 @@ pub(crate) struct Gathered<'a> {
     pub user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     /// Users that are left out.
     pub excluded: FxHashMap<Id, bool>,
+    /// Users of accounts that are left out.
+    pub of_excluded: FxHashSet<Id>,
     pub unassigned: u64,
     pub unassigned_last: FxHashMap<Id, Timestamp>,
     /// Each user's latest event in each account: user, moment, account.
@@ -149,17 +180,9 @@ pub(crate) struct Gathered<'a> {
     /// Days on which users did a scored event of their account's profile, in its window.
     pub user_days: Vec<(Id, Day)>,
     pub names: Names<'a>,
-}
-
-/// Names by numbers, those included that only the config knows.
-pub(crate) struct Names<'a> {
-    pub ids: &'a Ids,
-}
-
-impl Names<'_> {
-    pub fn account(&self, id: Id) -> &str {
-        self.ids.accounts.name(id)
-    }
+    /// By profile, how many events are scored.
+    pub features: Vec<usize>,
+    pub held_out: Vec<HeldOut>,
 }
 
 /// Counts distinct numbers without hashing: a number is marked with the round it was last seen in.
@@ -184,10 +207,19 @@ impl Marks {
     }
 }
 
+/// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
+/// counted.
+fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option<HeldOut> {
+    let key = event.strip_prefix(MARK)?;
+    let since = *ask.since.get(key)?;
+    let joins = Day(since.0.saturating_add(window));
+    (over.plus(1 - window) < since).then(|| HeldOut { event: model.display_event(event).to_owned(), since, joins })
+}
+
 struct Gather<'a> {
     model: &'a Model,
     ids: &'a Ids,
-    ask: Ask,
+    ask: &'a Ask,
     today: Day,
     over: Day,
     today_start: Timestamp,
@@ -196,7 +228,11 @@ struct Gather<'a> {
     weights: Vec<Vec<i64>>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
+    structure: Structure,
     waiting: FxHashMap<Id, Raw>,
+    /// What is rolled up into an account, and how many do so directly.
+    below: FxHashMap<Id, (Raw, u32)>,
+    /// The stated account whose counts pass.
     current: (Id, Raw),
     done: FxHashSet<Id>,
     gathered: Gathered<'a>,
@@ -209,7 +245,7 @@ pub(crate) fn gather<'a, H: History>(
     history: &H,
     ids: &'a Ids,
     model: &'a Model,
-    ask: Ask,
+    ask: &'a Ask,
 ) -> Result<Gathered<'a>, H::Error> {
     let mut identity = Identity::new(ids, ask.horizon);
     history.statements(About::Link, &mut |told| match told {
@@ -222,12 +258,18 @@ pub(crate) fn gather<'a, H: History>(
         }
     })?;
     identity.settle_memberships();
+    let mut names = Names::new(ids, model);
     let (mut book, mut user_traits) = (FxHashMap::default(), FxHashMap::default());
-    let mut told_traits = TraitBook::default();
+    let (mut told_traits, mut of_merged) = (TraitBook::default(), TraitBook::default());
     history.statements(About::AccountTraits, &mut |told| match told {
-        Told::Statement(subject, stated) => told_traits.add(subject.id, ask.horizon, subject, stated),
+        Told::Statement(subject, stated) => {
+            let account = names.account_today(subject.id);
+            let traits = if names.is_merged(account) { &mut of_merged } else { &mut told_traits };
+            traits.add(account, ask.horizon, subject, stated);
+        }
         Told::Settled => told_traits.settle(ids, &mut book),
     })?;
+    of_merged.settle(ids, &mut book);
     let steps_ask = model.activation.iter().any(|step| matches!(step.done, Done::Trait(_)));
     if ask.users || steps_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
@@ -237,43 +279,57 @@ pub(crate) fn gather<'a, H: History>(
         })?;
         told_traits.settle(ids, &mut user_traits);
     }
-    let mut gather = Gather::new(ids, model, ask, identity, book, user_traits);
+    let structure = Structure::new(&mut names, model, &book, ask.horizon.at);
+    let mut gather = Gather::new(names, structure, model, ask, identity, book, user_traits);
     history.spots(&mut |spot, last, counts| gather.add(spot, last, counts))?;
     Ok(gather.finish())
 }
 
 impl<'a> Gather<'a> {
     fn new(
-        ids: &'a Ids,
+        names: Names<'a>,
+        structure: Structure,
         model: &'a Model,
-        ask: Ask,
+        ask: &'a Ask,
         identity: Identity<'a>,
         book: FxHashMap<Id, Vec<Stated<Traits>>>,
         user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     ) -> Self {
         let at = ask.horizon.at;
         let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
-        let weights = model.profiles.iter().map(|profile| {
-            let mut weights = vec![0; ids.events.len() + 1];
+        let (mut weights, mut features, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
+        for profile in &model.profiles {
+            let mut of_profile = vec![0; names.events()];
+            let mut scored = 0;
             for (event, weight) in &profile.weights {
-                if let Some(event) = ids.events.find(event) {
-                    weights[event as usize] = *weight;
+                if let Some(held) = held(event, profile.window, model, ask, over) {
+                    held_out.push(held);
+                    continue;
+                }
+                scored += 1;
+                if let Some(event) = names.find_event(event) {
+                    of_profile[event as usize] = *weight;
                 }
             }
-            weights
-        });
+            weights.push(of_profile);
+            features.push(scored);
+        }
+        held_out.sort();
+        held_out.dedup();
         Self {
             model,
-            ids,
+            ids: names.ids,
             ask,
             today,
             over,
             today_start: model.calendar.start(today),
             identity,
-            weights: weights.collect(),
+            weights,
             book,
             user_traits,
+            structure,
             waiting: FxHashMap::default(),
+            below: FxHashMap::default(),
             current: (0, Raw::default()),
             done: FxHashSet::default(),
             gathered: Gathered {
@@ -281,11 +337,14 @@ impl<'a> Gather<'a> {
                 book: FxHashMap::default(),
                 user_traits: FxHashMap::default(),
                 excluded: FxHashMap::default(),
+                of_excluded: FxHashSet::default(),
                 unassigned: 0,
                 unassigned_last: FxHashMap::default(),
                 user_last: Vec::new(),
                 user_days: Vec::new(),
-                names: Names { ids },
+                names,
+                features,
+                held_out,
             },
             marks: Default::default(),
             daily: Vec::new(),
@@ -297,17 +356,23 @@ impl<'a> Gather<'a> {
         if spot.day > self.today || spot.day.0 < FIRST_DAY || counts.is_empty() || !known {
             return;
         }
+        let names = &self.gathered.names;
+        if counts.iter().all(|(event, _)| names.event_today(*event) == 0) {
+            return;
+        }
         let user = self.identity.user(spot.subject, spot.day);
         let account = match spot.account {
             0 => self.identity.account(user, spot.day),
             stated => Some(stated),
         };
+        let account = account.map(|account| names.account_today(account));
         // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
         let last = Some(Timestamp(last)).filter(|last| *last <= self.ask.horizon.at).unwrap_or(self.today_start);
         let Some(account) = account else {
             let own = self.gathered.unassigned_last.entry(user).or_insert(last);
             *own = (*own).max(last);
-            self.gathered.unassigned += counts.iter().map(|(_, count)| count.unsigned_abs()).sum::<u64>();
+            let events = counts.iter().filter(|(event, _)| names.event_today(*event) != 0 && !names.is_derived(*event));
+            self.gathered.unassigned += events.map(|(_, count)| count.unsigned_abs()).sum::<u64>();
             return;
         };
         if self.is_excluded(user) {
@@ -317,13 +382,15 @@ impl<'a> Gather<'a> {
             self.close();
             self.current.0 = spot.account;
         }
-        let raw = if spot.account == 0 { self.waiting.entry(account).or_default() } else { &mut self.current.1 };
+        let waits = spot.account == 0 || self.structure.gathers(account);
+        let raw = if waits { self.waiting.entry(account).or_default() } else { &mut self.current.1 };
         let day = (spot.day.0 - FIRST_DAY) as u16;
         for (event, count) in counts {
-            let mut left = *count;
+            let event = self.gathered.names.event_today(*event);
+            let mut left = if event == 0 { 0 } else { *count };
             while left != 0 {
                 let part = left.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
-                raw.cells.push(Cell { user, event: *event, day, count: part });
+                raw.cells.push(Cell { user, event, day, count: part });
                 left -= i64::from(part);
             }
         }
@@ -336,17 +403,20 @@ impl<'a> Gather<'a> {
 
     /// The current account has passed.
     fn close(&mut self) {
-        let (id, raw) = std::mem::take(&mut self.current);
-        if id == 0 {
+        let (stated, raw) = std::mem::take(&mut self.current);
+        let id = self.gathered.names.account_today(stated);
+        if id == 0 || self.structure.gathers(id) {
             return;
         }
         if let Some(waiting) = self.waiting.get_mut(&id) {
             waiting.append(&raw);
             let raw = std::mem::take(waiting);
             self.waiting.remove(&id);
-            self.tally(id, &raw);
+            self.settle(id, raw);
+        } else if self.structure.parent(id) != 0 {
+            self.settle(id, raw);
         } else {
-            self.tally(id, &raw);
+            self.tally(id, &raw, raw.cells.len(), 0);
             // Its memory serves the next one.
             self.current.1.cells = raw.cells;
             self.current.1.cells.clear();
@@ -355,14 +425,14 @@ impl<'a> Gather<'a> {
 
     fn finish(mut self) -> Gathered<'a> {
         self.close();
-        let mut waiting: Vec<(Id, Raw)> = self.waiting.drain().collect();
-        waiting.sort_unstable_by_key(|(id, _)| *id);
-        for (id, raw) in waiting {
-            self.tally(id, &raw);
-        }
-        let silent: Vec<Id> = self.book.keys().filter(|id| !self.done.contains(id)).copied().collect();
-        for id in silent {
-            self.tally(id, &Raw::default());
+        let silent = self.book.keys().filter(|id| !self.done.contains(id)).copied();
+        let mut left: Vec<Id> = self.waiting.keys().copied().chain(silent).chain(self.structure.named()).collect();
+        // Children before those that they are rolled up into.
+        left.sort_unstable_by_key(|id| (std::cmp::Reverse(self.structure.depth(*id)), *id));
+        left.dedup();
+        for id in left {
+            let raw = self.waiting.remove(&id).unwrap_or_default();
+            self.settle(id, raw);
         }
         if self.model.exclude_users.is_some() {
             let told: Vec<Id> = self.user_traits.keys().copied().collect();
@@ -371,7 +441,8 @@ impl<'a> Gather<'a> {
             }
         }
         let mut gathered = self.gathered;
-        gathered.tallies.sort_by(|a, b| self.ids.accounts.name(a.id).cmp(self.ids.accounts.name(b.id)));
+        let Gathered { tallies, names, .. } = &mut gathered;
+        tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
         // Past traits decide who is measured against whom, unless all are.
         if !self.model.measures_all() {
             gathered.book = self.book;
@@ -392,35 +463,56 @@ impl<'a> Gather<'a> {
         })
     }
 
-    fn tally(&mut self, id: Id, raw: &Raw) {
+    /// Adds an account up with all that is rolled up into it, and rolls it up.
+    fn settle(&mut self, id: Id, mut raw: Raw) {
+        let own = raw.cells.len();
+        let (below, children) = self.below.remove(&id).unwrap_or_default();
+        raw.roll_up(&below);
+        let parent = self.structure.parent(id);
+        if self.tally(id, &raw, own, children) && parent != 0 {
+            let (below, children) = self.below.entry(parent).or_default();
+            below.roll_up(&raw);
+            *children += 1;
+        }
+    }
+
+    /// Adds an account up; its own cells come first. False if there is no such account.
+    fn tally(&mut self, id: Id, raw: &Raw, own: usize, children: u32) -> bool {
         self.done.insert(id);
         let name = self.gathered.names.account(id);
         let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
         let traits = traits_at(statements, self.ask.horizon.at);
-        if !raw.cells.iter().any(|cell| cell.count > 0) && statements.is_empty() {
-            return;
+        if !raw.cells.iter().any(|cell| cell.count > 0) && statements.is_empty() && children == 0 {
+            return false;
         }
         let names = TraitNames { id: name, id_name: "account", traits: &traits, model: Some(self.model) };
         if self.model.exclude_accounts.as_ref().is_some_and(|rule| rule.holds(&names)) {
-            return;
+            self.gathered.of_excluded.extend(raw.user_last.keys());
+            return false;
         }
         let chosen = profile_of(self.model, name, &traits);
-        let mut tally = Tally { id, chosen, last: raw.last, traits, ..Tally::default() };
+        let parent = self.structure.parent(id);
+        let mut tally = Tally { id, parent, children, chosen, last: raw.last, traits, ..Tally::default() };
         tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
         for place in 0..self.model.profiles.len() {
-            let points = self.points(place, raw, tally.first);
+            let points = self.points(place, &raw.cells, tally.first);
             tally.points.push(points);
+            if children > 0 {
+                let own = self.points(place, &raw.cells[..own], tally.first);
+                tally.own_daily.push(own.daily);
+            }
         }
-        self.users_and_features(&mut tally, raw);
+        self.users_and_features(&mut tally, raw, own);
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }
         tally.steps = self.steps(id, raw);
         self.gathered.tallies.push(tally);
+        true
     }
 
     /// Points by day under a profile, and what moved them.
-    fn points(&mut self, place: usize, raw: &Raw, first: Option<Day>) -> Points {
+    fn points(&mut self, place: usize, cells: &[Cell], first: Option<Day>) -> Points {
         let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
             return Points::default();
         };
@@ -430,7 +522,7 @@ impl<'a> Gather<'a> {
         self.daily.resize(days, 0);
         let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
         let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
-        for cell in &raw.cells {
+        for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
             if weight == 0 || day > self.over {
@@ -447,14 +539,14 @@ impl<'a> Gather<'a> {
         let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
         // Of two that moved as much the one whose name comes first.
         let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
-            let names = |event| self.ids.events.name(event);
+            let names = |event| self.gathered.names.event(event);
             a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
         });
         Points { daily, moved }
     }
 
     /// What needs the account's own profile: its users, active days, features, scored events.
-    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw) {
+    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw, own: usize) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
@@ -463,7 +555,7 @@ impl<'a> Gather<'a> {
         let [members, active, used, ever] = &mut self.marks;
         [&mut *members, active, used, ever].into_iter().for_each(Marks::clear);
         let mut days: Vec<bool> = vec![false; window as usize + 1];
-        for cell in raw.cells.iter().filter(|cell| cell.count > 0) {
+        for (place, cell) in raw.cells.iter().enumerate().filter(|(_, cell)| cell.count > 0) {
             let day = cell.day();
             if day <= self.over && day > member_since && members.mark(cell.user) {
                 tally.total_users += 1;
@@ -482,7 +574,7 @@ impl<'a> Gather<'a> {
                 tally.active_users += u32::from(active.mark(cell.user));
                 tally.used.0 += usize::from(used.mark(cell.event));
                 days[(day.0 - window_since.0) as usize] = true;
-                if self.ask.users {
+                if self.ask.users && place < own {
                     self.gathered.user_days.push((cell.user, day));
                 }
             }
@@ -503,7 +595,7 @@ impl<'a> Gather<'a> {
         let model = self.model;
         let done = model.activation.iter().map(|step| match &step.done {
             Done::Event { event, count } => {
-                let event = self.ids.events.find(event)?;
+                let event = self.gathered.names.find_event(event)?;
                 let of_event = raw.cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
                 let mut counts: Vec<(Day, i64)> = of_event.map(|cell| (cell.day(), i64::from(cell.count))).collect();
                 counts.sort_unstable();
@@ -529,7 +621,7 @@ impl<'a> Gather<'a> {
     fn first_set(&self, statements: &[Stated<Traits>], name: &str) -> Option<Day> {
         use crate::value::Value;
         let mut since: Option<Day> = None;
-        let mut ends: std::collections::BTreeMap<Day, bool> = std::collections::BTreeMap::new();
+        let mut ends: BTreeMap<Day, bool> = BTreeMap::new();
         for stated in statements {
             if let Some(value) = stated.value.get(name) {
                 let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");

@@ -23,6 +23,7 @@ mod scale;
 pub mod scan;
 pub mod section;
 pub mod time;
+mod today;
 pub mod usage;
 pub mod value;
 

@@ -53,13 +53,20 @@ impl Series {
     }
 }
 
-/// The raw score of the window that ends on a day.
+/// The raw score of the window that ends on a day, as the benchmark counts it: of a parent only its own use, without its
+/// children's. So an account that becomes a parent, or a roll-up that is turned on, moves nobody else's score.
 fn raw_at(tally: &Tally, place: usize, window: i32, day: Day) -> Option<i64> {
     tally.first.filter(|first| *first <= day)?;
-    let daily = &tally.points.get(place)?.daily;
+    let daily = tally.own_daily.get(place).or_else(|| tally.points.get(place).map(|points| &points.daily))?;
     let since = day.plus(-window);
     let from = daily.partition_point(|(at, _)| *at <= since);
-    Some(daily.iter().skip(from).take_while(|(at, _)| *at <= day).fold(0, |sum, (_, points)| sum.saturating_add(*points)))
+    Some(
+        daily
+            .iter()
+            .skip(from)
+            .take_while(|(at, _)| *at <= day)
+            .fold(0, |sum, (_, points)| sum.saturating_add(*points)),
+    )
 }
 
 /// Everything of one profile that spans accounts.
@@ -97,7 +104,13 @@ pub(crate) fn profile_of(model: &Model, id: &str, traits: &Traits) -> Option<usi
 }
 
 /// Every benchmark that accounts are measured by under a profile up to `over`.
-pub(crate) fn scale<'m>(place: usize, gathered: &Gathered<'_>, model: &'m Model, today: Day, over: Day) -> Option<Scale<'m>> {
+pub(crate) fn scale<'m>(
+    place: usize,
+    gathered: &Gathered<'_>,
+    model: &'m Model,
+    today: Day,
+    over: Day,
+) -> Option<Scale<'m>> {
     let profile = model.profiles.get(place)?;
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);

@@ -10,6 +10,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::call::{Call, CallKind};
+use crate::derived::Conditions;
 use crate::message::Message;
 use crate::time::{Calendar, Day, Timestamp};
 
@@ -194,12 +195,22 @@ pub fn replaces(subject: &Subject, other: &Stated<Content>, kept: &Stated<Conten
 pub trait Filer {
     /// An event, once.
     fn count(&mut self, spot: Spot, event: Id, at: i64);
+    /// A derived event, once, beside the event itself.
+    fn count_derived(&mut self, spot: Spot, event: Id, at: i64) {
+        self.count(spot, event, at);
+    }
     /// A statement. Memberships and links come as [`LAST`] and are the first of their day too.
     fn state(&mut self, subject: Subject, stated: Stated<Content>);
 }
 
-/// Hands what a call says to a filer. Returns true if it is an event (track, page, screen).
-pub fn file(call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, filer: &mut impl Filer) -> bool {
+/// Hands what a call says to a filer, derived events included. Returns true if it is an event (track, page, screen).
+pub fn file(
+    call: &Call<'_>,
+    ids: &mut Ids,
+    calendar: &Calendar,
+    conditions: &Conditions<'_>,
+    filer: &mut impl Filer,
+) -> bool {
     let subject = match (&call.user_id, &call.anonymous_id) {
         (Some(user), _) => ids.user(user),
         (None, Some(device)) => ids.anonymous(device),
@@ -209,8 +220,9 @@ pub fn file(call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, filer: &mut imp
     let lag = calendar.day(call.received).0 - day.0;
     if matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen) {
         let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
-        let event = ids.events.id(event_name(call));
-        filer.count(Spot { account, subject, day, lag }, event, call.time.0);
+        let (spot, name) = (Spot { account, subject, day, lag }, event_name(call));
+        filer.count(spot, ids.events.id(name), call.time.0);
+        conditions.met(name, call.properties, |met| filer.count_derived(spot, ids.events.id(met), call.time.0));
         return true;
     }
     let message = Message::of(call.message_id.as_deref().unwrap_or_default());
@@ -322,8 +334,8 @@ impl Usage {
     }
 
     /// Files a call. Returns true if it is an event (track, page, screen).
-    pub fn file(&mut self, call: &Call<'_>, ids: &mut Ids, calendar: &Calendar) -> bool {
-        file(call, ids, calendar, self)
+    pub fn file(&mut self, call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, conditions: &Conditions<'_>) -> bool {
+        file(call, ids, calendar, conditions, self)
     }
 
     /// Adds another part of the same history.

@@ -46,7 +46,7 @@ fn of(profile: Profile) -> Model {
 }
 
 fn seen(lines: &[String], model: &Model, at: &str) -> Evaluation {
-    let filed = file([lines.iter().map(String::as_str).collect()], &model.calendar);
+    let filed = file([lines.iter().map(String::as_str).collect()], model);
     evaluate(&filed.usage, &filed.ids, model, time(at), 7)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use vitalsync_core::call::{AccountPaths, CallKind, parse};
+use vitalsync_core::derived::Conditions;
 use vitalsync_core::evaluate::{Account, Evaluation, evaluate};
 use vitalsync_core::model::{Band, Bands, Benchmark, Done, MICRO, Model, Profile, Step};
 use vitalsync_core::usage::{Ids, Usage};
@@ -55,7 +56,7 @@ fn told(today: Day) -> Evaluation {
     let (mut usage, mut ids, calendar) = (Usage::default(), Ids::default(), Calendar::default());
     for (_, line) in lines(today) {
         let call = parse(line.as_bytes(), &AccountPaths::default()).expect("a call");
-        usage.file(&call, &mut ids, &calendar);
+        usage.file(&call, &mut ids, &calendar, &Conditions::default());
     }
     evaluate(&usage, &ids, &model(), calendar.end(today.plus(-1)), 14)
 }

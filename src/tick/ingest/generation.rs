@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use vitalsync_core::Day;
 use vitalsync_core::model::Model;
 use vitalsync_core::usage::Ids;
 
@@ -151,6 +152,24 @@ pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, Stor
 /// The generations that count, each with the number of its last finished write.
 pub fn counting(store: &Store) -> Result<Vec<(keys::Generation, u32)>, StoreError> {
     sources(store)?.into_values().map(|number| Ok((number, Generation::load(store, number)?.writes))).collect()
+}
+
+/// Since which day of receipt derived events are counted in all sources, by their key; always, if not named. What a source
+/// has not begun to count it counts from its next day on.
+pub fn counted_since(store: &Store, model: &Model) -> Result<BTreeMap<String, Day>, StoreError> {
+    let mut since: BTreeMap<String, Day> = BTreeMap::new();
+    if model.derived.is_empty() {
+        return Ok(since);
+    }
+    for number in sources(store)?.into_values() {
+        let mut generation = Generation::load(store, number)?;
+        generation.learn(model);
+        for (key, day) in generation.since.into_iter().filter(|(_, day)| *day != ALWAYS) {
+            let latest = since.entry(key).or_insert(Day(day));
+            *latest = (*latest).max(Day(day));
+        }
+    }
+    Ok(since)
 }
 
 /// A number that no generation has had.

@@ -4,9 +4,9 @@
 //! A worker's names are a cache: when hostile input fills it, it begins anew.
 
 use vitalsync_core::call::{self, AccountPaths, MAX_LINE, Rejection};
-use vitalsync_core::derived::{Derived, Properties};
+use vitalsync_core::derived::Conditions;
 use vitalsync_core::model::Model;
-use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, event_name, file, fingerprint};
+use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, file, fingerprint};
 use vitalsync_core::{Calendar, Day};
 
 use crate::source::archive::Block;
@@ -57,6 +57,10 @@ impl Filer for Parsed {
         self.lines.push(Line { print: 0, spot, event, at, derived: false });
     }
 
+    fn count_derived(&mut self, spot: Spot, event: Id, at: i64) {
+        self.lines.push(Line { print: 0, spot, event, at, derived: true });
+    }
+
     fn state(&mut self, subject: Subject, stated: Stated<Content>) {
         self.statements.push((subject, stated));
     }
@@ -70,20 +74,14 @@ pub struct Worker<'a> {
     seed: u64,
     paths: &'a AccountPaths,
     calendar: &'a Calendar,
-    model: &'a Model,
-    /// Conditions, by the event whose calls they ask.
-    conditions: rustc_hash::FxHashMap<&'a str, Vec<(&'a Derived, String)>>,
+    conditions: Conditions<'a>,
 }
 
 impl<'a> Worker<'a> {
     /// A worker that knows no name yet. `seed` stands for the source in fingerprints.
     pub fn new(number: usize, seed: u64, paths: &'a AccountPaths, model: &'a Model) -> Self {
-        let mut conditions: rustc_hash::FxHashMap<&str, Vec<(&Derived, String)>> = rustc_hash::FxHashMap::default();
-        for derived in &model.derived {
-            conditions.entry(&derived.event).or_default().push((derived, derived.counted_as()));
-        }
         let (ids, sent) = (Ids::default(), [0; 4]);
-        Self { number, ids, sent, seed, paths, calendar: &model.calendar, model, conditions }
+        Self { number, ids, sent, seed, paths, calendar: &model.calendar, conditions: Conditions::of(model) }
     }
 
     /// Parses a block.
@@ -145,23 +143,9 @@ impl<'a> Worker<'a> {
         };
         parsed.undated |= call.undated;
         let print = fingerprint(self.seed, &call, line);
-        if file(&call, &mut self.ids, self.calendar, parsed) {
-            let Some(last) = parsed.lines.last_mut() else { return };
-            last.print = print;
-            let counted = *last;
-            if self.conditions.is_empty() {
-                return;
-            }
-            let name = event_name(&call);
-            let name = self.model.event_aliases.get(name).map_or(name, String::as_str);
-            let Some(conditions) = self.conditions.get(name) else { return };
-            let Some(properties) = Properties::read(call.properties) else { return };
-            for (derived, counted_as) in conditions {
-                if derived.holds_for(&properties) {
-                    let event = self.ids.events.id(counted_as);
-                    parsed.lines.push(Line { event, derived: true, ..counted });
-                }
-            }
+        let from = parsed.lines.len();
+        if file(&call, &mut self.ids, self.calendar, &self.conditions, parsed) {
+            parsed.lines.iter_mut().skip(from).for_each(|line| line.print = print);
         } else {
             let day = self.calendar.day(call.received);
             let spot = Spot { account: 0, subject: 0, day, lag: 0 };

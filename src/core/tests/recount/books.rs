@@ -2,82 +2,17 @@
 //! code with the core; loops are as long as they need to be.
 //!
 //! Where the model file is silent it follows what the core documents: a ring of aliases is the one whose name comes first;
+//! of a day's calls of one actor for one account, received on one day, only the latest moment is kept, whichever event it was;
 //! of one id's calls of one day that name the same traits the last stands; of a trait's day its end counts; an account's step counts the events of all its users together; its users are those with an event.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::setup::{ForWhom, ProfileSetup, Renewed, Setup, StepSetup};
-
-/// One call, as told.
-#[derive(Debug, Clone)]
-struct Told {
-    kind: String,
-    message: String,
-    user: Option<String>,
-    device: Option<String>,
-    previous: Option<String>,
-    account: Option<String>,
-    event: String,
-    time: i64,
-    day: NaiveDate,
-    traits: Map<String, Value>,
-    /// The person behind the actor on the call's day.
-    person: String,
-}
-
-impl Told {
-    fn read(line: &str, zone: Tz) -> Self {
-        let json: Value = serde_json::from_str(line).unwrap();
-        let text = |value: &Value| match value {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        let moment =
-            |name: &str| DateTime::parse_from_rfc3339(json[name].as_str().unwrap()).unwrap().timestamp_millis();
-        let kind = json["type"].as_str().unwrap().to_owned();
-        let name = if kind == "track" { &json["event"] } else { &json["name"] };
-        let unnamed = if kind == "screen" { "Screen Viewed" } else { "Page Viewed" };
-        let time = moment("timestamp").min(moment("receivedAt"));
-        Self {
-            message: text(&json["messageId"]).unwrap_or_default(),
-            user: text(&json["userId"]),
-            device: text(&json["anonymousId"]),
-            previous: text(&json["previousId"]),
-            account: if kind == "group" { text(&json["groupId"]) } else { text(&json["context"]["groupId"]) },
-            event: text(name).unwrap_or_else(|| unnamed.to_owned()),
-            time,
-            day: day(time, zone),
-            traits: json["traits"].as_object().cloned().unwrap_or_default(),
-            kind,
-            person: String::new(),
-        }
-    }
-
-    fn is_event(&self) -> bool {
-        matches!(self.kind.as_str(), "track" | "page" | "screen")
-    }
-
-    /// Who acted: `u` and a userId, else `a` and an anonymousId.
-    fn actor(&self) -> String {
-        match (&self.user, &self.device) {
-            (Some(user), _) => format!("u{user}"),
-            (None, device) => format!("a{}", device.as_deref().unwrap()),
-        }
-    }
-
-    fn when(&self) -> (i64, &str) {
-        (self.time, &self.message)
-    }
-}
-
-fn day(time: i64, zone: Tz) -> NaiveDate {
-    DateTime::from_timestamp_millis(time).unwrap().with_timezone(&zone).date_naive()
-}
+use crate::setup::{DERIVED, ForWhom, NoAccounts, ProfileSetup, Renewed, RollUp, Setup, StepSetup};
+use crate::told::{Told, day};
 
 /// An event with whom it belongs to.
 #[derive(Debug, Clone)]
@@ -87,6 +22,8 @@ struct Done {
     event: String,
     user: String,
     account: Option<String>,
+    /// Counted beside its event.
+    derived: bool,
 }
 
 /// That an id is somebody else, or that somebody belongs to an account.
@@ -98,13 +35,19 @@ struct Statement<'c> {
 }
 
 /// The books of a history, opened at a time.
-pub struct Books<'a> {
-    setup: &'a Setup,
+pub struct Books {
+    /// Without the weights that are held out.
+    setup: Setup,
+    held_out: BTreeSet<(&'static str, NaiveDate, NaiveDate)>,
     at: i64,
     today: NaiveDate,
     over: NaiveDate,
     calls: Vec<Told>,
     done: Vec<Done>,
+    /// Who used an account that is left out.
+    used_left_out: BTreeSet<String>,
+    /// Every account with all above it, itself first.
+    lines: BTreeMap<String, Vec<String>>,
 }
 
 /// Health under one profile, recounted.
@@ -122,6 +65,8 @@ pub struct Health {
 pub struct Account {
     pub id: String,
     pub traits: BTreeMap<String, Value>,
+    pub parent: Option<String>,
+    pub children: usize,
     pub profile: Option<String>,
     pub profiles: BTreeMap<String, Health>,
     pub recent: Vec<(NaiveDate, f64)>,
@@ -153,8 +98,13 @@ pub struct User {
 /// A benchmark: the raw score, over how many accounts, and whether it is the maximum.
 pub type Peg = (f64, usize, bool);
 
-impl<'a> Books<'a> {
-    pub fn open<'l>(lines: impl IntoIterator<Item = &'l str>, setup: &'a Setup, at: i64) -> Self {
+impl Books {
+    pub fn open<'l>(
+        lines: impl IntoIterator<Item = &'l str>,
+        setup: &Setup,
+        at: i64,
+        received: Option<NaiveDate>,
+    ) -> Self {
         let mut seen = HashSet::new();
         let mut calls = Vec::new();
         for line in lines {
@@ -170,22 +120,118 @@ impl<'a> Books<'a> {
         let over = if is_over { today } else { today.pred_opt().unwrap() };
         // Statements later than T are not seen; events count by their day.
         calls.retain(|call| if call.is_event() { call.day <= today } else { call.time <= at });
-        let mut books = Self { setup, at, today, over, calls, done: Vec::new() };
+        calls.retain(|call| received.is_none_or(|until| call.received <= until));
+        let mut setup = setup.clone();
+        let mut held_out = BTreeSet::new();
+        if let Some(since) = setup.since.map(|days| day(crate::START, Tz::UTC) + TimeDelta::days(days)) {
+            for profile in &mut setup.profiles {
+                // The first day of the window must not be before it was counted.
+                if over - TimeDelta::days(profile.window - 1) < since && profile.weight(DERIVED).is_some() {
+                    profile.weights.retain(|(event, _)| event != DERIVED);
+                    held_out.insert((DERIVED, since, since + TimeDelta::days(profile.window)));
+                }
+            }
+        }
+        let mut books = Self {
+            setup,
+            held_out,
+            at,
+            today,
+            over,
+            calls,
+            done: Vec::new(),
+            used_left_out: BTreeSet::new(),
+            lines: BTreeMap::new(),
+        };
         let persons: Vec<String> = books.calls.iter().map(|call| books.person(&call.actor(), call.day)).collect();
         for (call, person) in books.calls.iter_mut().zip(persons) {
             call.person = person;
         }
         let events: Vec<&Told> = books.calls.iter().filter(|call| call.is_event()).collect();
-        let done = events
-            .into_iter()
-            .map(|call| {
-                let user = call.person.clone();
-                let account = call.account.clone().or_else(|| books.membership(&user, call.day));
-                Done { day: call.day, time: call.time, event: call.event.clone(), user, account }
-            })
-            .collect();
-        books.done = done;
+        let (mut done, mut used_left_out) = (Vec::new(), BTreeSet::new());
+        for call in &events {
+            let event = now(&books.setup.event_aliases, &call.event);
+            if books.setup.no_events.contains(&event) {
+                continue;
+            }
+            let user = call.person.clone();
+            let account = call.account.clone().or_else(|| books.membership(&user, call.day));
+            let account = account.map(|account| now(&books.setup.account_aliases, &account));
+            if account.as_ref().is_some_and(|account| books.is_left_out(account)) {
+                used_left_out.insert(user);
+                continue;
+            }
+            let beside = |other: &&&Told| {
+                (&other.account, other.actor(), other.day, other.received)
+                    == (&call.account, call.actor(), call.day, call.received)
+            };
+            let time = events.iter().filter(beside).map(|other| other.time).max().unwrap();
+            if event == "E1" && call.kind_property == "x" {
+                let (user, account) = (user.clone(), account.clone());
+                done.push(Done { day: call.day, time, event: DERIVED.to_owned(), user, account, derived: true });
+            }
+            done.push(Done { day: call.day, time, event, user, account, derived: false });
+        }
+        (books.done, books.used_left_out) = (done, used_left_out);
+        let stated = books.calls.iter().filter(|call| call.kind == "group").filter_map(|call| call.account.as_ref());
+        let stated = stated.map(|account| now(&books.setup.account_aliases, account));
+        let own: BTreeSet<String> = stated.chain(books.done.iter().filter_map(|done| done.account.clone())).collect();
+        let own = own.into_iter().filter(|account| !books.is_left_out(account));
+        let all: BTreeSet<String> = own.flat_map(|account| books.line_of(&account)).collect();
+        books.lines = all.into_iter().map(|account| (account.clone(), books.line_of(&account))).collect();
         books
+    }
+
+    pub fn held_out(&self) -> Vec<(&'static str, NaiveDate, NaiveDate)> {
+        self.held_out.iter().copied().collect()
+    }
+
+    // ---- structure
+
+    fn is_left_out(&self, account: &str) -> bool {
+        match &self.setup.no_accounts {
+            None => false,
+            Some(NoAccounts::Id(id)) => *id == account,
+            Some(NoAccounts::Plan(plan)) => {
+                self.account_traits(account, self.today).get("plan") == Some(&Value::from(*plan))
+            }
+        }
+    }
+
+    /// The account that one names as the one above.
+    fn above(&self, account: &str) -> Option<String> {
+        let named = match self.setup.roll_up.as_ref()? {
+            RollUp::Trait => self.account_traits(account, self.today).get("up")?.as_str()?.to_owned(),
+            RollUp::Id(up) => up.iter().find(|(below, _)| *below == account)?.1.to_owned(),
+        };
+        let above = now(&self.setup.account_aliases, &named);
+        (above != account && !self.is_left_out(account) && !self.is_left_out(&above)).then_some(above)
+    }
+
+    /// The same without rings: of those in one, the first by name has none above it.
+    fn parent(&self, account: &str) -> Option<String> {
+        let above = self.above(account)?;
+        let mut ring = BTreeSet::from([account.to_owned()]);
+        let mut next = above.clone();
+        while next != account {
+            if !ring.insert(next.clone()) {
+                return Some(above);
+            }
+            match self.above(&next) {
+                Some(further) => next = further,
+                None => return Some(above),
+            }
+        }
+        (ring.first().unwrap() != account).then_some(above)
+    }
+
+    /// An account and all above it.
+    fn line_of(&self, account: &str) -> Vec<String> {
+        let mut line = vec![account.to_owned()];
+        while let Some(above) = self.parent(line.last().unwrap()) {
+            line.push(above);
+        }
+        line
     }
 
     /// Everything that says that an id is somebody else.
@@ -231,11 +277,16 @@ impl<'a> Books<'a> {
     }
 
     fn accounts(&self) -> BTreeSet<String> {
-        let stated = self.calls.iter().filter(|call| call.kind == "group").filter_map(|call| call.account.clone());
-        stated.chain(self.done.iter().filter_map(|done| done.account.clone())).collect()
+        self.lines.keys().cloned().collect()
     }
 
-    fn events_of<'s>(&'s self, account: &'s str) -> impl Iterator<Item = &'s Done> {
+    /// Those that belong to it, and those of all accounts below.
+    fn events_of(&self, account: &str) -> impl Iterator<Item = &Done> {
+        let line = |done: &Done| self.lines.get(done.account.as_ref()?);
+        self.done.iter().filter(move |done| line(done).is_some_and(|line| line.iter().any(|above| above == account)))
+    }
+
+    fn own_events_of(&self, account: &str) -> impl Iterator<Item = &Done> {
         self.done.iter().filter(move |done| done.account.as_deref() == Some(account))
     }
 
@@ -262,8 +313,9 @@ impl<'a> Books<'a> {
     }
 
     fn account_statements(&self, account: &str) -> Vec<&Told> {
-        let whose = |call: &Told| call.kind == "group" && call.account.as_deref() == Some(account);
-        self.stating(whose, |_| account.to_owned())
+        let today = |call: &Told| call.account.as_ref().map(|stated| now(&self.setup.account_aliases, stated));
+        let whose = |call: &Told| call.kind == "group" && today(call).as_deref() == Some(account);
+        self.stating(whose, |call| call.account.clone().unwrap())
     }
 
     fn user_statements(&self, person: &str) -> Vec<&Told> {
@@ -276,7 +328,7 @@ impl<'a> Books<'a> {
         overlay(self.account_statements(account).into_iter().filter(|call| call.day <= day))
     }
 
-    fn profile_of(&self, account: &str, day: NaiveDate) -> Option<&'a ProfileSetup> {
+    fn profile_of(&self, account: &str, day: NaiveDate) -> Option<&ProfileSetup> {
         let traits = self.account_traits(account, day);
         self.setup.profiles.iter().find(|profile| match &profile.only {
             ForWhom::Everyone => true,
@@ -287,15 +339,15 @@ impl<'a> Books<'a> {
     // ---- health
 
     fn raw(&self, account: &str, profile: &ProfileSetup, last: NaiveDate) -> f64 {
-        let within = |day: NaiveDate| day <= last && (last - day).num_days() < profile.window;
-        self.events_of(account).filter(|done| within(done.day)).filter_map(|done| profile.weight(&done.event)).sum()
+        points(self.events_of(account), profile, last)
     }
 
     /// The benchmark over the windows that end on a day.
     fn peg_from(&self, profile: &ProfileSetup, last: NaiveDate) -> Option<Peg> {
         let mut raws = Vec::new();
         for account in self.accounts() {
-            let raw = self.raw(&account, profile, last);
+            // What is rolled up counts in the benchmark where it was done.
+            let raw = points(self.own_events_of(&account), profile, last);
             if raw > 0.0 && self.profile_of(&account, last).is_some_and(|found| found.name == profile.name) {
                 raws.push(raw);
             }
@@ -387,6 +439,8 @@ impl<'a> Books<'a> {
         for (profile, pegs) in self.setup.profiles.iter().zip(pegs) {
             account.profiles.insert(profile.name.clone(), self.health(id, profile, pegs));
         }
+        account.parent = self.lines[id].get(1).cloned();
+        account.children = self.lines.values().filter(|line| line.get(1).is_some_and(|above| above == id)).count();
         let chosen = self.profile_of(id, self.today);
         account.profile = chosen.map(|profile| profile.name.clone());
         account.window_days = chosen.map_or(30, |profile| profile.window);
@@ -410,7 +464,8 @@ impl<'a> Books<'a> {
                     let mut events = self.events_of(id);
                     events.any(|done| done.event == event.0 && days.is_none_or(|days| within(done, days)))
                 };
-                Some(100.0 * profile.weights.iter().filter(used).count() as f64 / profile.weights.len() as f64)
+                let count = profile.weights.iter().filter(used).count() as f64;
+                (!profile.weights.is_empty()).then(|| 100.0 * count / profile.weights.len() as f64)
             };
             account.adoption_window = used(Some(profile.window));
             account.adoption_all_time = used(None);
@@ -484,6 +539,7 @@ impl<'a> Books<'a> {
         let assigned = || self.done.iter().filter(|done| done.account.is_some());
         let stating = self.calls.iter().filter(|call| call.kind == "identify" && !call.traits.is_empty());
         let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
+        everyone.retain(|person| !self.used_left_out.contains(person));
         everyone.extend(assigned().map(|done| done.user.clone()));
         let profiles: BTreeMap<String, Option<&ProfileSetup>> =
             self.accounts().into_iter().map(|id| (id.clone(), self.profile_of(&id, self.today))).collect();
@@ -518,8 +574,20 @@ impl<'a> Books<'a> {
 
     /// Events that belong to no account.
     pub fn unassigned(&self) -> usize {
-        self.done.iter().filter(|done| done.account.is_none()).count()
+        self.done.iter().filter(|done| done.account.is_none() && !done.derived).count()
     }
+}
+
+/// Today's name of an event or account.
+fn now(aliases: &[(String, String)], name: &str) -> String {
+    let found = aliases.iter().find(|(old, _)| old == name);
+    found.map_or(name, |(_, new)| new).to_owned()
+}
+
+/// The raw score of the window that ends on a day.
+fn points<'d>(done: impl Iterator<Item = &'d Done>, profile: &ProfileSetup, last: NaiveDate) -> f64 {
+    let within = |day: NaiveDate| day <= last && (last - day).num_days() < profile.window;
+    done.filter(|done| within(done.day)).filter_map(|done| profile.weight(&done.event)).sum()
 }
 
 fn statement(call: &Told, what: String) -> Statement<'_> {

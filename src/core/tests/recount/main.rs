@@ -10,6 +10,8 @@ mod books;
 mod feed;
 mod sentences;
 mod setup;
+mod today;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,9 @@ use chrono_tz::Tz;
 use feed::{Filed, file};
 use proptest::prelude::*;
 use setup::{BATCHES, DAYS, START, Said, Setup, Spot, said, setup};
-use vitalsync_core::evaluate::{Evaluation, evaluate};
+use vitalsync_core::evaluate::{Evaluation, evaluate_history};
+use vitalsync_core::gather::Ask;
+use vitalsync_core::identity::Horizon;
 use vitalsync_core::model::Band;
 use vitalsync_core::{Day, Timestamp};
 
@@ -76,7 +80,7 @@ fn filed(lines: &[String], mut reads: Vec<(Spot, usize)>, setup: &Setup) -> File
         let within = reads.iter().filter(|((batch, _), _)| *batch == number);
         within.map(|(_, call)| lines[*call].as_str()).collect()
     };
-    file((0..BATCHES).map(batch).collect::<Vec<_>>(), &setup.calendar())
+    file((0..BATCHES).map(batch).collect::<Vec<_>>(), &setup.model())
 }
 
 /// Every copy of every call that `keep` keeps, with its place.
@@ -85,17 +89,20 @@ fn reads(history: &[Said], keep: impl Fn(&Said) -> bool) -> Vec<(Spot, usize)> {
     kept.flat_map(|(call, said)| said.reads.iter().map(move |spot| (*spot, call))).collect()
 }
 
-fn evaluated(filed: &Filed, setup: &Setup, at: i64) -> Evaluation {
-    evaluate(&filed.usage, &filed.ids, &setup.model(), Timestamp(at), RECENT)
+fn evaluated(filed: &Filed, setup: &Setup, at: i64, received: Option<NaiveDate>) -> Evaluation {
+    let received = received.map(|day| Day::parse(&day.to_string()).unwrap());
+    let horizon = Horizon { at: Timestamp(at), received };
+    let ask = Ask { horizon, recent_days: RECENT, users: true, since: setup.since() };
+    evaluate_history(&filed.usage, &filed.ids, &setup.model(), ask).unwrap()
 }
 
 /// An evaluation in full as text, without the numbers of names, which differ from reading to reading.
-fn in_full(mut evaluation: Evaluation, filed: &Filed) -> String {
+fn in_full(mut evaluation: Evaluation) -> String {
     let mut scored = String::new();
     for account in &mut evaluation.accounts {
         let mut named: Vec<(Day, &str, u32)> = std::mem::take(&mut account.scored)
             .into_iter()
-            .map(|(day, event, count)| (day, filed.ids.events.name(event), count))
+            .map(|(day, event, count)| (day, evaluation.events[&event].as_str(), count))
             .collect();
         named.sort();
         scored += &format!("{} scored: {named:?}\n", account.id);
@@ -130,12 +137,15 @@ macro_rules! close {
 }
 
 /// Compares every figure.
-fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
+fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
     let accounts = books.all_accounts(i64::from(RECENT));
     let ids =
         |evaluation: &Evaluation| evaluation.accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>();
     same!(ids(core), accounts.iter().map(|account| account.id.clone()).collect::<Vec<_>>(), "accounts");
     same!(core.unassigned_events, books.unassigned() as u64, "unassigned events");
+    let held: Vec<_> =
+        core.counted_since.iter().map(|held| (held.event.as_str(), date(held.since), date(held.joins))).collect();
+    same!(held, books.held_out(), "derived events that are held out");
     let pegs = books.benchmarks();
     same!(core.benchmarks.keys().collect::<Vec<_>>(), pegs.keys().collect::<Vec<_>>(), "benchmarks");
     for (profile, peg) in &core.benchmarks {
@@ -147,6 +157,7 @@ fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
         let id = &recount.id;
         same!(&json(&core.traits), &recount.traits, "traits of {id}");
         same!(&core.profile, &recount.profile, "profile of {id}");
+        same!((&core.parent, core.children as usize), (&recount.parent, recount.children), "structure of {id}");
         for (profile, health) in &recount.profiles {
             let found = core.profiles.get(profile).unwrap();
             close!(found.raw, health.raw, "{profile} raw of {id}");
@@ -208,7 +219,12 @@ proptest! {
     #![proptest_config(config(320))]
 
     #[test]
-    fn every_figure_is_what_a_naive_recount_gives(history in history(), setup in setup(), look in look()) {
+    fn every_figure_is_what_a_naive_recount_gives(
+        history in history(),
+        setup in setup(),
+        look in look(),
+        known in prop::option::weighted(0.3, -3..DAYS + 40),
+    ) {
         let at = look.at(setup.zone);
         let lines = lines(&history);
         let has_happened = |said: &Said| match look {
@@ -217,8 +233,9 @@ proptest! {
         };
         let reads = reads(&history, has_happened);
         let told = reads.iter().map(|(_, call)| lines[*call].as_str());
-        let books = Books::open(told, &setup, at);
-        judge(&evaluated(&filed(&lines, reads, &setup), &setup, at), &books)?;
+        let received = known.map(|day| day_of(START + day * DAY_MS, Tz::UTC));
+        let books = Books::open(told, &setup, at, received);
+        judge(&evaluated(&filed(&lines, reads, &setup), &setup, at, received), &books)?;
     }
 
     #[test]
@@ -234,8 +251,7 @@ proptest! {
         let otherwise = reads.iter().zip(places.iter().cycle()).map(|((_, call), place)| (*place, *call)).collect();
         let as_told = (0..history.len()).map(|call| ((0, call as u16), call)).collect();
         let [one, two, three] = [reads, otherwise, as_told].map(|reads| {
-            let filed = filed(&lines, reads, &setup);
-            in_full(evaluated(&filed, &setup, at), &filed)
+            in_full(evaluated(&filed(&lines, reads, &setup), &setup, at, None))
         });
         prop_assert_eq!(&one, &two);
         prop_assert_eq!(&one, &three);
@@ -246,8 +262,7 @@ proptest! {
         let at = Look::EndOf(day).at(setup.zone);
         let lines = lines(&history);
         let [all, known] = [i64::MAX, at].map(|until| {
-            let filed = filed(&lines, reads(&history, |said| said.time() <= until), &setup);
-            in_full(evaluated(&filed, &setup, at), &filed)
+            in_full(evaluated(&filed(&lines, reads(&history, |said| said.time() <= until), &setup), &setup, at, None))
         });
         prop_assert_eq!(all, known);
     }

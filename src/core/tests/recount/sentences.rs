@@ -17,7 +17,7 @@ fn model() -> Model {
 }
 
 fn seen(lines: &[&str], model: &Model, at: &str) -> Evaluation {
-    let filed = file([lines.to_vec()], &model.calendar);
+    let filed = file([lines.to_vec()], model);
     evaluate(&filed.usage, &filed.ids, model, time(at), 7)
 }
 

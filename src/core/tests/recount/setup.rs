@@ -1,17 +1,20 @@
 //! What a case is: a config in the recount's own terms with its translation to the core's `Model`, and a history as lines
 //! of JSON. Generated, small numbers throughout so that a failing case shrinks to something readable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono_tz::Tz;
 use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Map, Value, json};
-use vitalsync_core::Calendar;
-use vitalsync_core::expr::Expr;
+use vitalsync_core::derived::{self, Derived, EventRule};
+use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::model::{Bands, Benchmark, Done, Model, Profile, Refresh, Step};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
+use vitalsync_core::{Calendar, Day};
 
 /// 2026-01-05T00:00:00Z, a Monday: 140 days from here hold a change of the clocks and a first of April.
 pub const START: i64 = 1_767_571_200_000;
@@ -23,7 +26,40 @@ pub struct Setup {
     pub zone: Tz,
     pub profiles: Vec<ProfileSetup>,
     pub steps: Vec<StepSetup>,
+    /// Old and new names.
+    pub event_aliases: Vec<(String, String)>,
+    pub account_aliases: Vec<(String, String)>,
+    pub no_events: Vec<String>,
+    pub no_accounts: Option<NoAccounts>,
+    pub roll_up: Option<RollUp>,
+    /// The day since when [`DERIVED`] is counted; always if there is none.
+    pub since: Option<i64>,
 }
+
+/// A derived event: of E1, the ones whose kind is x.
+pub const DERIVED: &str = "E1 of x";
+
+/// Which accounts are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NoAccounts {
+    Plan(&'static str),
+    Id(&'static str),
+}
+
+/// Which account is rolled up into which.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RollUp {
+    /// Into the one that the trait `up` names.
+    Trait,
+    /// By its id: these into those.
+    Id(Pairs),
+}
+
+/// Two levels; and a ring with one that hangs on it.
+const UP: [Pairs; 2] = [
+    &[("acc0", "mid"), ("acc1", "mid"), ("acc2", "acc3"), ("mid", "top"), ("acc3", "top")],
+    &[("acc1", "acc2"), ("acc2", "acc0"), ("acc0", "acc1"), ("acc3", "acc2")],
+];
 
 #[derive(Debug, Clone)]
 pub struct ProfileSetup {
@@ -81,6 +117,12 @@ impl Setup {
         Calendar::of(self.zone.name()).unwrap()
     }
 
+    /// Since when derived events are counted, as the core is told.
+    pub fn since(&self) -> BTreeMap<String, Day> {
+        let day = |days: i64| Day((START / DAY_MS + days) as i32);
+        self.since.map(|days| (derived().key, day(days))).into_iter().collect()
+    }
+
     pub fn model(&self) -> Model {
         let profile = |profile: &ProfileSetup| Profile {
             name: profile.name.clone(),
@@ -89,7 +131,7 @@ impl Setup {
                 ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
             },
             window: profile.window as i32,
-            weights: profile.weights.iter().map(|(event, w)| (event.clone(), (w * 1e6).round() as i64)).collect(),
+            weights: profile.weights.iter().map(|(event, w)| (counted(event), (w * 1e6).round() as i64)).collect(),
             bands: Bands {
                 healthy: profile.healthy,
                 at_risk: profile.at_risk,
@@ -110,7 +152,7 @@ impl Setup {
         let step = |step: &StepSetup| Step {
             name: step.name(),
             done: match step {
-                StepSetup::Event(event, count) => Done::Event { event: event.clone(), count: *count as u32 },
+                StepSetup::Event(event, count) => Done::Event { event: counted(event), count: *count as u32 },
                 StepSetup::Trait(name) => Done::Trait(name.clone()),
             },
         };
@@ -118,15 +160,43 @@ impl Setup {
             calendar: self.calendar(),
             profiles: self.profiles.iter().map(profile).collect(),
             activation: self.steps.iter().map(step).collect(),
+            event_aliases: self.event_aliases.iter().cloned().collect(),
+            account_aliases: self.account_aliases.iter().cloned().collect(),
+            exclude_events: Some(EventRule::Names(self.no_events.iter().cloned().collect())),
+            exclude_accounts: self.no_accounts.as_ref().map(|out| match out {
+                NoAccounts::Plan(plan) => rule(&format!("traits.plan == \"{plan}\"")),
+                NoAccounts::Id(id) => rule(&format!("account == \"{id}\"")),
+            }),
+            roll_up: self.roll_up.as_ref().map(|up| match up {
+                RollUp::Trait => expr("traits.up", &trait_scope(&[]), Type::Any),
+                RollUp::Id(up) => {
+                    let says = up.iter().map(|(below, above)| format!("account == \"{below}\" ? \"{above}\" : "));
+                    expr(&format!("{}\"\"", says.collect::<String>()), &trait_scope(&[]), Type::Any)
+                }
+            }),
+            derived: vec![derived()],
             ..Model::default()
         }
     }
 }
 
+fn derived() -> Derived {
+    Derived::new(Some(DERIVED), "E1", expr("properties.kind == \"x\"", &derived::scope(), Type::Bool))
+}
+
+/// The name under which an event is counted.
+fn counted(event: &str) -> String {
+    if event == DERIVED { derived().counted_as() } else { event.to_owned() }
+}
+
 /// A rule about an account's traits.
 pub fn rule(source: &str) -> Expr {
+    expr(source, &trait_scope(&[]), Type::Bool)
+}
+
+pub fn expr(source: &str, scope: &Scope, kind: Type) -> Expr {
     let mut faults = Faults::default();
-    let parsed = Expr::parse(source, Place::default(), &trait_scope(&[]), Type::Bool, &mut faults);
+    let parsed = Expr::parse(source, Place::default(), scope, kind, &mut faults);
     parsed.unwrap_or_else(|| panic!("{source}: {:?}", faults.into_sorted()))
 }
 
@@ -155,7 +225,7 @@ fn profile(name: &'static str, only: ForWhom) -> impl Strategy<Value = ProfileSe
             scored
         })
     };
-    let weights = weight(&["E0", "E1", "E2", "E3", "Never", "Page Viewed", "Home"]);
+    let weights = weight(&["E0", "E1", "E2", "E3", "Never", "Page Viewed", "Home", "Fresh", DERIVED]);
     (renewed, window, bands, percentile, weights).prop_map(move |(renewed, window, bands, percentile, weights)| {
         let (hold_points, hold_days, at_risk, healthy) = bands;
         ProfileSetup {
@@ -182,16 +252,57 @@ pub fn setup() -> impl Strategy<Value = Setup> {
     ];
     let step = prop_oneof![
         3 => (0..4u8, 1usize..4).prop_map(|(event, count)| StepSetup::Event(format!("E{event}"), count)),
-        1 => Just(StepSetup::Event("Never".to_owned(), 1)),
+        1 => prop_oneof![Just("Never"), Just("Fresh"), Just(DERIVED)].prop_map(|event| StepSetup::Event(event.to_owned(), 1)),
         2 => Just(StepSetup::Trait("ready".to_owned())),
         1 => Just(StepSetup::Trait("plan".to_owned())),
     ];
     let zone = prop_oneof![Just(Tz::UTC), Just(Tz::Europe__Brussels)];
-    (zone, profiles, prop::collection::vec(step, 0..4)).prop_map(|(zone, profiles, steps)| Setup {
-        zone,
-        profiles,
-        steps,
-    })
+    let since = prop::option::weighted(0.4, 0..DAYS);
+    (zone, profiles, prop::collection::vec(step, 0..4), identity(), since).prop_map(
+        |(zone, profiles, steps, (events, no_events, accounts, no_accounts, roll_up), since)| {
+            let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
+            Setup {
+                zone,
+                profiles,
+                steps,
+                event_aliases: named(events),
+                account_aliases: named(accounts),
+                no_events: no_events.iter().map(|event| (*event).into()).collect(),
+                no_accounts,
+                roll_up,
+                since,
+            }
+        },
+    )
+}
+
+pub type Pairs = &'static [(&'static str, &'static str)];
+
+/// Names of old, events and accounts that are left out, roll-ups.
+fn identity() -> impl Strategy<Value = (Pairs, &'static [&'static str], Pairs, Option<NoAccounts>, Option<RollUp>)> {
+    let events: [Pairs; 4] = [
+        &[],
+        &[("E5", "E1")],
+        &[("E4", "Fresh"), ("E5", "Fresh")],
+        &[("Home", "E2"), ("E5", "E0"), ("Unheard", "E1"), ("E1", "E3")],
+    ];
+    let no_events: [&[&str]; 4] = [&[], &["E3"], &["E1", "Page Viewed"], &["Fresh", "E0", "E2"]];
+    let accounts: [Pairs; 4] = [
+        &[],
+        &[("acc1", "acc2")],
+        &[("acc0", "moved"), ("acc3", "moved"), ("unheard", "acc1")],
+        &[("acc2", "top"), ("acc13", "acc0"), ("mid", "acc4")],
+    ];
+    let no_accounts =
+        [None, None, Some(NoAccounts::Plan("free")), Some(NoAccounts::Id("acc3")), Some(NoAccounts::Id("mid"))];
+    let roll_up = [None, Some(RollUp::Trait), Some(RollUp::Id(UP[0])), Some(RollUp::Id(UP[1]))];
+    (
+        select(events.to_vec()),
+        select(no_events.to_vec()),
+        select(accounts.to_vec()),
+        select(no_accounts.to_vec()),
+        select(roll_up.to_vec()),
+    )
 }
 
 // ---- histories
@@ -258,10 +369,9 @@ pub fn said() -> impl Strategy<Value = Said> {
         2 => (0..5u8, 0..4u8).prop_map(|(user, device)| (Some(user), Some(device))),
     ];
     let account = prop_oneof![3 => (0..14u8).prop_map(Some), 2 => Just(None)];
-    let moment =
-        prop_oneof![3 => prop::sample::select(&MOMENTS[..]), 1 => (0..1440i64).prop_map(|minute| minute * 60_000)];
+    let moment = prop_oneof![3 => select(&MOMENTS[..]), 1 => (0..1440i64).prop_map(|minute| minute * 60_000)];
     // Some days have much on them: the last of a quarter and the first of the next, a Sunday and a Monday.
-    let day = prop_oneof![3 => 0..DAYS, 1 => prop::sample::select(&[0, 60, 85, 86, 97, 98, 130][..])];
+    let day = prop_oneof![3 => 0..DAYS, 1 => select(&[0, 60, 85, 86, 97, 98, 130][..])];
     let lag = prop_oneof![
         5 => Just(0),
         2 => Just(90_000),
@@ -361,6 +471,11 @@ impl Said {
                 } else if self.event.is_multiple_of(3) {
                     call.insert(name.into(), "Home".into());
                 }
+                match self.salt % 3 {
+                    0 => call.insert("properties".into(), json!({"kind": "x"})),
+                    1 => call.insert("properties".into(), json!({"kind": "y"})),
+                    _ => None,
+                };
                 if let Some(id) = self.account {
                     call.insert("context".into(), json!({ "groupId": account(id) }));
                 }
@@ -373,7 +488,7 @@ impl Said {
 }
 
 fn account_traits(pick: u8) -> Option<Value> {
-    Some(match pick % 10 {
+    Some(match pick % 15 {
         0 => return None,
         1 => json!({}),
         2 | 3 => json!({"plan": "pro"}),
@@ -382,6 +497,11 @@ fn account_traits(pick: u8) -> Option<Value> {
         6 => json!({"plan": "pro", "seats": 5, "createdAt": "2025-11-03"}),
         7 => json!({"createdAt": "2026-02-01T23:30:00Z"}),
         8 => json!({"created_at": 1_767_225_600}),
+        9 => json!({"up": "acc2"}),
+        10 => json!({"up": "acc3", "plan": "pro"}),
+        11 => json!({"up": "acc0"}),
+        12 => json!({"up": "top"}),
+        13 => json!({"up": null}),
         _ => json!({"plan": "", "createdAt": "soon", "ready": true}),
     })
 }

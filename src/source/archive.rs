@@ -223,6 +223,13 @@ pub struct Task {
     broken: Option<io::Error>,
 }
 
+impl Task {
+    /// True if nothing of the file was counted yet.
+    pub fn is_new(&self) -> bool {
+        self.known.consumed == 0
+    }
+}
+
 /// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
 pub fn tasks(
     location: &Path,

@@ -343,10 +343,11 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
     let mut written = 0;
     let mut flush = |batch: &mut Batch, force: bool| -> Result<bool, StoreError> {
         written += 1;
-        if force || written % COPIED == 0 {
+        let stops = !force && reading.stop.load(Ordering::Relaxed);
+        if force || stops || written % COPIED == 0 {
             store.apply(std::mem::take(batch))?;
         }
-        Ok(force || written % COPIED != 0 || !reading.stop.load(Ordering::Relaxed))
+        Ok(!stops)
     };
     let mut merger = crate::store::usage::Merger::default();
     let mut counts = Vec::new();

@@ -7,6 +7,7 @@
 pub mod ingest;
 mod look;
 pub mod read;
+mod retention;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -463,6 +464,7 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
+            self.retain(at)?;
             let evaluation = self.evaluate(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;

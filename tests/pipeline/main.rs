@@ -3,4 +3,5 @@
 mod counts;
 mod delivery;
 mod rebuild;
+mod retention;
 mod site;

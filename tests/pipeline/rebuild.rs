@@ -42,7 +42,8 @@ fn asked(engine: &Engine) -> Vec<Value> {
 }
 
 fn ingest(site: &Site) -> SourceReport {
-    let engine = site.open_with(MODEL);
+    let mut engine = site.open_with(MODEL);
+    engine.clock = vitalsync::clock::Clock::Fixed(end(LAST));
     engine.ingest(&engine.config.sources[0].clone()).unwrap()
 }
 

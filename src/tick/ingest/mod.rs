@@ -77,6 +77,9 @@ pub struct SourceReport {
     pub too_old: u64,
     /// Why the source as a whole could not be read.
     pub failed: Option<String>,
+    /// Files that were read to count their days anew: what is said of them is not said again.
+    #[serde(skip)]
+    pub(crate) told: BTreeSet<String>,
 }
 
 impl SourceReport {
@@ -96,6 +99,7 @@ impl SourceReport {
         other.other.into_iter().for_each(|(kind, count)| *self.other.entry(kind).or_default() += count);
         self.examples.extend(other.examples);
         self.files_gone.extend(other.files_gone);
+        self.told.extend(other.told);
         self.failed = self.failed.take().or(other.failed);
     }
 
@@ -236,7 +240,7 @@ pub fn ingest(
     if let Some(done) = recount::resume(reading, filing, source)? {
         report.add(done.in_passing());
     }
-    report.add(forward(reading, filing, source, span)?);
+    report.add(forward(reading, filing, source, span, BTreeSet::new())?);
     Ok(report)
 }
 
@@ -262,7 +266,8 @@ pub fn rebuild(
         report.add(recount::recount(reading, filing, source, Days::within(from, to))?.report);
     }
     if !reading.stop.load(Ordering::Relaxed) {
-        report.add(forward(reading, filing, source, span)?);
+        let told = std::mem::take(&mut report.told);
+        report.add(forward(reading, filing, source, span, told)?);
     }
     Ok(report)
 }
@@ -272,8 +277,9 @@ fn forward(
     filing: &mut Filing,
     source: &Source,
     span: Option<(Day, Day)>,
+    told: BTreeSet<String>,
 ) -> Result<SourceReport, IngestError> {
-    let mut report = SourceReport::default();
+    let mut report = SourceReport { told, ..SourceReport::default() };
     let mut generation = generation::current(reading.store, &source.name)?;
     generation.learn(reading.model);
     generation.set_window(source.dedupe_days);
@@ -433,7 +439,7 @@ impl Filer<'_> {
 
     fn block(&mut self, filing: &mut Filing, block: &mut Block, lines: Parsed) -> Result<(), StoreError> {
         let path = block.path.to_string();
-        if block.index == 0 && lines.count > 0 {
+        if block.index == 0 && lines.count > 0 && !self.report.told.contains(&path) {
             self.report.files_read += 1;
         }
         let before = match (self.open.get(&path), &block.rewritten) {
@@ -451,17 +457,23 @@ impl Filer<'_> {
         }
         block.progress.lines = before + lines.count;
         self.open.entry(path.clone()).or_default().lines = block.progress.lines;
-        for (number, why) in &lines.rejected {
-            self.report.reject(why.name(), || format!("{path}:{}", before + number));
+        let rewritten = self.rewritten.contains(&path);
+        let told = rewritten && self.report.told.contains(&path);
+        if !told {
+            for (number, why) in &lines.rejected {
+                self.report.reject(why.name(), || format!("{path}:{}", before + number));
+            }
+            if let Some((reason, why)) = &block.fault {
+                self.report.reject(reason, || format!("{path} ({why})"));
+            }
         }
-        if let Some((reason, why)) = &block.fault {
-            self.report.reject(reason, || format!("{path} ({why})"));
+        if matches!(self.kind, Pass::Recount(_)) && block.index == 0 {
+            self.report.told.insert(path.clone());
         }
         if lines.undated {
             self.generation.saw_undated();
         }
-        let rewritten = self.rewritten.contains(&path);
-        self.lines(filing, &path, &lines, rewritten);
+        self.lines(filing, &path, &lines, rewritten, told);
         self.gathered.deletions.extend(lines.deletions.iter().map(|user| user.to_string()));
         if let Some(translation) = self.translations.get(lines.worker) {
             for (mut subject, mut stated) in lines.statements {
@@ -497,7 +509,7 @@ impl Filer<'_> {
         }
     }
 
-    fn lines(&mut self, filing: &mut Filing, path: &str, lines: &Parsed, rewritten: bool) {
+    fn lines(&mut self, filing: &mut Filing, path: &str, lines: &Parsed, rewritten: bool, told: bool) {
         let oldest = self.generation.oldest(self.source.dedupe_days);
         let forward = matches!(self.kind, Pass::Forward);
         let mut last_day = None;
@@ -516,7 +528,7 @@ impl Filer<'_> {
                 continue;
             }
             held = !self.counts(day, line.spot.day.0);
-            self.report.calls_read += u64::from(!held);
+            self.report.calls_read += u64::from(!held && !told);
             if last_day != Some(day) {
                 self.open.entry(path.to_owned()).or_default().days.insert(day);
                 self.generation.saw(day.min(self.reading.today.0 + 1));

@@ -11,7 +11,8 @@ const DATE: &str = "2026-03-10";
 fn reports(site: &Site, first: u32, last: u32) {
     for day in first..=last {
         let day = format!("2026-03-{day:02}");
-        let lines: Vec<String> = (0..3).map(|n| track(&format!("{day}-{n}"), "acme", "u1", "Report Shared", &day)).collect();
+        let lines: Vec<String> =
+            (0..3).map(|n| track(&format!("{day}-{n}"), "acme", "u1", "Report Shared", &day)).collect();
         site.archive(&format!("{day}/calls.ndjson"), &lines);
     }
 }
@@ -33,7 +34,10 @@ fn days_are_read_and_counted_anew() {
     assert_eq!((&read["files_read"], &read["events_counted"]), (&json!(3), &json!(9)), "{read}");
     assert_eq!(backfill(&site, &[], 0)["files_read"], 7);
     assert_eq!(raw(&site), 21.0);
-    site.archive("2026-03-09/calls.ndjson", &["{".into(), track("2026-03-09-0", "acme", "u1", "Report Shared", "2026-03-09")]);
+    site.archive(
+        "2026-03-09/calls.ndjson",
+        &["{".into(), track("2026-03-09-0", "acme", "u1", "Report Shared", "2026-03-09")],
+    );
     let output = site.run(&["backfill", "--rebuild", "--from", "2026-03-09", "--to", "2026-03-09"]).exits(0);
     for text in ["counting anew", "file 1 of"] {
         assert!(output.stderr.contains(text), "{}", output.stderr);
@@ -48,7 +52,11 @@ fn days_are_read_and_counted_anew() {
     assert_eq!(raw(&site), 19.0);
     std::fs::remove_dir_all(site.path("archive/2026-03-04")).expect("it goes");
     let output = site.run(&["backfill", "--rebuild"]).exits(0);
-    assert!(output.stdout.contains("1 days of receipt keep") && output.stdout.contains("2026-03-04"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("1 days of receipt keep") && output.stdout.contains("2026-03-04"),
+        "{}",
+        output.stdout
+    );
     assert_eq!(raw(&site), 19.0);
     // As of a run a file that ends early is something to look at.
     site.archive_bytes("broken.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);

@@ -231,7 +231,7 @@ impl AccountReport {
                 .profiles
                 .iter()
                 .filter(|_| several)
-                .map(|(name, health)| (name.clone(), HealthReport::of(health)))
+                .map(|(name, health)| (name.to_owned(), HealthReport::of(health)))
                 .collect(),
             activation: ActivationReport {
                 percent: account.activation_percent,
@@ -253,7 +253,7 @@ impl AccountReport {
             last_active: account.last_active.map(|time| time.to_string()),
             tenure_days: account.tenure_days,
             segments: account.rules.iter().cloned().collect(),
-            traits: Value::Map(account.traits.clone()).to_json(),
+            traits: Value::Map(account.traits.to_map()).to_json(),
         }
     }
 }

@@ -5,29 +5,30 @@
 //! once: memory does not grow with the size of a file or of a line. An incomplete last line, and the rest of a truncated
 //! gzip, wait for the file to grow. File names mean nothing: files are read in the order of their first call.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::call::MAX_LINE;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::SourceError;
+use super::inflate::{Room, content};
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
 const BLOCK: usize = 512 << 10;
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
-/// How much compressed data is read at once.
+/// How much is read at once of what was read before.
 const READ: usize = 128 << 10;
 /// How much of a file is looked at to find its first call.
 const HEAD: usize = 64 << 10;
+/// Calls shrink about so much: progress within a file is told by it.
+const SHRINKS: u64 = 8;
 /// So many blocks a reader may be ahead of the file whose turn it is.
 const AHEAD: usize = 256;
 
@@ -121,9 +122,10 @@ impl Pool {
         kept.unwrap_or_else(|| vec![0; BUFFER])
     }
 
-    /// Takes a block's buffer back.
-    pub fn give_back(&self, block: Block) {
-        self.keep(block.data);
+    /// Takes a block's buffer back: its lines were parsed.
+    pub fn take_back(&self, block: &mut Block) {
+        block.length = 0;
+        self.keep(std::mem::take(&mut block.data));
     }
 
     fn keep(&self, buffer: Vec<u8>) {
@@ -228,6 +230,12 @@ impl Task {
     pub fn is_new(&self) -> bool {
         self.known.consumed == 0
     }
+
+    /// About so many bytes on disk hold so many of its content.
+    fn on_disk(&self, content: u64) -> u64 {
+        let bytes = if self.path.ends_with("gz") { content / SHRINKS } else { content };
+        bytes.min(self.size)
+    }
 }
 
 /// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
@@ -272,13 +280,14 @@ fn stamp(full: &Path) -> io::Result<(u64, i128)> {
 fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
     let mut bytes = Vec::new();
     // What a damaged file gives before its damage is enough.
-    let _ = content(full, &Arc::default()).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
+    let _ = content(full, None).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
     bytes.split(|byte| *byte == b'\n').find_map(head)
 }
 
 /// Reads files with several readers and hands out their blocks, each file's in their order. `take` returns false to stop.
 pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dyn Fn(Block) -> bool + Sync)) {
-    let next = AtomicUsize::new(0);
+    let (next, room) = (AtomicUsize::new(0), Room::default());
+    let room = &room;
     std::thread::scope(|scope| {
         for _ in 0..readers.min(tasks.len()) {
             scope.spawn(|| {
@@ -286,9 +295,8 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    let known = task.known.clone();
-                    let (index, told, on_disk, rewritten) = (0, 0, Arc::default(), None);
-                    FileReader { task, order, index, known, on_disk, told, rewritten, pool, turn, take }.read();
+                    let (known, index, told, rewritten) = (task.known.clone(), 0, 0, None);
+                    FileReader { task, order, index, known, told, rewritten, pool, turn, room, take }.read();
                 }
             });
         }
@@ -300,42 +308,13 @@ struct FileReader<'a> {
     order: usize,
     index: usize,
     known: Progress,
-    /// So many bytes on disk were read, and so many of them told.
-    on_disk: Arc<AtomicU64>,
+    /// So many bytes on disk were told.
     told: u64,
     rewritten: Option<Progress>,
     pool: &'a Pool,
     turn: &'a Turn,
+    room: &'a Room,
     take: &'a (dyn Fn(Block) -> bool + Sync),
-}
-
-/// A file that counts what is read of it.
-struct Counted(File, Arc<AtomicU64>);
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.0.read(buffer)?;
-        self.1.fetch_add(got as u64, Ordering::Relaxed);
-        Ok(got)
-    }
-}
-
-fn content(full: &Path, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
-    read.store(0, Ordering::Relaxed);
-    let mut file = Counted(File::open(full)?, Arc::clone(read));
-    let mut magic = [0u8; 2];
-    let mut got = 0;
-    while got < 2 {
-        match file.read(&mut magic[got..])? {
-            0 => break,
-            n => got += n,
-        }
-    }
-    let whole = io::Cursor::new(magic).take(got as u64).chain(file);
-    if magic == [0x1f, 0x8b] {
-        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ, whole))));
-    }
-    Ok(Box::new(whole))
 }
 
 /// Bytes of a file's content while they are cut into lines.
@@ -352,7 +331,7 @@ struct Lines {
 impl FileReader<'_> {
     fn hand_out(&mut self, data: Vec<u8>, length: usize, too_long: u64, progress: Progress, ends: bool) -> bool {
         self.turn.wait(self.order, self.index);
-        let on_disk = if ends { self.task.size } else { self.on_disk.load(Ordering::Relaxed).min(self.task.size) };
+        let on_disk = if ends { self.task.size } else { self.task.on_disk(progress.consumed) };
         let size = on_disk.saturating_sub(self.told);
         self.told += size;
         let block = Block {
@@ -389,11 +368,13 @@ impl FileReader<'_> {
             self.hand_out(Vec::new(), 0, 0, self.known.clone(), true);
             return Ok(());
         }
-        let mut input = content(&self.task.full, &self.on_disk)?;
+        // What goes on after what was read before is mostly a growing file.
+        let room = (self.known.consumed == 0 && self.task.limit.is_none()).then_some(self.room);
+        let mut input = content(&self.task.full, room)?;
         let mut hash = Xxh3::new();
         if self.known.consumed > 0 && !skip(&mut input, self.known.consumed, &mut hash, &self.known.hash) {
             self.rewritten = Some(std::mem::take(&mut self.known));
-            input = content(&self.task.full, &self.on_disk)?;
+            input = content(&self.task.full, None)?;
             hash = Xxh3::new();
         }
         if self.known.open {

@@ -1,6 +1,7 @@
 //! Sources of usage. Each hands out lines in blocks, with what it will remember once the block is counted.
 
 pub mod archive;
+mod inflate;
 
 use std::fmt;
 use std::path::PathBuf;

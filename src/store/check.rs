@@ -59,7 +59,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
             codec::read_counts(account, month, value, &mut Vec::new(), |_, _, _| {}).map_err(not_read)
         }
         Some(b's') => {
-            let (about, _, _, month) = keys::read_statements(key).ok_or("has a key that does not read")?;
+            let (about, _, _, month, _) = keys::read_statements(key).ok_or("has a key that does not read")?;
             codec::read_statements(about, month, value, |_, _| {}).map_err(not_read)
         }
         Some(b'd') if value.len() % 8 != 0 => Err(not_read(Broken)),

@@ -18,7 +18,8 @@ pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
     /// The days that calls can have: 2000 to 2099.
     const DAYS: std::ops::Range<i32> = 10_957..47_482;
-    static MONTHS: std::sync::LazyLock<Vec<u16>> = std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
+    static MONTHS: std::sync::LazyLock<Vec<u16>> =
+        std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
     fn slow(day: Day) -> u16 {
         let date = day.date();
         u16::try_from(date.year().clamp(0, 5000) as u32 * 12 + date.month0()).unwrap_or(u16::MAX)
@@ -222,9 +223,9 @@ pub type Entry = (Subject, Stated<Content>);
 fn put_message(out: &mut Vec<u8>, message: &Message) {
     match message {
         // A text of length 0 is one of length 1 here, and so on.
-        Message::Uuid(bytes) => {
+        Message::Uuid(half) => {
             out.push(0);
-            out.extend_from_slice(bytes);
+            out.extend_from_slice(&half.to_be_bytes());
         }
         Message::Text(text) => {
             put(out, text.len() as u64 + 1);
@@ -235,10 +236,10 @@ fn put_message(out: &mut Vec<u8>, message: &Message) {
 
 fn read_message(reader: &mut Reader<'_>) -> Result<Message, Broken> {
     let length = usize::try_from(reader.number()?).map_err(|_| Broken)?;
-    let (bytes, rest) = reader.bytes.split_at_checked(length.checked_sub(1).unwrap_or(16)).ok_or(Broken)?;
+    let (bytes, rest) = reader.bytes.split_at_checked(length.checked_sub(1).unwrap_or(8)).ok_or(Broken)?;
     reader.bytes = rest;
     Ok(match length {
-        0 => Message::Uuid(bytes.try_into().map_err(|_| Broken)?),
+        0 => Message::Uuid(u64::from_be_bytes(bytes.try_into().map_err(|_| Broken)?)),
         _ => Message::Text(std::str::from_utf8(bytes).map_err(|_| Broken)?.into()),
     })
 }

@@ -104,7 +104,7 @@ impl Handle {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let config = sled::Config::new()
             .path(path)
-            .cache_capacity(64 << 20)
+            .cache_capacity(16 << 20)
             .flush_every_ms(Some(1000))
             .mode(sled::Mode::LowSpace);
         let mut opened = Err(Fault::Damaged(String::new()));

@@ -15,13 +15,24 @@ pub fn meta(name: &str) -> Vec<u8> {
 /// A generation of a source's usage: a rebuild makes a new one.
 pub type Generation = u16;
 
-/// Counts: all users of one stated account, generation and month, from a subject on. The account comes first, so that its
-/// counts from all sources lie side by side.
-pub fn counts(account: Id, generation: Generation, month: u16, first: Id) -> Vec<u8> {
-    join(b"c", &[&account.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes(), &first.to_be_bytes()])
+/// A part of what is kept of one thing: which write made it, and a number within that write.
+pub type Part = u32;
+
+/// So many parts of one thing a write may make.
+pub const PARTS: u32 = 1 << 10;
+
+/// A part that a write made. Writes are numbered from 1; a number beyond the last is the last.
+pub fn part(write: u32, number: usize) -> Part {
+    write.saturating_mul(PARTS) | (number as u32).min(PARTS - 1)
 }
 
-/// What all chunks of one stated account, generation and month begin with.
+/// Counts of one stated account, generation and month. The account comes first, so that its counts from all sources lie
+/// side by side.
+pub fn counts(account: Id, generation: Generation, month: u16, part: Part) -> Vec<u8> {
+    join(b"c", &[&account.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// What all parts of one stated account, generation and month begin with.
 pub fn counts_of(account: Id, generation: Generation, month: u16) -> [u8; 9] {
     let mut key = [b'c'; 9];
     key[1..5].copy_from_slice(&account.to_be_bytes());
@@ -30,23 +41,30 @@ pub fn counts_of(account: Id, generation: Generation, month: u16) -> [u8; 9] {
     key
 }
 
-/// The parts of a key of counts: stated account, generation, month, first subject.
-pub fn read_counts(key: &[u8]) -> Option<(Id, Generation, u16, Id)> {
+/// What a key of counts says: stated account, generation, month, part.
+pub fn read_counts(key: &[u8]) -> Option<(Id, Generation, u16, Part)> {
     let account = key.get(1..5)?.try_into().ok()?;
     let generation = key.get(5..7)?.try_into().ok()?;
     let month = key.get(7..9)?.try_into().ok()?;
-    let first = key.get(9..13)?.try_into().ok()?;
+    let part = key.get(9..13)?.try_into().ok()?;
     Some((
         Id::from_be_bytes(account),
         Generation::from_be_bytes(generation),
         u16::from_be_bytes(month),
-        Id::from_be_bytes(first),
+        Part::from_be_bytes(part),
     ))
 }
 
 /// Statements about a group of ids of one generation in one month. The group comes before the generation, so that all about
 /// one id lies side by side.
-pub fn statements(about: About, shard: u32, generation: Generation, month: u16) -> Vec<u8> {
+pub fn statements(about: About, shard: u32, generation: Generation, month: u16, part: Part) -> Vec<u8> {
+    let mut key = statements_in(about, shard, generation, month);
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// All statements about a group of ids of one generation in one month.
+pub fn statements_in(about: About, shard: u32, generation: Generation, month: u16) -> Vec<u8> {
     join(b"s", &[&[about as u8], &shard.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes()])
 }
 
@@ -55,16 +73,17 @@ pub fn statements_of(about: About) -> Vec<u8> {
     join(b"s", &[&[about as u8]])
 }
 
-/// The parts of a key of statements: what they are about, the group, generation and month.
-pub fn read_statements(key: &[u8]) -> Option<(About, u32, Generation, u16)> {
+/// What a key of statements says: what they are about, the group, generation, month and part.
+pub fn read_statements(key: &[u8]) -> Option<(About, u32, Generation, u16, Part)> {
     let about = *About::ALL.get(usize::from(*key.get(1)?))?;
     let shard = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?);
     let generation = Generation::from_be_bytes(key.get(6..8)?.try_into().ok()?);
-    Some((about, shard, generation, u16::from_be_bytes(key.get(8..10)?.try_into().ok()?)))
+    let month = u16::from_be_bytes(key.get(8..10)?.try_into().ok()?);
+    Some((about, shard, generation, month, Part::from_be_bytes(key.get(10..14)?.try_into().ok()?)))
 }
 
 /// Fingerprints of the calls that a source received on a day.
-pub fn fingerprints(generation: Generation, day: i32, part: u32) -> Vec<u8> {
+pub fn fingerprints(generation: Generation, day: i32, part: Part) -> Vec<u8> {
     let mut key = fingerprints_on(generation, day);
     key.extend_from_slice(&part.to_be_bytes());
     key
@@ -92,7 +111,7 @@ pub fn read_fingerprints(key: &[u8]) -> Option<(i32, u32)> {
 pub fn generation(key: &[u8]) -> Option<Generation> {
     match key.first()? {
         b'c' => read_counts(key).map(|(_, generation, ..)| generation),
-        b's' => read_statements(key).map(|(_, _, generation, _)| generation),
+        b's' => read_statements(key).map(|(_, _, generation, ..)| generation),
         b'd' | b'f' => Some(Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?)),
         _ => None,
     }

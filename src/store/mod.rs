@@ -142,12 +142,24 @@ impl std::error::Error for StoreError {}
 pub struct Batch {
     /// What each key is to have; nothing if it is to go.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Keys that certainly are not there yet.
+    new: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Batch {
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.changes.insert(key, Some(value));
+    }
+
+    /// Sets a key that certainly is not there.
+    pub fn put_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.new.push((key, value));
+    }
+
+    /// How many changes there are.
+    pub fn len(&self) -> usize {
+        self.changes.len() + self.new.len()
     }
 
     /// Removes a key.
@@ -157,7 +169,7 @@ impl Batch {
 
     /// True if nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.new.is_empty()
     }
 }
 
@@ -293,6 +305,10 @@ impl Store {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = *sum;
         let mut changes = sled::Batch::default();
+        for (key, value) in batch.new {
+            next.add(&key, &value);
+            changes.insert(key, value);
+        }
         for (key, value) in batch.changes {
             if let Some(before) = self.handle.get(&key)? {
                 next.remove(&key, &before);

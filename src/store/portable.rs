@@ -504,6 +504,12 @@ mod tests {
         for at in (10..file.len()).step_by(file.len() / 20) {
             let mut flipped = file.clone();
             flipped[at] ^= 4;
+            // Deflate ends within a byte, the rest of which says nothing.
+            let mut content = String::new();
+            let read = GzDecoder::new(&*flipped).read_to_string(&mut content);
+            if read.is_ok() && content == plain {
+                continue;
+            }
             is_refused(state.path(), &before, &flipped, &format!("flipped at {at}"));
         }
         for at in (0..plain.len()).step_by(plain.len() / 12) {

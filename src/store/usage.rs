@@ -1,7 +1,8 @@
 //! Usage in the state: how a batch of counts and statements is merged into what is kept, and read back.
 //!
-//! One value holds a slice of the users of a stated account, generation and month, split at about 4 KiB: sled likes few and
-//! fat keys, and a batch rewrites only the slices that it touches. Names lie 128 together.
+//! One value holds what one write added for a stated account, generation and month, split at about 4 KiB: sled likes few and
+//! fat keys, and pays dearly for values that are read and written again, so that a write only adds. Parts are put together
+//! when there are many of them. Names lie 128 together.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,10 @@ use super::{Batch, Store, StoreError};
 
 /// Values of counts are split beyond this.
 const CHUNK: usize = 4096;
+/// Parts of the same month that so many writes made are put together.
+const MANY: usize = 8;
+/// So many keys are changed in one write of tidying.
+const TIDIED: usize = 10_000;
 /// So many ids share a value of statements.
 const SHARD: Id = 64;
 /// So many names share a value.
@@ -91,7 +96,8 @@ impl Row {
         (self.key >> 96) as u32
     }
 
-    fn month(&self) -> u16 {
+    /// The month.
+    pub fn month(&self) -> u16 {
         (self.key >> 80) as u16
     }
 
@@ -145,111 +151,115 @@ impl Store {
         now
     }
 
-    /// Merges counts of a generation, in any order, into what is kept.
-    pub fn merge_counts(&self, generation: Generation, rows: &mut [Row], batch: &mut Batch) -> Result<(), StoreError> {
+    /// Adds counts of a generation, in any order, as parts of a write. Nothing that is kept is read: parts are put together
+    /// when they have become many, by [`Store::tidy`].
+    pub fn add_counts(&self, generation: Generation, write: u32, rows: &mut [Row], batch: &mut Batch) {
         rows.sort_unstable_by_key(|row| row.key);
         let mut merger = Merger::default();
         for rows in rows.chunk_by(|a, b| a.key >> 80 == b.key >> 80) {
             let Some(first) = rows.first() else { continue };
-            self.merge_month(first.account(), generation, first.month(), rows, &mut merger, batch)?;
-        }
-        Ok(())
-    }
-
-    fn merge_month(
-        &self,
-        account: Id,
-        generation: Generation,
-        month: u16,
-        rows: &[Row],
-        merger: &mut Merger,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        // Each kept slice takes the added subjects from its first one up to the next slice's.
-        let mut slices: Vec<(Id, Vec<u8>)> = Vec::new();
-        for entry in self.scan(&keys::counts_of(account, generation, month)) {
-            let (key, value) = entry?;
-            slices.push((keys::read_counts(&key).map_or(0, |(.., first)| first), value));
-        }
-        if slices.is_empty() {
-            slices.push((0, Vec::new()));
-        }
-        let mut rest = rows;
-        for (index, (first, value)) in slices.iter().enumerate() {
-            let end = slices.get(index + 1).map(|(next, _)| *next);
-            let taken = end.map_or(rest.len(), |end| rest.partition_point(|row| row.subject() < end));
-            let (added, later) = rest.split_at(taken);
-            rest = later;
-            if added.is_empty() {
-                continue;
-            }
-            merger.read(month, value).map_err(|Broken| self.broken("a value of counts"))?;
-            merger.merge(added);
-            merger.write(month, *first, |first, value| {
-                batch.put(keys::counts(account, generation, month, first), value);
+            let (account, month) = (first.account(), first.month());
+            merger.merge(rows);
+            merger.write(month, |number, value| {
+                batch.put_new(keys::counts(account, generation, month, keys::part(write, number)), value);
             });
         }
-        Ok(())
     }
 
-    /// Merges statements of a generation into what is kept. They may come in any order.
-    pub fn merge_statements(
-        &self,
-        generation: Generation,
-        mut entries: Vec<Entry>,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
+    /// Adds statements of a generation, in any order, as parts of a write.
+    pub fn add_statements(&self, generation: Generation, write: u32, mut entries: Vec<Entry>, batch: &mut Batch) {
         let place = |subject: &Subject| (subject.about, subject.id / SHARD, codec::month(subject.day));
-        entries.sort_unstable_by(|a, b| (place(&a.0), &a.0, &a.1).cmp(&(place(&b.0), &b.0, &b.1)));
+        entries.sort_unstable_by(|a, b| (place(&a.0), &a.0).cmp(&(place(&b.0), &b.0)));
         let mut entries = entries.into_iter().peekable();
         while let Some((first, _)) = entries.peek() {
             let (about, shard, month) = place(first);
-            let key = keys::statements(about, shard, generation, month);
-            let mut merged: Vec<Entry> = Vec::new();
-            if let Some(value) = self.get(&key)? {
-                self.read_entries(about, month, &value, |subject, stated| merged.push((subject, stated)))?;
-            }
-            let kept = merged.len();
+            let mut of_place: Vec<Entry> = Vec::new();
             while let Some(entry) = entries.next_if(|(subject, _)| place(subject) == (about, shard, month)) {
-                // A link or membership is said as the last of its day, and is perhaps the first too.
-                if about.is_id() {
-                    merged.push((Subject { part: FIRST, ..entry.0 }, entry.1.clone()));
-                }
-                merged.push(entry);
+                of_place.push(entry);
             }
-            if about.is_id() {
-                // A first one that is not written is the same as the last.
-                for place in 0..kept {
-                    let Some((subject, stated)) = merged.get(place).cloned() else { continue };
-                    if subject.part == LAST {
-                        merged.push((Subject { part: FIRST, ..subject }, stated));
-                    }
-                }
-            }
-            merged.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-            merged.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                if same && replaces(&kept.0, &next.1, &kept.1) {
-                    std::mem::swap(next, kept);
-                }
-                same
-            });
-            if about.is_id() {
-                let lasts: BTreeSet<usize> = (1..merged.len())
-                    .filter(|index| {
-                        let (last, first) = (&merged[index - 1], &merged[*index]);
-                        first.0.part == FIRST && first.0 == Subject { part: FIRST, ..last.0 } && first.1 == last.1
-                    })
-                    .collect();
-                let mut index = 0;
-                merged.retain(|_| {
-                    index += 1;
-                    !lasts.contains(&(index - 1))
-                });
-            }
-            batch.put(key, codec::encode_statements(month, &merged));
+            let of_place = said(about, of_place);
+            let key = keys::statements(about, shard, generation, month, keys::part(write, 0));
+            batch.put_new(key, codec::encode_statements(month, &of_place));
         }
-        Ok(())
+    }
+
+    /// Puts the parts together that several writes made of the same month, where they are many.
+    pub fn tidy(
+        &self,
+        generation: Generation,
+        write: u32,
+        months: &BTreeSet<u16>,
+        ids: &Ids,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let mut merger = Merger::default();
+        for account in 0..=ids.accounts.len() as Id {
+            for month in months {
+                let Some(parts) = self.many(&keys::counts_of(account, generation, *month), write)? else { continue };
+                let mut rows: Vec<Row> = Vec::new();
+                let mut counts = Vec::new();
+                for (key, value) in parts {
+                    codec::read_counts(account, *month, &value, &mut counts, |spot, last, counts| {
+                        rows.extend(counts.iter().map(|(event, count)| Row::new(spot, *event, *count as i32, last)));
+                    })
+                    .map_err(|Broken| self.broken("a value of counts"))?;
+                    batch.remove(key);
+                }
+                rows.sort_unstable_by_key(|row| row.key);
+                merger.merge(&rows);
+                merger.write(*month, |number, value| {
+                    batch.put(keys::counts(account, generation, *month, keys::part(write, number)), value);
+                });
+                self.apply_if_full(&mut batch)?;
+            }
+        }
+        let shards = |ids: usize| 0..=ids as u32 / SHARD;
+        for about in About::ALL {
+            let ids = if about == About::AccountTraits { ids.accounts.len() } else { ids.subjects.len() };
+            for shard in shards(ids) {
+                for month in months {
+                    let prefix = keys::statements_in(about, shard, generation, *month);
+                    let Some(parts) = self.many(&prefix, write)? else { continue };
+                    let mut entries: Vec<Entry> = Vec::new();
+                    for (key, value) in parts {
+                        self.read_entries(about, *month, &value, |subject, stated| entries.push((subject, stated)))?;
+                        batch.remove(key);
+                    }
+                    let key = keys::statements(about, shard, generation, *month, keys::part(write, 0));
+                    batch.put(key, codec::encode_statements(*month, &said(about, entries)));
+                    self.apply_if_full(&mut batch)?;
+                }
+            }
+        }
+        self.apply(batch)
+    }
+
+    /// The parts below a prefix, if as many writes made them as to be put together.
+    #[expect(clippy::type_complexity, reason = "keys with values")]
+    fn many(&self, prefix: &[u8], write: u32) -> Result<Option<Vec<(Vec<u8>, Vec<u8>)>>, StoreError> {
+        let mut parts = Vec::new();
+        let (mut writes, mut last) = (0, None);
+        for entry in self.raw_scan(prefix) {
+            let (key, value) = entry?;
+            let part = key.get(prefix.len()..).and_then(|part| part.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let made_by = part / keys::PARTS;
+            // A tidying that was interrupted wrote this one already.
+            if made_by >= write {
+                return Ok(None);
+            }
+            if last.replace(made_by) != Some(made_by) {
+                writes += 1;
+            }
+            parts.push((key, value));
+        }
+        if writes < MANY {
+            return Ok(None);
+        }
+        Ok(Some(parts.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()))
+    }
+
+    fn apply_if_full(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.len() >= TIDIED { self.apply(std::mem::take(batch)) } else { Ok(()) }
     }
 
     pub(crate) fn read_entries(
@@ -263,86 +273,101 @@ impl Store {
     }
 }
 
+/// What statements come to, in order: of those about the same the one that stands; of links and memberships, each of which
+/// stands for the last and perhaps the first of its day, the first where it is another one.
+pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
+    if about.is_id() {
+        for place in 0..entries.len() {
+            let Some((subject, stated)) = entries.get(place).cloned() else { continue };
+            if subject.part == LAST {
+                entries.push((Subject { part: FIRST, ..subject }, stated));
+            }
+        }
+    }
+    entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    entries.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same && replaces(&kept.0, &next.1, &kept.1) {
+            std::mem::swap(next, kept);
+        }
+        same
+    });
+    if about.is_id() {
+        // The last one of a day comes before the first one.
+        entries.dedup_by(|first, last| {
+            first.0.part == FIRST && first.0 == Subject { part: FIRST, ..last.0 } && first.1 == last.1
+        });
+    }
+    entries
+}
+
 /// Buffers that are used over and over while counts are merged.
 #[derive(Debug, Default)]
 pub struct Merger {
-    kept: Vec<Cell>,
     merged: Vec<Cell>,
-    counts: Vec<(Id, i64)>,
     subject: Vec<u8>,
 }
 
 impl Merger {
-    fn read(&mut self, month: u16, value: &[u8]) -> Result<(), Broken> {
-        self.kept.clear();
-        if value.is_empty() {
-            return Ok(());
-        }
-        let kept = &mut self.kept;
-        codec::read_counts(0, month, value, &mut self.counts, |spot, last, counts| {
-            kept.extend(counts.iter().map(|(event, count)| Cell {
-                subject: spot.subject,
-                day: spot.day,
-                lag: spot.lag,
-                event: *event,
-                count: *count,
-                last,
-            }));
-        })
-    }
-
-    /// Adds rows, in order, to what was read. Counts that cancel out vanish.
+    /// Adds up rows, in order. Counts that cancel out vanish.
     fn merge(&mut self, rows: &[Row]) {
-        let Self { kept, merged, .. } = self;
-        merged.clear();
-        let mut add = |cell: Cell| match merged.last_mut() {
-            Some(last) if last.order() == cell.order() => {
-                last.count += cell.count;
-                last.last = last.last.max(cell.last);
+        self.merged.clear();
+        for row in rows.iter().filter(|row| row.count != 0) {
+            let cell = row.cell();
+            match self.merged.last_mut() {
+                Some(last) if last.order() == cell.order() => {
+                    last.count += cell.count;
+                    last.last = last.last.max(cell.last);
+                }
+                _ => self.merged.push(cell),
             }
-            Some(last) if last.count == 0 => *last = cell,
-            _ => merged.push(cell),
-        };
-        let mut rows = rows.iter().filter(|row| row.count != 0).map(Row::cell).peekable();
-        for cell in kept.iter() {
-            while let Some(row) = rows.next_if(|row| row.order() < cell.order()) {
-                add(row);
-            }
-            add(*cell);
         }
-        rows.for_each(&mut add);
-        merged.retain(|cell| cell.count != 0);
+        self.merged.retain(|cell| cell.count != 0);
     }
 
-    /// Writes rows of one account and month, in any order, into slices, the first of which begins with `start`.
-    pub fn write_rows(&mut self, month: u16, start: Id, rows: &[Row], put: impl FnMut(Id, Vec<u8>)) {
-        let mut rows = rows.to_vec();
+    /// A value of rows, in order, of one account and month; `None` if nothing is left of them.
+    pub fn value(&mut self, month: u16, rows: &[Row]) -> Option<Vec<u8>> {
+        self.merge(rows);
+        let mut whole: Option<Vec<u8>> = None;
+        self.split(month, usize::MAX, |_, value| whole = Some(value));
+        whole
+    }
+
+    /// Writes rows of one account and month, in any order, into numbered values.
+    pub fn write_rows(&mut self, month: u16, rows: &mut [Row], put: impl FnMut(usize, Vec<u8>)) {
         rows.sort_unstable_by_key(|row| row.key);
-        self.kept.clear();
-        self.merge(&rows);
-        self.write(month, start, put);
+        self.merge(rows);
+        self.write(month, put);
     }
 
-    /// Writes the merged cells into slices, the first of which begins with `start`.
-    fn write(&mut self, month: u16, start: Id, mut put: impl FnMut(Id, Vec<u8>)) {
-        let mut slice = Vec::new();
-        codec::begin_counts(&mut slice);
-        let (mut from, mut previous, mut empty) = (start, 0, true);
+    fn write(&mut self, month: u16, put: impl FnMut(usize, Vec<u8>)) {
+        self.split(month, CHUNK, put);
+    }
+
+    /// Writes the merged cells into numbered values of about a size.
+    fn split(&mut self, month: u16, size: usize, mut put: impl FnMut(usize, Vec<u8>)) {
+        if self.merged.is_empty() {
+            return;
+        }
+        let mut value = Vec::with_capacity(256);
+        codec::begin_counts(&mut value);
+        let (mut number, mut previous) = (0, 0);
         for cells in self.merged.chunk_by(|a, b| a.subject == b.subject) {
             let Some(subject) = cells.first().map(|cell| cell.subject) else { continue };
             self.subject.clear();
             codec::put_subject(&mut self.subject, month, previous, cells);
-            if slice.len() + self.subject.len() > CHUNK && !empty {
-                put(from, std::mem::take(&mut slice));
-                codec::begin_counts(&mut slice);
+            let last = number + 1 == keys::PARTS as usize;
+            if value.len() + self.subject.len() > size && previous > 0 && !last {
+                put(number, std::mem::take(&mut value));
+                number += 1;
+                codec::begin_counts(&mut value);
                 self.subject.clear();
                 codec::put_subject(&mut self.subject, month, 0, cells);
-                from = subject;
             }
-            slice.extend_from_slice(&self.subject);
-            (previous, empty) = (subject, false);
+            value.extend_from_slice(&self.subject);
+            previous = subject;
         }
-        put(from, slice);
+        put(number, value);
     }
 }
 
@@ -364,21 +389,35 @@ impl History for Kept<'_> {
     type Error = StoreError;
 
     fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), StoreError> {
-        let mut current = None;
+        // What was said about the same in several writes is put together as if it had been one.
+        let mut current: Option<(u32, Generation, u16)> = None;
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut writes = 0;
+        let mut tell = |entries: &mut Vec<Entry>, writes: usize, settled: bool| {
+            let entries = std::mem::take(entries);
+            let entries = if writes > 1 { said(about, entries) } else { entries };
+            entries.iter().for_each(|(subject, stated)| take(Told::Statement(subject, stated)));
+            if settled {
+                take(Told::Settled);
+            }
+        };
         for entry in self.store.raw_scan(&keys::statements_of(about)) {
             let (key, value) = entry?;
-            let (about, shard, generation, month) =
+            let (about, shard, generation, month, _) =
                 keys::read_statements(&key).ok_or_else(|| self.store.broken("a key of statements"))?;
             if !self.generations.contains(&generation) {
                 continue;
             }
-            if current.replace(shard).is_some_and(|before| before != shard) {
-                take(Told::Settled);
+            let now = (shard, generation, month);
+            if current.is_some_and(|before| before != now) {
+                tell(&mut entries, writes, current.is_some_and(|(before, ..)| before != shard));
+                writes = 0;
             }
-            self.store
-                .read_entries(about, month, &value, |subject, stated| take(Told::Statement(&subject, &stated)))?;
+            current = Some(now);
+            writes += 1;
+            self.store.read_entries(about, month, &value, |subject, stated| entries.push((subject, stated)))?;
         }
-        take(Told::Settled);
+        tell(&mut entries, writes, true);
         Ok(())
     }
 

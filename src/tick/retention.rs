@@ -3,7 +3,7 @@
 //! From which event day on a generation's counts have their days is remembered first, then its months are made small, so
 //! that a kill between the two leads to nothing but doing it again. A source whose days are being counted anew waits.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::{Day, Timestamp};
@@ -40,18 +40,17 @@ impl Engine {
         let kept_from = codec::month_start(by_day.max(any)).0;
         // Nothing is counted meanwhile.
         let _filing = self.filing.write().unwrap_or_else(poisoned);
-        let (mut numbers, mut all, mut batch) = (BTreeSet::new(), true, Batch::default());
+        let (mut numbers, mut all, mut batch) = (BTreeMap::new(), true, Batch::default());
         for (source, number) in generation::sources(&self.store)? {
             if recount::is_begun(&self.store, &source)? {
                 all = false;
                 continue;
             }
-            numbers.insert(number);
             let mut generation = Generation::load(&self.store, number)?;
-            if generation.kept_from.is_none_or(|kept| kept < kept_from) {
-                generation.kept_from = Some(kept_from);
-                generation.save(&mut batch);
-            }
+            generation.kept_from = generation.kept_from.max(Some(kept_from));
+            // The number is spent before it is used, so that no later write has it.
+            numbers.insert(number, generation.write([]));
+            generation.save(&mut batch);
         }
         self.store.apply(batch)?;
         let retained = self.store.retain(&numbers, by_day, any)?;

@@ -119,7 +119,7 @@ impl Default for AccountPaths {
 }
 
 /// The fields of a line as written; objects as their JSON text.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Fields<'a, T> {
     pub(crate) kind: Option<T>,
     pub(crate) message_id: Option<T>,
@@ -140,11 +140,53 @@ pub(crate) struct Fields<'a, T> {
     pub(crate) found: Option<[Option<&'a str>; scan::LOOKED_FOR]>,
 }
 
+/// Who reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// [`crate::scan`], and `serde_json` what it leaves.
+    Scanner,
+    /// `serde_json` alone.
+    Careful,
+}
+
+impl<T> Fields<'_, T> {
+    /// Who read the line goes on with what is in it.
+    fn way(&self) -> Way {
+        if self.found.is_some() { Way::Scanner } else { Way::Careful }
+    }
+}
+
+impl<T: AsRef<str>> Fields<'_, T> {
+    fn texts(&self) -> [Option<&str>; 15] {
+        let [kind, message, user, device, previous, group, event, name, time, original, sent, received] = [
+            &self.kind,
+            &self.message_id,
+            &self.user_id,
+            &self.anonymous_id,
+            &self.previous_id,
+            &self.group_id,
+            &self.event,
+            &self.name,
+            &self.timestamp,
+            &self.original_timestamp,
+            &self.sent_at,
+            &self.received_at,
+        ]
+        .map(|text| text.as_ref().map(T::as_ref));
+        let (context, properties, traits) = (self.context, self.properties, self.traits);
+        [
+            kind, message, user, device, previous, group, event, name, time, original, sent, received, context,
+            properties, traits,
+        ]
+    }
+}
+
 /// Reads one line.
 pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
     let text = text(line)?;
-    match scan::fields(text, accounts) {
-        Some(fields) => call(&fields, accounts),
+    let mut fields = Fields::default();
+    match scan::read(text, accounts, &mut fields) {
+        Some(()) => call(&fields, accounts),
         None => call(&careful(text)?, accounts),
     }
 }
@@ -159,6 +201,15 @@ pub fn deletion(line: &[u8]) -> Option<String> {
 #[doc(hidden)]
 pub fn parse_carefully<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
     call(&careful(text(line)?)?, accounts)
+}
+
+/// Whether the scanner takes a line, and if so, whether it finds in it what `serde_json` finds: for the tests.
+#[doc(hidden)]
+pub fn taken(line: &[u8], accounts: &AccountPaths) -> Option<bool> {
+    let text = text(line).ok()?;
+    let mut fields = Fields::default();
+    scan::read(text, accounts, &mut fields)?;
+    Some(careful(text).is_ok_and(|careful| careful.texts() == fields.texts()))
 }
 
 fn text(line: &[u8]) -> Result<&str, Rejection> {
@@ -205,11 +256,12 @@ where
         return Err(Rejection::NoAccount);
     }
     let (time, received) = times(fields)?;
+    let way = fields.way();
     let is_event = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
     let traits = match kind {
         CallKind::Identify | CallKind::Group => fields
             .traits
-            .or_else(|| (kind == CallKind::Identify).then(|| pick_raw(fields.context?, "traits")).flatten()),
+            .or_else(|| (kind == CallKind::Identify).then(|| pick_raw(fields.context?, "traits", way)).flatten()),
         _ => None,
     };
     let event = match kind {
@@ -271,7 +323,7 @@ where
     T: Clone + Into<Cow<'a, str>>,
 {
     if let Some(found) = scan::found(fields, number, path) {
-        return pick(found?, &[]);
+        return pick(found?, &[], Way::Scanner);
     }
     let (first, rest) = path.split_first()?;
     let root = match first.as_str() {
@@ -282,25 +334,26 @@ where
         "userId" if rest.is_empty() => return own(&fields.user_id),
         _ => None,
     }?;
-    pick(root, rest)
+    pick(root, rest, fields.way())
 }
 
-fn pick<'a>(raw: &'a str, path: &[String]) -> Option<Cow<'a, str>> {
+fn pick<'a>(raw: &'a str, path: &[String], way: Way) -> Option<Cow<'a, str>> {
     match path.split_first() {
-        None => match scan::loose(raw) {
+        None => match scan::loose(raw).filter(|_| way == Way::Scanner) {
             Some(text) => text.map(Cow::Borrowed),
             None => serde_json::from_str::<Loose<'a>>(raw).ok()?.0,
         },
-        Some((key, rest)) => pick(pick_raw(raw, key)?, rest),
+        Some((key, rest)) => pick(pick_raw(raw, key, way)?, rest, way),
     }
 }
 
 /// The value of one key of a JSON object; null counts as absent.
-fn pick_raw<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
+fn pick_raw<'a>(raw: &'a str, key: &str, way: Way) -> Option<&'a str> {
     if !raw.starts_with('{') {
         return None;
     }
-    scan::find(raw, key).unwrap_or_else(|| careful_pick(raw, key))
+    let found = if way == Way::Scanner { scan::find(raw, key) } else { None };
+    found.unwrap_or_else(|| careful_pick(raw, key))
 }
 
 fn careful_pick<'a>(raw: &'a str, key: &str) -> Option<&'a str> {

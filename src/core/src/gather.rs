@@ -372,7 +372,13 @@ impl<'a> Gather<'a> {
         }
         let mut gathered = self.gathered;
         gathered.tallies.sort_by(|a, b| self.ids.accounts.name(a.id).cmp(self.ids.accounts.name(b.id)));
-        (gathered.book, gathered.user_traits) = (self.book, self.user_traits);
+        // Past traits decide who is measured against whom, unless all are.
+        if !self.model.measures_all() {
+            gathered.book = self.book;
+        }
+        if self.ask.users {
+            gathered.user_traits = self.user_traits;
+        }
         gathered
     }
 

@@ -5,22 +5,25 @@
 //! account of the user's last group call up to the end of its day, else of the first one after. Nothing is written back:
 //! another alias, or another as-of time, gives another answer from the same counts.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
+use crate::by_name::ByName;
 use crate::message::Message;
 use crate::time::{Day, Timestamp};
-use crate::usage::{About, Content, Id, Ids, Stated, Subject};
+use crate::usage::{About, Content, Id, Ids, JOINT, Stated, Subject};
 use crate::value::Value;
 
 /// Traits as they were stated, by name.
-pub type Traits = std::collections::BTreeMap<String, Value>;
+pub type Traits = ByName<Value>;
 
 /// Values of trait statements as of a time: the latest of each name.
 pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
     let mut traits = Traits::new();
     for stated in statements.iter().take_while(|stated| stated.at <= at.0) {
-        for (name, value) in &stated.value {
-            traits.insert(name.clone(), value.clone());
+        for (name, value) in stated.value.shared() {
+            traits.insert(Arc::clone(name), value.clone());
         }
     }
     traits.retain(|_, value| !value.is_null());
@@ -191,6 +194,8 @@ impl<'a> Identity<'a> {
 #[derive(Debug, Default)]
 pub struct TraitBook {
     statements: Vec<(Id, Told)>,
+    /// Names of traits by the number of their set, shared by all that have them.
+    names: FxHashMap<Id, Vec<Arc<str>>>,
 }
 
 /// A statement of traits: when, its message, the number of its names, its values.
@@ -210,9 +215,9 @@ impl TraitBook {
     pub fn settle(&mut self, ids: &Ids, all: &mut FxHashMap<Id, Vec<Stated<Traits>>>) {
         // The numbers of names come from the order of reading, so the names decide.
         self.statements.sort_unstable_by(|(id, a), (other, b)| {
-            (id, a.0, &a.1).cmp(&(other, b.0, &b.1)).then_with(|| {
-                (ids.shapes.name(a.2), &a.3).cmp(&(ids.shapes.name(b.2), &b.3))
-            })
+            (id, a.0, &a.1)
+                .cmp(&(other, b.0, &b.1))
+                .then_with(|| (ids.shapes.name(a.2), &a.3).cmp(&(ids.shapes.name(b.2), &b.3)))
         });
         for told in self.statements.chunk_by(|a, b| a.0 == b.0) {
             let Some((id, _)) = told.first() else { continue };
@@ -220,10 +225,15 @@ impl TraitBook {
             let mut previous: Option<(Id, &str)> = None;
             for (_, (at, message, shape, values)) in told {
                 if previous != Some((*shape, values)) {
-                    let value = crate::usage::members(ids.shapes.name(*shape), values)
-                        .filter_map(|(name, json)| {
+                    let names = self
+                        .names
+                        .entry(*shape)
+                        .or_insert_with(|| ids.shapes.name(*shape).split(JOINT).map(Arc::from).collect());
+                    let value = crate::usage::values(values)
+                        .zip(names)
+                        .filter_map(|(json, name)| {
                             let value: serde_json::Value = serde_json::from_str(json).ok()?;
-                            Some((name.to_owned(), Value::from_json(&value)))
+                            Some((Arc::clone(name), Value::from_json(&value)))
                         })
                         .collect();
                     kept.push(Stated { at: *at, message: message.clone(), value });

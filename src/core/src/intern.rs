@@ -9,21 +9,35 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// The number of an interned name; 0 stands for *none*.
 pub type Id = u32;
 
+/// Where a name lies, with enough of its hash to find it: one look tells nearly always.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    from: u32,
+    length: u32,
+    id: Id,
+}
+
 /// Names, numbered from 1 in the order of their coming. Numbers never leave the program.
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
     text: String,
     /// Where each name lies in `text`: its begin and its length.
     spans: Vec<(u32, u32)>,
-    table: HashTable<Id>,
+    table: HashTable<Slot>,
 }
 
-fn hash(kind: Option<u8>, name: &str) -> u64 {
-    xxh3_64_with_seed(name.as_bytes(), kind.map_or(0, u64::from))
+fn hash(kind: Option<u8>, name: &str) -> u32 {
+    xxh3_64_with_seed(name.as_bytes(), kind.map_or(0, u64::from)) as u32
+}
+
+/// The table takes its place from the first bits of a hash and a tag from the last.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The hash of a name as it is kept, its kind being its first byte if the interner has kinds.
-fn hash_kept(kinds: bool, kept: &str) -> u64 {
+fn hash_kept(kinds: bool, kept: &str) -> u32 {
     match kept.as_bytes().first() {
         Some(kind) if kinds => hash(Some(*kind), kept.get(1..).unwrap_or_default()),
         _ => hash(None, kept),
@@ -31,24 +45,22 @@ fn hash_kept(kinds: bool, kept: &str) -> u64 {
 }
 
 impl Interner {
-    fn kept<'t>(text: &'t str, spans: &[(u32, u32)], id: Id) -> &'t str {
-        let Some((from, length)) = id.checked_sub(1).and_then(|index| spans.get(index as usize)) else { return "" };
-        text.get(*from as usize..(*from + *length) as usize).unwrap_or_default()
-    }
-
-    fn is(kept: &str, kind: Option<u8>, name: &str) -> bool {
-        match kind {
-            None => kept == name,
-            Some(kind) => {
-                kept.as_bytes().first() == Some(&kind) && kept.as_bytes().get(1..) == Some(name.as_bytes())
-            }
-        }
-    }
-
     fn look(&self, kind: Option<u8>, name: &str) -> Option<Id> {
-        self.table
-            .find(hash(kind, name), |id| Self::is(Self::kept(&self.text, &self.spans, *id), kind, name))
-            .copied()
+        let hash = hash(kind, name);
+        let text = self.text.as_bytes();
+        let found = self.table.find(spread(hash), |slot| {
+            let from = slot.from as usize;
+            slot.hash == hash
+                && slot.length as usize == name.len() + usize::from(kind.is_some())
+                && match kind {
+                    None => text.get(from..from + name.len()) == Some(name.as_bytes()),
+                    Some(kind) => {
+                        text.get(from) == Some(&kind)
+                            && text.get(from + 1..from + 1 + name.len()) == Some(name.as_bytes())
+                    }
+                }
+        });
+        found.map(|slot| slot.id)
     }
 
     fn add(&mut self, kind: Option<u8>, name: &str) -> Id {
@@ -60,11 +72,15 @@ impl Interner {
         }
         self.text.extend(kind.map(char::from));
         self.text.push_str(name);
-        self.spans.push((from as u32, (self.text.len() - from) as u32));
+        self.enter(from, hash(kind, name))
+    }
+
+    /// Makes what was added to the text the next name.
+    fn enter(&mut self, from: usize, hash: u32) -> Id {
+        let (from, length) = (from as u32, (self.text.len() - from) as u32);
+        self.spans.push((from, length));
         let id = self.spans.len() as Id;
-        let Self { text, spans, table } = self;
-        let kinds = kind.is_some();
-        table.insert_unique(hash(kind, name), id, |id| hash_kept(kinds, Self::kept(text, spans, *id)));
+        self.table.insert_unique(spread(hash), Slot { hash, from, length, id }, |slot| spread(slot.hash));
         id
     }
 
@@ -91,13 +107,16 @@ impl Interner {
 
     /// The name of a number; empty for 0.
     pub fn name(&self, id: Id) -> &str {
-        Self::kept(&self.text, &self.spans, id)
+        let Some((from, length)) = id.checked_sub(1).and_then(|index| self.spans.get(index as usize)) else {
+            return "";
+        };
+        self.text.get(*from as usize..(*from + *length) as usize).unwrap_or_default()
     }
 
     /// Forgets a name: its number stays, and nothing leads to it.
     pub fn blank(&mut self, id: Id, kinds: bool) {
         let hash = hash_kept(kinds, self.name(id));
-        if let Ok(entry) = self.table.find_entry(hash, |found| *found == id) {
+        if let Ok(entry) = self.table.find_entry(spread(hash), |slot| slot.id == id) {
             entry.remove();
         }
         if let Some(span) = id.checked_sub(1).and_then(|index| self.spans.get_mut(index as usize)) {
@@ -107,15 +126,13 @@ impl Interner {
 
     /// Adds a name as it is kept, as the next number, even if it is empty: how a state is read back.
     pub fn restore(&mut self, kept: &str, kinds: bool) {
-        let from = self.text.len() as u32;
+        let from = self.text.len();
         self.text.push_str(kept);
-        self.spans.push((from, kept.len() as u32));
         if kept.is_empty() {
-            return;
+            self.spans.push((from as u32, 0));
+        } else {
+            self.enter(from, hash_kept(kinds, kept));
         }
-        let id = self.spans.len() as Id;
-        let Self { text, spans, table } = self;
-        table.insert_unique(hash_kept(kinds, kept), id, |id| hash_kept(kinds, Self::kept(text, spans, *id)));
     }
 
     /// How many names there are; they are numbered from 1 to this.
@@ -141,7 +158,10 @@ mod tests {
                 assert_eq!(names.id(&format!("name {n}")), n + 1, "round {round}");
             }
         }
-        assert_eq!((names.len(), names.name(7), names.find("name 6"), names.find("x")), (5000, "name 6", Some(7), None));
+        assert_eq!(
+            (names.len(), names.name(7), names.find("name 6"), names.find("x")),
+            (5000, "name 6", Some(7), None)
+        );
         assert_eq!(names.name(0), "");
     }
 

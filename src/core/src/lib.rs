@@ -5,6 +5,7 @@
 //! environment and no async in this crate; its manifest and `clippy.toml` keep it so.
 
 pub mod alert;
+pub mod by_name;
 pub mod call;
 pub mod connector;
 pub mod derived;

@@ -53,6 +53,13 @@ impl Model {
     }
 }
 
+impl Model {
+    /// True if one profile is everybody's.
+    pub fn measures_all(&self) -> bool {
+        matches!(self.profiles.as_slice(), [profile] if profile.only.is_none())
+    }
+}
+
 /// One scoring model.
 #[derive(Debug, Clone)]
 pub struct Profile {

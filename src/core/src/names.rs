@@ -140,7 +140,7 @@ impl Names for TraitNames<'_> {
             return trait_value(self.traits, name);
         }
         if name == "traits" {
-            return Value::Map(self.traits.clone());
+            return Value::Map(self.traits.to_map());
         }
         if let (Some(stage), Some(model)) = (name.strip_prefix("lifecycle."), self.model) {
             return named(&model.lifecycle, stage).is_some_and(|rule| rule.holds(self)).into();
@@ -249,7 +249,7 @@ impl Names for UserNames<'_> {
             "user.frequency.active_days" => f64::from(self.user.active_days).into(),
             "user.frequency.days" => f64::from(self.user.window_days).into(),
             "user.frequency.percent" => percent(self.user.active_days, self.user.window_days).into(),
-            "user.traits" => Value::Map(self.user.traits.clone()),
+            "user.traits" => Value::Map(self.user.traits.to_map()),
             _ => match (name.strip_prefix("user.traits."), name.strip_prefix("account."), account) {
                 (Some(name), _, _) => trait_value(&self.user.traits, name),
                 (_, Some(name), Some(account)) => AccountNames { account, model: self.model }.value(name),

@@ -11,11 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::call::{AccountPaths, Fields};
 
-#[cfg(test)]
-mod tests;
 mod walk;
 
-use walk::Walk;
+use walk::{Member, Walk};
 
 /// The account paths that are looked for while scanning, at most. Others are followed afterwards.
 pub(crate) const LOOKED_FOR: usize = 4;
@@ -23,43 +21,80 @@ pub(crate) const LOOKED_FOR: usize = 4;
 /// A JSON object's members: key and the value's JSON text.
 pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
-/// What to look for in an object: for the path of this number, a member of this name.
-#[derive(Clone, Copy)]
-struct Wanted<'p> {
-    root: &'p str,
-    key: &'p str,
+/// The objects in which an account may be stated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Context,
+    Properties,
+    Traits,
 }
 
-/// Whether a path is looked for while scanning: `context`, `properties` or `traits`, and one name.
-fn looked_for(path: &[String]) -> Option<Wanted<'_>> {
-    match path {
-        [root, key] if matches!(root.as_str(), "context" | "properties" | "traits") => Some(Wanted { root, key }),
-        _ => None,
-    }
+/// Where a path leads that is looked for while scanning: one of the roots, and one name.
+fn looked_for(path: &[String]) -> Option<(Root, &str)> {
+    let [root, name] = path else { return None };
+    let root = match root.as_str() {
+        "context" => Root::Context,
+        "properties" => Root::Properties,
+        "traits" => Root::Traits,
+        _ => return None,
+    };
+    Some((root, name.as_str()))
 }
 
-/// The value that the scanner found for an account path, or `None` if this path is to be followed in another way.
+/// The value that the scanner found for the account path of this number; `None` if that is to be followed in another way.
 pub(crate) fn found<'a, T>(fields: &Fields<'a, T>, number: usize, path: &[String]) -> Option<Option<&'a str>> {
     let found = fields.found?;
     looked_for(path).and_then(|_| found.get(number).copied())
 }
 
-/// The fields of a line; `None` where `serde_json` is to be asked.
-#[inline]
-pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Fields<'a, &'a str>> {
-    let mut wanted = [None; LOOKED_FOR];
-    for (wanted, path) in wanted.iter_mut().zip(&accounts.0) {
+/// What is looked for of the account paths, and what is found of it.
+struct Lookout<'a, 'p> {
+    wanted: [Option<(Root, &'p str)>; LOOKED_FOR],
+    found: [Option<&'a str>; LOOKED_FOR],
+}
+
+impl<'a> Lookout<'a, '_> {
+    /// Walks over the value of a root, notes what is looked for in it, and returns its text and the place after it.
+    #[inline]
+    fn object(&mut self, walk: &mut Walk<'a>, root: Root, at: usize) -> Option<(&'a str, usize)> {
+        let mut names = [&b""[..]; LOOKED_FOR];
+        for (number, wanted) in self.wanted.iter().enumerate() {
+            if let Some((_, name)) = wanted.filter(|wanted| wanted.0 == root) {
+                names[number] = name.as_bytes();
+                // Of a repeated root the last counts.
+                self.found[number] = None;
+            }
+        }
+        let end = match walk.byte(at)? {
+            b'{' if names.iter().any(|name| !name.is_empty()) => walk.object(at, |walk, member| {
+                let key = walk.key(member)?;
+                let end = walk.skip(member, 2)?;
+                for (number, name) in names.iter().enumerate() {
+                    if name.len() == key.len() && *name == key && !key.is_empty() {
+                        self.found[number] = Some(walk.slice(member.value, end)?);
+                    }
+                }
+                Some(end)
+            })?,
+            _ => walk.value(at, 1)?,
+        };
+        Some((walk.slice(at, end)?, end))
+    }
+}
+
+/// Reads the fields of a line; `None` where `serde_json` is to be asked, and what stands in `fields` means nothing.
+pub(crate) fn read<'a>(line: &'a str, accounts: &AccountPaths, fields: &mut Fields<'a, &'a str>) -> Option<()> {
+    let mut lookout = Lookout { wanted: [None; LOOKED_FOR], found: [None; LOOKED_FOR] };
+    for (wanted, path) in lookout.wanted.iter_mut().zip(&accounts.0) {
         *wanted = looked_for(path);
     }
-    let mut found = [None; LOOKED_FOR];
-    let mut fields = Fields::default();
     let mut walk = Walk::new(line);
     let open = walk.solid(0);
     if walk.byte(open)? != b'{' {
         return None;
     }
-    let end = walk.object(open, |walk, key, close, value| {
-        let key = walk.key(key, close)?;
+    let end = walk.object(open, |walk, member| {
+        let key = walk.key(member)?;
         let field = match (key.len(), key) {
             (4, b"type") => &mut fields.kind,
             (4, b"name") => &mut fields.name,
@@ -74,72 +109,40 @@ pub(crate) fn fields<'a>(line: &'a str, accounts: &AccountPaths) -> Option<Field
             (11, b"anonymousId") => &mut fields.anonymous_id,
             (17, b"originalTimestamp") => &mut fields.original_timestamp,
             (7, b"context") => {
-                let end = part(walk, "context", value, &wanted, &mut found)?;
-                fields.context = Some(walk.slice(value, end)?);
+                let (raw, end) = lookout.object(walk, Root::Context, member.value)?;
+                fields.context = Some(raw);
                 return Some(end);
             }
             (10, b"properties") => {
-                let end = part(walk, "properties", value, &wanted, &mut found)?;
-                fields.properties = Some(walk.slice(value, end)?);
+                let (raw, end) = lookout.object(walk, Root::Properties, member.value)?;
+                fields.properties = Some(raw);
                 return Some(end);
             }
             (6, b"traits") => {
-                let end = part(walk, "traits", value, &wanted, &mut found)?;
-                fields.traits = Some(walk.slice(value, end)?).filter(|raw| *raw != "null");
+                let (raw, end) = lookout.object(walk, Root::Traits, member.value)?;
+                fields.traits = Some(raw).filter(|raw| *raw != "null");
                 return Some(end);
             }
-            _ => return walk.value(value, 1),
+            _ => return walk.skip(member, 1),
         };
-        let (text, end) = text(walk, value)?;
+        let (text, end) = text(walk, member)?;
         *field = text;
         Some(end)
     })?;
-    fields.found = Some(found);
-    walk.ends(end).then_some(fields)
-}
-
-/// Whether a line is read here, without `serde_json`: what the tests ask.
-#[doc(hidden)]
-pub fn is_plain(line: &str, accounts: &AccountPaths) -> bool {
-    fields(line, accounts).is_some()
-}
-
-/// Walks over a context, properties or traits and notes what is looked for in it. Returns the place after it.
-fn part<'a>(
-    walk: &mut Walk<'a>,
-    root: &str,
-    at: usize,
-    wanted: &[Option<Wanted<'_>>; LOOKED_FOR],
-    found: &mut [Option<&'a str>; LOOKED_FOR],
-) -> Option<usize> {
-    let mut any = false;
-    for (wanted, found) in wanted.iter().zip(found.iter_mut()) {
-        if wanted.is_some_and(|wanted| wanted.root == root) {
-            any = true;
-            *found = None;
-        }
-    }
-    if !any || walk.byte(at)? != b'{' {
-        return walk.value(at, 1);
-    }
-    walk.object(at, |walk, key, close, value| {
-        let key = walk.key(key, close)?;
-        let end = walk.value(value, 2)?;
-        for (wanted, found) in wanted.iter().zip(found.iter_mut()) {
-            if wanted.is_some_and(|wanted| wanted.key.as_bytes() == key && wanted.root == root && !key.is_empty()) {
-                *found = Some(walk.slice(value, end)?);
-            }
-        }
-        Some(end)
-    })
+    fields.found = Some(lookout.found);
+    walk.ends(end).then_some(())
 }
 
 /// A text, or an integer as its text; null, true and false and empty text count as absent.
-#[inline]
-fn text<'a>(walk: &mut Walk<'a>, at: usize) -> Option<(Option<&'a str>, usize)> {
+#[inline(always)]
+fn text<'a>(walk: &mut Walk<'a>, member: Member) -> Option<(Option<&'a str>, usize)> {
+    let at = member.value;
     match walk.byte(at)? {
         b'"' => {
-            let close = walk.string(at)?;
+            let close = match member.end {
+                Some(close) => close,
+                None => walk.string(at)?,
+            };
             Some((Some(walk.plain(at, close)?).filter(|text| !text.is_empty()), close + 1))
         }
         b'n' | b't' | b'f' => Some((None, walk.literal(at)?)),
@@ -169,11 +172,11 @@ pub(crate) fn loose(value: &str) -> Option<Option<&str>> {
 pub(crate) fn find<'a>(value: &'a str, name: &str) -> Option<Option<&'a str>> {
     let mut found = None;
     let mut walk = Walk::new(value);
-    let end = walk.object(0, |walk, key, close, value| {
-        let key = walk.plain(key, close)?;
-        let end = walk.value(value, 1)?;
-        if key == name && !name.is_empty() {
-            found = Some(walk.slice(value, end)?);
+    let end = walk.object(0, |walk, member| {
+        let key = walk.key(member)?;
+        let end = walk.skip(member, 1)?;
+        if key == name.as_bytes() && !name.is_empty() {
+            found = Some(walk.slice(member.value, end)?);
         }
         Some(end)
     })?;
@@ -205,11 +208,11 @@ fn plain_members<'a>(raw: &'a str, members: &mut Members<'a>) -> Option<()> {
         return None;
     }
     let mut sorted = true;
-    let end = walk.object(open, |walk, key, close, value| {
-        let key = walk.plain(key, close)?;
-        let end = walk.value(value, 1)?;
+    let end = walk.object(open, |walk, member| {
+        let key = walk.plain(member.key, member.close)?;
+        let end = walk.skip(member, 1)?;
         sorted &= members.last().is_none_or(|(last, _)| **last < *key);
-        members.push((Cow::Borrowed(key), walk.slice(value, end)?));
+        members.push((Cow::Borrowed(key), walk.slice(member.value, end)?));
         Some(end)
     })?;
     if !walk.ends(end) {

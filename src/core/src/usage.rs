@@ -270,11 +270,11 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
     filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
 }
 
-/// The traits that a statement's names and values are, as JSON texts by name.
-pub fn members<'a>(names: &'a str, values: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// The values of traits, as JSON texts, of a statement that joins them.
+pub fn values(joined: &str) -> impl Iterator<Item = &str> {
     // No trait at all has an empty value; a trait without a name has a value.
-    let count = if values.is_empty() { 0 } else { usize::MAX };
-    names.split(JOINT).zip(values.split(JOINT)).take(count)
+    let count = if joined.is_empty() { 0 } else { usize::MAX };
+    joined.split(JOINT).take(count)
 }
 
 /// Filed usage in memory: of a batch, as differences, or of a whole history.

@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::model::Model;
+use vitalsync_core::usage::Ids;
 
 use crate::store::{Batch, Store, StoreError, keys};
 
 /// So many keys are removed in one write.
 const REMOVED: usize = 10_000;
+/// Calls that are received so many days after others may be read in any order: the fingerprints of these days more are kept.
+const SLACK: i32 = 4;
+/// After so many writes the months that they added to are tidied.
+const TIDY: u32 = 8;
 /// Conditions count from here in a generation that saw all calls with them.
 pub const ALWAYS: i32 = i32::MIN;
 
@@ -29,6 +34,12 @@ pub struct Generation {
     pub stale: BTreeSet<i32>,
     /// True if all days are.
     pub all_stale: bool,
+    /// How many writes have added to it.
+    pub writes: u32,
+    /// The months that they added to since it was last tidied …
+    pub untidy: BTreeSet<u16>,
+    /// … in so many writes.
+    pub untidy_writes: u32,
     /// Since which day of receipt each condition on properties is counted, by its key.
     pub since: BTreeMap<String, i32>,
     /// The window within which repetitions are noticed; 0: not known yet.
@@ -103,9 +114,34 @@ impl Generation {
         self.since.retain(|key, _| model.derived.iter().any(|derived| derived.key == *key));
     }
 
+    /// Begins a write that adds to some months; its number.
+    pub fn write(&mut self, months: impl IntoIterator<Item = u16>) -> u32 {
+        self.untidy.extend(months);
+        self.untidy_writes += 1;
+        self.writes += 1;
+        self.writes
+    }
+
+    /// Puts parts together after many writes.
+    pub fn tidy(&mut self, store: &Store, ids: &Ids) -> Result<(), StoreError> {
+        if self.untidy_writes < TIDY {
+            return Ok(());
+        }
+        // The number is spent before it is used, so that no later write has it.
+        self.writes += 1;
+        let mut batch = Batch::default();
+        self.save(&mut batch);
+        store.apply(batch)?;
+        store.tidy(self.number, self.writes, &self.untidy, ids)?;
+        (self.untidy, self.untidy_writes) = (BTreeSet::new(), 0);
+        let mut batch = Batch::default();
+        self.save(&mut batch);
+        store.apply(batch)
+    }
+
     /// Lets the fingerprints go that are not needed any more; the day from which they are kept, if that is news.
     pub fn raise_floor(&mut self, window: i32) -> Option<i32> {
-        let floor = self.newest? - 2 * window - 1;
+        let floor = self.newest? - window - SLACK;
         if self.undated || self.floor.is_some_and(|kept| kept >= floor) {
             return None;
         }

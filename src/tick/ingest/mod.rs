@@ -33,7 +33,7 @@ use crate::config::Source;
 use crate::source::SourceError;
 use crate::source::archive::{self, Block, Pool, Progress, Turn};
 use crate::store::usage::Row;
-use crate::store::{Batch, Store, StoreError, keys};
+use crate::store::{Batch, Store, StoreError, codec, keys};
 
 /// So many calls are gathered before a write.
 const BATCH: usize = 1_000_000;
@@ -281,8 +281,15 @@ fn forward(
 ) -> Result<SourceReport, IngestError> {
     let mut report = SourceReport { told, ..SourceReport::default() };
     let mut generation = generation::current(reading.store, &source.name)?;
+    let before = generation.clone();
     generation.learn(reading.model);
     generation.set_window(source.dedupe_days);
+    if generation != before {
+        // Also if nothing is new to read.
+        let mut batch = Batch::default();
+        generation.save(&mut batch);
+        reading.store.apply(batch)?;
+    }
     let files = Files { store: reading.store, generation: generation.number };
     reading.watch.phase(Phase::Reading);
     pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
@@ -341,8 +348,9 @@ fn pass(
             let (parsed, to_parse) = (parsed.clone(), Arc::clone(&to_parse));
             scope.spawn(move || {
                 let mut worker = Worker::new(number, seed, paths, model);
-                while let Some(block) = next(&to_parse) {
+                while let Some(mut block) = next(&to_parse) {
                     let lines = worker.parse(&block);
+                    pool.take_back(&mut block);
                     if parsed.send((block, lines)).is_err() {
                         break;
                     }
@@ -350,7 +358,7 @@ fn pass(
             });
         }
         drop((parsed, to_parse));
-        let filed = pass.file(filing, to_file, pool, turn);
+        let filed = pass.file(filing, to_file, turn);
         turn.stop();
         filed
     })?;
@@ -404,13 +412,7 @@ struct Filer<'a> {
 }
 
 impl Filer<'_> {
-    fn file(
-        &mut self,
-        filing: &mut Filing,
-        parsed: Receiver<(Block, Parsed)>,
-        pool: &Pool,
-        turn: &Turn,
-    ) -> Result<(), IngestError> {
+    fn file(&mut self, filing: &mut Filing, parsed: Receiver<(Block, Parsed)>, turn: &Turn) -> Result<(), IngestError> {
         // Blocks come as they are parsed; they are taken in the order of their files.
         let mut waiting: BTreeMap<(usize, usize), (Block, Parsed)> = BTreeMap::new();
         // Blocks of one worker carry its new names, so these are learnt in the order of its parsing.
@@ -423,7 +425,6 @@ impl Filer<'_> {
                 due = if block.ends { (due.0 + 1, 0) } else { (due.0, due.1 + 1) };
                 let (calls, size, ends) = (lines.lines.len() as u64, block.size, block.ends);
                 self.block(filing, &mut block, lines)?;
-                pool.give_back(block);
                 if ends {
                     turn.next();
                 }
@@ -434,6 +435,7 @@ impl Filer<'_> {
             }
         }
         self.write(filing)?;
+        self.generation.tidy(self.reading.store, &filing.ids)?;
         Ok(())
     }
 
@@ -577,10 +579,17 @@ impl Filer<'_> {
         let (store, number) = (self.reading.store, self.generation.number);
         let mut batch = Batch::default();
         let gathered = std::mem::take(&mut self.gathered);
+        if gathered.prints.is_empty() && gathered.statements.is_empty() && gathered.progress.is_empty() {
+            return Ok(());
+        }
         let (mut rows, mut prints) = (gathered.rows, gathered.prints);
         let window = self.source.dedupe_days;
         let forward = matches!(self.kind, Pass::Forward);
-        for verdict in self.seen.judge(store, number, window, &mut prints, &mut batch)? {
+        let mut months: BTreeSet<u16> =
+            rows.chunk_by(|a, b| a.month() == b.month()).filter_map(|rows| Some(rows.first()?.month())).collect();
+        months.extend(gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)));
+        let write = self.generation.write(months);
+        for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
             let (place, instead_of, repeated) = match verdict {
                 Verdict::Repeated { place, instead_of } => (place, instead_of, true),
                 Verdict::Earlier { place, instead_of } => (place, Some(instead_of), false),
@@ -613,9 +622,9 @@ impl Filer<'_> {
             }
         }
         drop(prints);
-        store.merge_counts(number, &mut rows, &mut batch)?;
+        store.add_counts(number, write, &mut rows, &mut batch);
         drop(rows);
-        store.merge_statements(number, gathered.statements, &mut batch)?;
+        store.add_statements(number, write, gathered.statements, &mut batch);
         for (path, progress) in gathered.progress {
             batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
         }

@@ -347,7 +347,7 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
     let mut counts = Vec::new();
     for entry in store.raw_scan(b"c") {
         let (key, value) = entry?;
-        let Some((account, number, month, first)) = keys::read_counts(&key) else { continue };
+        let Some((account, number, month, part)) = keys::read_counts(&key) else { continue };
         if number != begun.from {
             continue;
         }
@@ -361,17 +361,9 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
             }
         })
         .map_err(|_| store.broken("a value of counts"))?;
-        if all {
-            batch.put(keys::counts(account, begun.to, month, first), value.to_vec());
-        } else if !rows.is_empty() {
-            merger.write_rows(month, first, &rows, |first, value| {
-                batch.put(keys::counts(account, begun.to, month, first), value);
-            });
-        } else if first == 0 {
-            // The first slice takes what comes before the others.
-            merger.write_rows(month, first, &[], |first, value| {
-                batch.put(keys::counts(account, begun.to, month, first), value);
-            });
+        let value = if all { Some(value.to_vec()) } else { merger.value(month, &rows) };
+        if let Some(value) = value {
+            batch.put(keys::counts(account, begun.to, month, part), value);
         }
         if !flush(&mut batch, false)? {
             return Ok(false);
@@ -379,7 +371,7 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
     }
     for entry in store.raw_scan(b"s") {
         let (key, value) = entry?;
-        let Some((about, shard, number, month)) = keys::read_statements(&key) else { continue };
+        let Some((about, shard, number, month, part)) = keys::read_statements(&key) else { continue };
         if number != begun.from {
             continue;
         }
@@ -390,7 +382,8 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
             }
         })?;
         if !entries.is_empty() {
-            batch.put(keys::statements(about, shard, begun.to, month), codec::encode_statements(month, &entries));
+            let key = keys::statements(about, shard, begun.to, month, part);
+            batch.put(key, codec::encode_statements(month, &entries));
         }
         if !flush(&mut batch, false)? {
             return Ok(false);

@@ -64,6 +64,7 @@ impl Seen {
         &mut self,
         store: &Store,
         generation: Generation,
+        write: u32,
         window: i32,
         prints: &mut [Print],
         batch: &mut Batch,
@@ -111,20 +112,14 @@ impl Seen {
         for (day, mut new) in by_day {
             new.dedup();
             new.retain(|print| known.get(print).is_none_or(|days| !days.contains(&day)));
-            append(store, generation, day, &new, batch)?;
+            append(generation, write, day, &new, batch);
             self.remember(store, generation, day, new)?;
         }
         Ok(verdicts)
     }
 
     /// Holds a day in memory for the next batch, if there is room.
-    fn remember(
-        &mut self,
-        store: &Store,
-        generation: Generation,
-        day: i32,
-        new: Vec<u64>,
-    ) -> Result<(), StoreError> {
+    fn remember(&mut self, store: &Store, generation: Generation, day: i32, new: Vec<u64>) -> Result<(), StoreError> {
         let held: usize = self.days.values().map(Vec::len).sum();
         if held + new.len() > HELD {
             self.days.remove(&day);
@@ -163,30 +158,14 @@ impl Seen {
     }
 }
 
-/// Writes what is new of a day behind what is kept of it.
-fn append(
-    store: &Store,
-    generation: Generation,
-    day: i32,
-    new: &[u64],
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    if new.is_empty() {
-        return Ok(());
+/// Writes what is new of a day, as parts of a write.
+fn append(generation: Generation, write: u32, day: i32, new: &[u64], batch: &mut Batch) {
+    // More parts than a write may make are made larger.
+    let size = PART.max(new.len().div_ceil(keys::PARTS as usize));
+    for (number, prints) in new.chunks(size).enumerate() {
+        let bytes = prints.iter().flat_map(|print| print.to_le_bytes()).collect();
+        batch.put_new(keys::fingerprints(generation, day, keys::part(write, number)), bytes);
     }
-    let (mut part, mut bytes) = match store.last_below(&keys::fingerprints_on(generation, day))? {
-        Some((key, value)) => (keys::read_fingerprints(&key).map_or(0, |(_, part)| part), value),
-        None => (0, Vec::new()),
-    };
-    for print in new {
-        if bytes.len() >= PART * 8 {
-            batch.put(keys::fingerprints(generation, day, part), std::mem::take(&mut bytes));
-            part += 1;
-        }
-        bytes.extend_from_slice(&print.to_le_bytes());
-    }
-    batch.put(keys::fingerprints(generation, day, part), bytes);
-    Ok(())
 }
 
 fn read_day(store: &Store, generation: Generation, day: i32) -> Result<Vec<u64>, StoreError> {
@@ -288,7 +267,7 @@ mod tests {
                     Print { print: print.wrapping_mul(0x9e37_79b9_7f4a_7c15), day: *day, place }
                 }).collect();
                 let mut batch = Batch::default();
-                let verdicts = seen.judge(&store, 1, window, &mut prints, &mut batch).unwrap();
+                let verdicts = seen.judge(&store, 1, round as u32 + 1, window, &mut prints, &mut batch).unwrap();
                 store.apply(batch).unwrap();
                 let mut new: Vec<Option<(u64, i32)>> = now.iter().copied().map(Some).collect();
                 let mut gone: Vec<(u64, i32)> = Vec::new();

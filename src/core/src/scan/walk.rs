@@ -51,6 +51,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The text between two places.
+    #[inline(always)]
     pub(super) fn slice(&self, start: usize, end: usize) -> Option<&'a str> {
         self.text.get(start..end)
     }
@@ -63,13 +64,18 @@ impl<'a> Walk<'a> {
     /// The text between two quotes; `None` if it has escapes.
     #[inline]
     pub(super) fn plain(&self, open: usize, close: usize) -> Option<&'a str> {
-        self.key(open, close)?;
+        self.bare(open, close)?;
         self.slice(open + 1, close)
     }
 
     /// The bytes between two quotes; `None` if there are escapes.
     #[inline]
-    pub(super) fn key(&self, open: usize, close: usize) -> Option<&'a [u8]> {
+    pub(super) fn key(&self, member: Member) -> Option<&'a [u8]> {
+        self.bare(member.key, member.close)
+    }
+
+    #[inline(always)]
+    fn bare(&self, open: usize, close: usize) -> Option<&'a [u8]> {
         let key = self.bytes.get(open + 1..close)?;
         (!self.escapes || !key.contains(&b'\\')).then_some(key)
     }
@@ -86,40 +92,36 @@ impl<'a> Walk<'a> {
                 self.refill()?;
                 continue;
             }
-            let (byte, bit) = ((at - self.start) / 8, (at - self.start) % 8);
-            let quotes = u64::from_le_bytes(*self.quotes.get(byte..)?.first_chunk()?) >> bit;
+            let quotes = self.quotes_from(at)?;
             if quotes != 0 {
                 return Some(at + quotes.trailing_zeros() as usize);
             }
-            at = (at - bit + 64).min(self.end);
+            at = (at - (at - self.start) % 8 + 64).min(self.end);
         }
     }
 
-    /// Walks the members of the object that opens at a place, and returns the place after it. `member` gets a key's two
-    /// quotes and the place of its value, and returns the place after the value.
+    /// The quotes from a place in the window on, as bits: at least the next 57.
+    #[inline(always)]
+    fn quotes_from(&self, at: usize) -> Option<u64> {
+        let place = at.checked_sub(self.start)?;
+        Some(u64::from_le_bytes(*self.quotes.get(place / 8..)?.first_chunk()?) >> (place % 8))
+    }
+
+    /// Walks the members of the object that opens at a place, and returns the place after it. `member` returns the place
+    /// after its value.
     #[inline]
     pub(super) fn object(
         &mut self,
         open: usize,
-        mut member: impl FnMut(&mut Self, usize, usize, usize) -> Option<usize>,
+        mut member: impl FnMut(&mut Self, Member) -> Option<usize>,
     ) -> Option<usize> {
         let mut at = self.solid(open + 1);
         if self.byte(at)? == b'}' {
             return Some(at + 1);
         }
         loop {
-            let close = self.string(at)?;
-            let value = match self.pair(close + 1)? {
-                [b':', next] if next != b' ' => close + 2,
-                _ => {
-                    let colon = self.solid(close + 1);
-                    if self.byte(colon)? != b':' {
-                        return None;
-                    }
-                    self.solid(colon + 1)
-                }
-            };
-            let after = member(self, at, close, value)?;
+            let one = self.member(at)?;
+            let after = member(self, one)?;
             match self.next(after, b'}')? {
                 Next::One(place) => at = place,
                 Next::End(place) => return Some(place),
@@ -127,13 +129,44 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[inline]
+    /// The member whose key opens at a place. Most are so short that the quotes of key and value are found at once.
+    #[inline(always)]
+    fn member(&mut self, key: usize) -> Option<Member> {
+        if self.byte(key)? == b'"'
+            && key + 1 < self.end
+            && let quotes = self.quotes_from(key + 1)?
+            && quotes != 0
+        {
+            let close = key + 1 + quotes.trailing_zeros() as usize;
+            match self.pair(close + 1)? {
+                [b':', b'"'] => {
+                    let after = quotes & quotes.wrapping_sub(1);
+                    let after = after & after.wrapping_sub(1);
+                    let end = (after != 0).then(|| key + 1 + after.trailing_zeros() as usize);
+                    return Some(Member { key, close, value: close + 2, end });
+                }
+                [b':', next] if next != b' ' => return Some(Member { key, close, value: close + 2, end: None }),
+                _ => {}
+            }
+        }
+        let (close, value) = self.long_member(key)?;
+        Some(Member { key, close, value, end: None })
+    }
+
+    #[inline(never)]
+    fn long_member(&mut self, key: usize) -> Option<(usize, usize)> {
+        let close = self.string(key)?;
+        let colon = self.solid(close + 1);
+        (self.byte(colon)? == b':').then(|| (close, self.solid(colon + 1)))
+    }
+
+    #[inline(always)]
     fn pair(&self, at: usize) -> Option<[u8; 2]> {
         self.bytes.get(at..)?.first_chunk().copied()
     }
 
     /// What follows a member or an item: a comma and the next one, or the end.
-    #[inline]
+    #[inline(always)]
     fn next(&self, after: usize, end: u8) -> Option<Next> {
         if self.pair(after) == Some([b',', b'"']) {
             return Some(Next::One(after + 1));
@@ -171,12 +204,21 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The place after a member's value.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, member: Member, depth: u32) -> Option<usize> {
+        match member.end {
+            Some(close) => Some(close + 1),
+            None => self.value(member.value, depth),
+        }
+    }
+
     fn nested(&mut self, at: usize, depth: u32) -> Option<usize> {
         if depth >= DEEPEST {
             return None;
         }
         match self.byte(at)? {
-            b'{' => self.object(at, |walk, _, _, value| walk.value(value, depth + 1)),
+            b'{' => self.object(at, |walk, member| walk.skip(member, depth + 1)),
             _ => self.list(at, depth + 1),
         }
     }
@@ -249,7 +291,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The quotes of the next block.
-    #[inline]
+    #[inline(always)]
     fn index(&mut self, block: &[u8; BLOCK]) -> Option<u64> {
         let mut quotes = places(block, b'"');
         if is_odd(block) || self.escaped.is_some() {
@@ -299,6 +341,18 @@ impl<'a> Walk<'a> {
         }
         Some(escaped)
     }
+}
+
+/// Where a member stands.
+#[derive(Clone, Copy)]
+pub(super) struct Member {
+    /// The quotes of its key.
+    pub(super) key: usize,
+    pub(super) close: usize,
+    /// Its value.
+    pub(super) value: usize,
+    /// The closing quote of a text as value, if that is already known.
+    pub(super) end: Option<usize>,
 }
 
 enum Next {

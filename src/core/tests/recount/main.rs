@@ -148,7 +148,7 @@ fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
         same!(&json(&core.traits), &recount.traits, "traits of {id}");
         same!(&core.profile, &recount.profile, "profile of {id}");
         for (profile, health) in &recount.profiles {
-            let found = &core.profiles[profile];
+            let found = core.profiles.get(profile).unwrap();
             close!(found.raw, health.raw, "{profile} raw of {id}");
             close!(found.score, health.score, "{profile} score of {id}");
             close!(found.change_7d, health.change_7d, "{profile} change in 7 days of {id}");
@@ -156,7 +156,7 @@ fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
             same!(found.band.map(Band::name), health.band, "{profile} band of {id}");
         }
         same!(core.profiles.len(), recount.profiles.len(), "profiles of {id}");
-        let own = core.profile.as_ref().map(|profile| core.profiles[profile].clone()).unwrap_or_default();
+        let own = core.profile.as_ref().map(|profile| core.profiles.get(profile).unwrap().clone()).unwrap_or_default();
         same!(&core.health, &own, "health is that of the chosen profile of {id}");
         let recent: Vec<NaiveDate> = core.recent.iter().map(|(day, _)| date(*day)).collect();
         same!(recent, recount.recent.iter().map(|(day, _)| *day).collect::<Vec<_>>(), "recent days of {id}");
@@ -193,7 +193,7 @@ fn judge(core: &Evaluation, books: &Books<'_>) -> Result<(), TestCaseError> {
 }
 
 fn json(traits: &vitalsync_core::identity::Traits) -> BTreeMap<String, serde_json::Value> {
-    traits.iter().map(|(name, value)| (name.clone(), value.to_json())).collect()
+    traits.iter().map(|(name, value)| (name.to_owned(), value.to_json())).collect()
 }
 
 fn config(cases: u32) -> ProptestConfig {

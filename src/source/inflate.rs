@@ -1,0 +1,170 @@
+//! A file's content, inflated where it is gzip, known by its first bytes.
+//!
+//! A member of bounded size is inflated whole, which takes a third less time; there is room for so many bytes of those at
+//! once. Everything else — more members than one, growing or damaged files, larger ones, and what comes when the room is
+//! taken — is inflated as a stream, in little memory.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+use libdeflater::Decompressor;
+
+/// How much compressed data is read at once from a stream.
+const READ: usize = 128 << 10;
+/// The bytes that whole members may take at once, compressed and inflated.
+const ROOM: usize = 144 << 20;
+/// Data shrinks by no more than that: more is a lie or a bomb.
+const RATIO: usize = 1032;
+
+/// The memory that whole members take.
+#[derive(Debug, Default)]
+pub struct Room {
+    taken: AtomicUsize,
+}
+
+/// A part of the room.
+struct Taken<'r> {
+    room: &'r Room,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(&self, bytes: usize) -> Option<Taken<'_>> {
+        let fits = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= ROOM);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Taken { room: self, bytes })
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// An inflated member.
+struct Whole<'r> {
+    content: io::Cursor<Vec<u8>>,
+    _taken: Taken<'r>,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.content.read(into)
+    }
+}
+
+/// The content of a file. `room`: where it may be inflated whole.
+pub fn content<'r>(full: &Path, room: Option<&'r Room>) -> io::Result<Box<dyn Read + 'r>> {
+    let mut file = File::open(full)?;
+    let mut magic = [0u8; 2];
+    let mut got = 0;
+    while got < 2 {
+        match file.read(&mut magic[got..])? {
+            0 => break,
+            n => got += n,
+        }
+    }
+    let gzip = magic == [0x1f, 0x8b];
+    if gzip
+        && let Some(room) = room
+        && let Some(whole) = whole(full, room)
+    {
+        return Ok(Box::new(whole));
+    }
+    let all = io::Cursor::new(magic).take(got as u64).chain(file);
+    if gzip {
+        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ, all))));
+    }
+    Ok(Box::new(all))
+}
+
+/// A file that is one member of bounded size, inflated; `None` if it is not, or is not sound: the stream will tell.
+fn whole<'r>(full: &Path, room: &'r Room) -> Option<Whole<'r>> {
+    let size = usize::try_from(std::fs::metadata(full).ok()?.len()).ok()?;
+    let taken = room.take(size)?;
+    let compressed = std::fs::read(full).ok().filter(|bytes| bytes.len() == size)?;
+    let trailer = compressed.len().checked_sub(8).and_then(|at| compressed.get(at..))?;
+    let word = |at: usize| trailer.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let (crc, length) = (word(0)?, word(4)? as usize);
+    if length > size.saturating_mul(RATIO) {
+        return None;
+    }
+    drop(taken);
+    let taken = room.take(size + length)?;
+    let mut content = vec![0; length];
+    let written = Decompressor::new().gzip_decompress(&compressed, &mut content).ok()?;
+    // Of several members only the first was inflated: then another begins somewhere, and the file's last words are its own.
+    let begins = memchr::memmem::find(compressed.get(1..)?, b"\x1f\x8b\x08").is_some();
+    let alone = written == length && (!begins || libdeflater::crc32(&content) == crc);
+    alone.then(|| Whole { content: io::Cursor::new(content), _taken: taken })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Whether a file is inflated whole, and what it gives.
+    fn read(bytes: &[u8], room: &Room) -> (bool, io::Result<Vec<u8>>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let is_whole = whole(file.path(), room).is_some();
+        let mut content = Vec::new();
+        let read = super::content(file.path(), Some(room)).unwrap().read_to_end(&mut content).map(|_| content);
+        (is_whole, read)
+    }
+
+    #[test]
+    fn one_member_is_inflated_whole_and_anything_else_as_a_stream() {
+        let room = Room::default();
+        let (one, other) = (b"one\n".repeat(1000), b"other\n".repeat(7));
+        for (bytes, is_whole, content) in [
+            (gzip(&one), true, one.clone()),
+            (gzip(b""), true, Vec::new()),
+            ([gzip(&one), gzip(&other)].concat(), false, [&*one, &*other].concat()),
+            ([gzip(b"aaaa"), gzip(b"bbbb")].concat(), false, b"aaaabbbb".to_vec()),
+            (other.clone(), false, other.clone()),
+        ] {
+            let (found, read) = read(&bytes, &room);
+            assert_eq!((found, read.unwrap()), (is_whole, content));
+        }
+        assert_eq!(room.taken.load(Ordering::Relaxed), 0, "what was read gave its room back");
+    }
+
+    #[test]
+    fn damage_and_lies_are_left_to_the_stream() {
+        let room = Room::default();
+        let bytes = gzip(&b"one\n".repeat(1000));
+        let mut torn = bytes.clone();
+        torn.truncate(bytes.len() - 3);
+        let mut lie = bytes.clone();
+        let end = lie.len();
+        lie[end - 4..].copy_from_slice(&0x0900_0000u32.to_le_bytes());
+        for bytes in [torn, lie] {
+            let (whole, read) = read(&bytes, &room);
+            assert!(!whole && read.is_err());
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_is_a_stream() {
+        let room = Room::default();
+        let taken = room.take(ROOM - 10).unwrap();
+        assert!(room.take(11).is_none());
+        let (whole, content) = read(&gzip(b"one\n"), &room);
+        assert_eq!((whole, content.unwrap()), (false, b"one\n".to_vec()));
+        drop(taken);
+        assert!(read(&gzip(b"one\n"), &room).0);
+    }
+}

@@ -91,14 +91,16 @@ fn without(accounts: &Value, keys: &[&[&str]]) -> Value {
         for key in keys {
             let (last, path) = key.split_last().unwrap();
             let inner = path.iter().fold(&mut *account, |value, key| &mut value[*key]);
-            inner.as_object_mut().unwrap().remove(*last);
+            if let Some(inner) = inner.as_object_mut() {
+                inner.remove(*last);
+            }
         }
     }
     accounts
 }
 
 /// The date on which a step that asks for several events was done may be later in its month.
-const BY_MONTH: &[&[&str]] = &[&["activation", "activated_at"]];
+const BY_MONTH: &[&[&str]] = &[&["activation", "activated_at"], &["activation", "steps", "often"]];
 /// What asks how it began needs the beginning.
 const BEGINNING: &[&[&str]] = &[&["activation"], &["adoption", "all_time_percent"], &["tenure_days"]];
 

@@ -4,6 +4,8 @@
 //! output, and what the vendors hold and were asked. Nothing here knows the inside; nothing waits for luck: whatever takes time
 //! is waited for by a condition with a generous limit.
 
+#[path = "cli/backfill.rs"]
+mod backfill;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ask;
+mod backfill;
 mod demo;
 mod explain;
 mod plan;
@@ -127,6 +128,8 @@ enum Command {
         #[arg(long)]
         daemon: bool,
     },
+    /// Read what was not read yet, or count days anew with `--rebuild`.
+    Backfill(backfill::Arguments),
     /// Back the state up, restore it, make it small, check it.
     State {
         #[command(subcommand)]
@@ -244,6 +247,7 @@ pub fn main() -> ExitCode {
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
+            Command::Backfill(arguments) => backfill::run(&options, arguments).await,
             Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,
         }

@@ -27,6 +27,8 @@ const BUFFER: usize = BLOCK + MAX_LINE + 2;
 const READ: usize = 128 << 10;
 /// How much of a file is looked at to find its first call.
 const HEAD: usize = 64 << 10;
+/// Calls shrink about so much: progress within a file is told by it.
+const SHRINKS: u64 = 8;
 /// So many blocks a reader may be ahead of the file whose turn it is.
 const AHEAD: usize = 256;
 
@@ -223,6 +225,19 @@ pub struct Task {
     broken: Option<io::Error>,
 }
 
+impl Task {
+    /// True if nothing of the file was counted yet.
+    pub fn is_new(&self) -> bool {
+        self.known.consumed == 0
+    }
+
+    /// About so many bytes on disk hold so many of its content.
+    fn on_disk(&self, content: u64) -> u64 {
+        let bytes = if self.path.ends_with("gz") { content / SHRINKS } else { content };
+        bytes.min(self.size)
+    }
+}
+
 /// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
 pub fn tasks(
     location: &Path,
@@ -280,7 +295,8 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, room, take }.read();
+                    let (known, index, told, rewritten) = (task.known.clone(), 0, 0, None);
+                    FileReader { task, order, index, known, told, rewritten, pool, turn, room, take }.read();
                 }
             });
         }
@@ -292,6 +308,8 @@ struct FileReader<'a> {
     order: usize,
     index: usize,
     known: Progress,
+    /// So many bytes on disk were told.
+    told: u64,
     rewritten: Option<Progress>,
     pool: &'a Pool,
     turn: &'a Turn,
@@ -313,6 +331,9 @@ struct Lines {
 impl FileReader<'_> {
     fn hand_out(&mut self, data: Vec<u8>, length: usize, too_long: u64, progress: Progress, ends: bool) -> bool {
         self.turn.wait(self.order, self.index);
+        let on_disk = if ends { self.task.size } else { self.task.on_disk(progress.consumed) };
+        let size = on_disk.saturating_sub(self.told);
+        self.told += size;
         let block = Block {
             order: self.order,
             index: self.index,
@@ -324,7 +345,7 @@ impl FileReader<'_> {
             progress,
             rewritten: self.rewritten.take(),
             ends,
-            size: if ends { self.task.size } else { 0 },
+            size,
         };
         self.index += 1;
         !self.turn.is_stopped() && (self.take)(block)
@@ -471,7 +492,10 @@ impl FileReader<'_> {
                 lines.hash.update(&lines.buffer[..length]);
                 lines.consumed += length as u64;
             } else {
-                fault = Some(("incomplete_line", "its last line is not complete; it is read when the file has grown".into()));
+                fault = Some((
+                    "incomplete_line",
+                    "its last line is not complete; it is read when the file has grown".into(),
+                ));
             }
         }
         let mut progress = self.after(&lines);
@@ -486,11 +510,7 @@ impl FileReader<'_> {
     }
 
     fn after(&self, lines: &Lines) -> Progress {
-        Progress {
-            consumed: lines.consumed,
-            hash: format!("{:016x}", lines.hash.digest()),
-            ..self.known.clone()
-        }
+        Progress { consumed: lines.consumed, hash: format!("{:016x}", lines.hash.digest()), ..self.known.clone() }
     }
 }
 

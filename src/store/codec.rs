@@ -18,7 +18,8 @@ pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
     /// The days that calls can have: 2000 to 2099.
     const DAYS: std::ops::Range<i32> = 10_957..47_482;
-    static MONTHS: std::sync::LazyLock<Vec<u16>> = std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
+    static MONTHS: std::sync::LazyLock<Vec<u16>> =
+        std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
     fn slow(day: Day) -> u16 {
         let date = day.date();
         u16::try_from(date.year().clamp(0, 5000) as u32 * 12 + date.month0()).unwrap_or(u16::MAX)

@@ -87,6 +87,11 @@ impl Row {
         self.count = 0;
     }
 
+    /// True if it counts nothing.
+    pub fn is_cancelled(&self) -> bool {
+        self.count == 0
+    }
+
     fn account(&self) -> Id {
         (self.key >> 96) as u32
     }
@@ -121,7 +126,8 @@ impl Store {
             let names = interner(&mut ids, kind);
             for entry in self.scan(&keys::names(kind)) {
                 let (_, value) = entry?;
-                codec::read_names(&value, |name| names.restore(name, kinds)).map_err(|Broken| self.broken("a value of names"))?;
+                codec::read_names(&value, |name| names.restore(name, kinds))
+                    .map_err(|Broken| self.broken("a value of names"))?;
             }
             *count = names.len();
         }
@@ -209,7 +215,13 @@ impl Store {
     }
 
     /// Puts the parts together that several writes made of the same month, where they are many.
-    pub fn tidy(&self, generation: Generation, write: u32, months: &BTreeSet<u16>, ids: &Ids) -> Result<(), StoreError> {
+    pub fn tidy(
+        &self,
+        generation: Generation,
+        write: u32,
+        months: &BTreeSet<u16>,
+        ids: &Ids,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let mut merger = Merger::default();
         for account in 0..=ids.accounts.len() as Id {
@@ -294,7 +306,7 @@ impl Store {
 
 /// What statements come to, in order: of those about the same the one that stands; of links and memberships, each of which
 /// stands for the last and perhaps the first of its day, the first where it is another one.
-fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
+pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
     if about.is_id() {
         for place in 0..entries.len() {
             let Some((subject, stated)) = entries.get(place).cloned() else { continue };
@@ -350,6 +362,13 @@ impl Merger {
         let mut whole: Option<Vec<u8>> = None;
         self.split(month, usize::MAX, |_, value| whole = Some(value));
         whole
+    }
+
+    /// Writes rows of one account and month, in any order, into numbered values.
+    pub fn write_rows(&mut self, month: u16, rows: &mut [Row], put: impl FnMut(usize, Vec<u8>)) {
+        rows.sort_unstable_by_key(|row| row.key);
+        self.merge(rows);
+        self.write(month, put);
     }
 
     fn write(&mut self, month: u16, put: impl FnMut(usize, Vec<u8>)) {

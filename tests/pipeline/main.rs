@@ -3,4 +3,6 @@
 mod counts;
 mod delivery;
 mod names;
+mod rebuild;
+mod retention;
 mod site;

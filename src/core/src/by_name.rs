@@ -96,7 +96,10 @@ mod tests {
     fn the_last_value_of_a_name_stands_and_names_are_in_order() {
         let mut names: ByName<u8> = [("b", 1), ("a", 2), ("b", 3)].into_iter().collect();
         assert_eq!(names.iter().collect::<Vec<_>>(), [("a", &2), ("b", &3)]);
-        assert_eq!((names.insert("c", 4), names.insert("a", 5), names.get("a"), names.get("x")), (None, Some(2), Some(&5), None));
+        assert_eq!(
+            (names.insert("c", 4), names.insert("a", 5), names.get("a"), names.get("x")),
+            (None, Some(2), Some(&5), None)
+        );
         names.retain(|name, _| name != "b");
         assert_eq!(names.to_map().into_iter().collect::<Vec<_>>(), [("a".to_owned(), 5), ("c".to_owned(), 4)]);
     }

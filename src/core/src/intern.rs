@@ -107,7 +107,9 @@ impl Interner {
 
     /// The name of a number; empty for 0.
     pub fn name(&self, id: Id) -> &str {
-        let Some((from, length)) = id.checked_sub(1).and_then(|index| self.spans.get(index as usize)) else { return "" };
+        let Some((from, length)) = id.checked_sub(1).and_then(|index| self.spans.get(index as usize)) else {
+            return "";
+        };
         self.text.get(*from as usize..(*from + *length) as usize).unwrap_or_default()
     }
 
@@ -156,7 +158,10 @@ mod tests {
                 assert_eq!(names.id(&format!("name {n}")), n + 1, "round {round}");
             }
         }
-        assert_eq!((names.len(), names.name(7), names.find("name 6"), names.find("x")), (5000, "name 6", Some(7), None));
+        assert_eq!(
+            (names.len(), names.name(7), names.find("name 6"), names.find("x")),
+            (5000, "name 6", Some(7), None)
+        );
         assert_eq!(names.name(0), "");
     }
 

@@ -120,13 +120,7 @@ impl Seen {
     }
 
     /// Holds a day in memory for the next batch, if there is room.
-    fn remember(
-        &mut self,
-        store: &Store,
-        generation: Generation,
-        day: i32,
-        new: Vec<u64>,
-    ) -> Result<(), StoreError> {
+    fn remember(&mut self, store: &Store, generation: Generation, day: i32, new: Vec<u64>) -> Result<(), StoreError> {
         let held: usize = self.days.values().map(Vec::len).sum();
         if held + new.len() > HELD {
             self.days.remove(&day);

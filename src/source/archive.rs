@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::SourceError;
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
-const BLOCK: usize = 512 << 10;
+pub const BLOCK: usize = 512 << 10;
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
 /// How much compressed data is read at once.
@@ -269,8 +269,17 @@ fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
     bytes.split(|byte| *byte == b'\n').find_map(head)
 }
 
-/// Reads files with several readers and hands out their blocks, each file's in their order. `take` returns false to stop.
-pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dyn Fn(Block) -> bool + Sync)) {
+/// Reads files with several readers and hands out their blocks of `size` bytes, at most [`BLOCK`], each file's in their order.
+/// `take` returns false to stop.
+pub fn read(
+    tasks: &[Task],
+    readers: usize,
+    size: usize,
+    pool: &Pool,
+    turn: &Turn,
+    take: &(dyn Fn(Block) -> bool + Sync),
+) {
+    let size = size.clamp(1, BLOCK);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..readers.min(tasks.len()) {
@@ -279,7 +288,8 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, pool, turn, take }.read();
+                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, size, pool, turn, take }
+                        .read();
                 }
             });
         }
@@ -292,6 +302,7 @@ struct FileReader<'a> {
     index: usize,
     known: Progress,
     rewritten: Option<Progress>,
+    size: usize,
     pool: &'a Pool,
     turn: &'a Turn,
     take: &'a (dyn Fn(Block) -> bool + Sync),
@@ -403,7 +414,7 @@ impl FileReader<'_> {
     fn blocks(&mut self, input: &mut dyn Read, lines: &mut Lines) -> Option<io::Result<()>> {
         loop {
             // A block, or more while its only line has no end.
-            let target = (lines.filled + BLOCK).min(BUFFER);
+            let target = (lines.filled + self.size).min(BUFFER);
             let mut ended = None;
             while lines.filled < target {
                 match input.read(&mut lines.buffer[lines.filled..target]) {

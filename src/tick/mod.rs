@@ -23,7 +23,7 @@ use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
 
 use self::ingest::names::Filing;
-use self::ingest::{IngestError, Reading, SourceReport, Unwatched, check_time_zone, generation};
+use self::ingest::{Grain, IngestError, Reading, SourceReport, Unwatched, check_time_zone, generation};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Destination, Source};
@@ -53,6 +53,8 @@ pub struct Engine {
     secrets: Vec<String>,
     /// How long a pass waits for a tool.
     pub patience: Duration,
+    /// How finely sources are read.
+    pub grain: Grain,
 }
 
 /// So often in one pass is planned anew what somebody else changed meanwhile.
@@ -97,6 +99,7 @@ impl Engine {
             tools,
             secrets,
             patience: PATIENCE,
+            grain: Grain::default(),
         })
     }
 
@@ -111,6 +114,7 @@ impl Engine {
             today: self.config.model.calendar.day(started),
             stop: &self.stop,
             watch: &Unwatched,
+            grain: self.grain,
         };
         let read = ingest::ingest(&reading, &mut filing, source, None);
         let report = match read {

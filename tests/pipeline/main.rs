@@ -2,4 +2,5 @@
 
 mod counts;
 mod delivery;
+mod judge;
 mod site;

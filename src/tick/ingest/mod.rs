@@ -35,8 +35,21 @@ use crate::source::archive::{self, Block, Pool, Progress, Turn};
 use crate::store::usage::Row;
 use crate::store::{Batch, Store, StoreError, keys};
 
-/// So many calls are gathered before a write.
-const BATCH: usize = 1_000_000;
+/// How finely reading is cut. Nothing that can be seen depends on it; tests cut small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grain {
+    /// So many calls are gathered before a write.
+    pub batch: usize,
+    /// So many bytes of a file are handed out at once, or more where a line is longer.
+    pub block: usize,
+}
+
+impl Default for Grain {
+    fn default() -> Self {
+        Self { batch: 1_000_000, block: archive::BLOCK }
+    }
+}
+
 /// So many examples of each kind of rejected line are kept.
 const EXAMPLES: usize = 3;
 /// Of a file's days of receipt so many runs are remembered; more are joined.
@@ -149,6 +162,8 @@ pub struct Reading<'a> {
     pub stop: &'a AtomicBool,
     /// Who watches.
     pub watch: &'a dyn Watch,
+    /// How finely it is cut.
+    pub grain: Grain,
 }
 
 /// Refuses a state that was counted in another zone; marks a new one.
@@ -218,7 +233,7 @@ fn pass(
     span: Option<(Day, Day)>,
     report: &mut SourceReport,
 ) -> Result<(), IngestError> {
-    let Reading { paths, model, stop, watch, .. } = *reading;
+    let Reading { paths, model, stop, watch, grain, .. } = *reading;
     let mut tasks =
         archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
     if let Some((from, to)) = span {
@@ -247,7 +262,7 @@ fn pass(
         let to_parse = Arc::new(Mutex::new(to_parse));
         let (pool, turn, tasks) = (&pool, &turn, &tasks);
         scope.spawn(move || {
-            archive::read(tasks, threads, pool, turn, &|block| {
+            archive::read(tasks, threads, grain.block, pool, turn, &|block| {
                 !stop.load(Ordering::Relaxed) && blocks.send(block).is_ok()
             });
         });
@@ -331,7 +346,7 @@ impl Filer<'_> {
                     turn.next();
                 }
                 self.reading.watch.filed(calls, usize::from(ends), size);
-                if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= BATCH {
+                if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= self.reading.grain.batch {
                     self.write(filing)?;
                 }
             }

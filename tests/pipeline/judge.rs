@@ -244,11 +244,31 @@ impl std::fmt::Debug for Case {
     }
 }
 
-/// Reads a history as a random layout and judges every figure, and once more as one file in one go.
+/// Reads a history as one file in one go, then as a random layout, and judges every figure.
 fn judge(calls: &[Call], case: &Case, largest: usize) -> Result<(), TestCaseError> {
-    let mut random = Random(case.seed);
     let lines = lines(calls);
     let config = config(case.zone, case.window);
+    let plain = tempfile::tempdir().unwrap();
+    for (number, name) in SOURCES.iter().enumerate() {
+        let own = lines.iter().filter(|(source, _)| *source == number).map(|(_, line)| format!("{line}\n"));
+        std::fs::write(plain.path().join(name), own.collect::<String>()).unwrap();
+    }
+    let at_once = open(plain.path(), &config, case.now, Grain::default());
+    read(&at_once);
+    let compare = |engine: &Engine, how: &str| {
+        for offset in [35, 70, 99, 180] {
+            let (day, at) = end_of(offset, case.zone);
+            let books = Books::open(&lines, case.zone, case.window, day);
+            let recount = json!({"accounts": books.accounts(), "users": books.users(), "unassigned": books.unassigned()});
+            let found = difference("", &told(engine, at, false), &recount);
+            prop_assert!(found.is_none(), "{}, as of {}: {}", how, day, found.unwrap_or_default());
+            prop_assert_eq!(told(engine, at, true), told(&at_once, at, true));
+        }
+        Ok(())
+    };
+    compare(&at_once, "at once")?;
+
+    let mut random = Random(case.seed);
     let dir = tempfile::tempdir().unwrap();
     SOURCES.iter().for_each(|name| std::fs::create_dir_all(dir.path().join(name)).unwrap());
     let runs = 1 + random.below(6);
@@ -264,25 +284,7 @@ fn judge(calls: &[Call], case: &Case, largest: usize) -> Result<(), TestCaseErro
         engine.grain = grain;
         read(engine);
     }
-    let engine = engine.unwrap();
-    let plain = tempfile::tempdir().unwrap();
-    for (number, name) in SOURCES.iter().enumerate() {
-        let own = lines.iter().filter(|(source, _)| *source == number).map(|(_, line)| format!("{line}\n"));
-        std::fs::write(plain.path().join(name), own.collect::<String>()).unwrap();
-    }
-    let at_once = open(plain.path(), &config, case.now, Grain::default());
-    read(&at_once);
-    for offset in [35, 70, 99, 180] {
-        let (day, at) = end_of(offset, case.zone);
-        let books = Books::open(&lines, case.zone, case.window, day);
-        let recount = json!({"accounts": books.accounts(), "users": books.users(), "unassigned": books.unassigned()});
-        let found = difference("", &told(&at_once, at, false), &recount);
-        prop_assert!(found.is_none(), "at once, as of {}: {}", day, found.unwrap_or_default());
-        let found = difference("", &told(&engine, at, false), &recount);
-        prop_assert!(found.is_none(), "in {} runs, as of {}: {}", runs, day, found.unwrap_or_default());
-        prop_assert_eq!(told(&engine, at, true), told(&at_once, at, true));
-    }
-    Ok(())
+    compare(&engine.unwrap(), &format!("in {runs} runs"))
 }
 
 fn history(undated: bool) -> impl Strategy<Value = Vec<Call>> {
@@ -292,7 +294,7 @@ fn history(undated: bool) -> impl Strategy<Value = Vec<Call>> {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 3000, ..ProptestConfig::default() }
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: std::env::var("SHRINK").map_or(0, |n| n.parse().unwrap()), ..ProptestConfig::default() }
 }
 
 proptest! {

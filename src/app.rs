@@ -184,6 +184,7 @@ async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
     let engine = Arc::clone(&daemon.engine);
     let evaluation = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         engine.check_stop()?;
+        engine.retain(at)?;
         let evaluation = engine.evaluate(at)?;
         engine.mark_evaluated(at)?;
         Ok(evaluation)

@@ -12,6 +12,7 @@ pub mod connectors;
 pub mod deliver;
 pub mod demo;
 pub mod http;
+pub mod progress;
 pub mod report;
 pub mod schedule;
 pub mod source;

@@ -87,18 +87,25 @@ pub struct DestinationReport {
     pub alerts: Alerts,
 }
 
+/// The exit code that sources lead to: 1 if one failed, 3 if a file can't be read or not to its end, else 0. Broken lines
+/// alone are reported and nothing else.
+pub fn exit_code_of_sources(sources: &BTreeMap<String, SourceReport>) -> u8 {
+    let files = ["unreadable_file", "truncated_gzip", "damaged_gzip"];
+    if sources.values().any(|source| source.failed.is_some()) {
+        return 1;
+    }
+    if sources.values().any(|source| files.iter().any(|reason| source.rejected.contains_key(*reason))) { 3 } else { 0 }
+}
+
 impl RunReport {
     /// The exit code: 1 if a source failed, 3 if something was rejected or waits, else 0.
     pub fn exit_code(&self) -> u8 {
-        let files = ["unreadable_file", "truncated_gzip", "damaged_gzip"];
-        if self.sources.values().any(|source| source.failed.is_some()) {
-            return 1;
-        }
-        let source =
-            self.sources.values().any(|source| files.iter().any(|reason| source.rejected.contains_key(*reason)));
         let left =
             |report: &DestinationReport| report.delivered.waiting + report.delivered.rejected + report.quarantined > 0;
-        if source || self.destinations.values().any(left) { 3 } else { 0 }
+        match exit_code_of_sources(&self.sources) {
+            0 if self.destinations.values().any(left) => 3,
+            code => code,
+        }
     }
 }
 

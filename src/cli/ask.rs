@@ -41,8 +41,12 @@ fn refused(body: &str) -> Failure {
 }
 
 /// Asks the daemon for something long, which comes in pieces.
-pub(super) async fn stream(client: &reqwest::Client, path: &str) -> Result<reqwest::Response, Failure> {
-    let answer = client.get(format!("http://vitalsync{path}")).send().await.map_err(no_answer)?;
+pub(super) async fn stream(
+    client: &reqwest::Client,
+    method: reqwest::Method,
+    path: &str,
+) -> Result<reqwest::Response, Failure> {
+    let answer = client.request(method, format!("http://vitalsync{path}")).send().await.map_err(no_answer)?;
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -95,7 +99,8 @@ pub(super) fn as_of(at: Option<Timestamp>) -> Vec<(&'static str, String)> {
     at.map(|at| ("as_of", at.to_string())).into_iter().collect()
 }
 
-fn encoded(text: &str) -> String {
+/// Text as it may stand in an address.
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ask;
+mod backfill;
 mod demo;
 mod explain;
 mod plan;
@@ -109,6 +110,8 @@ enum Command {
         #[arg(long)]
         daemon: bool,
     },
+    /// Read what was not read yet, or count days anew with `--rebuild`.
+    Backfill(backfill::Arguments),
     /// Back the state up, restore it, make it small, check it.
     State {
         #[command(subcommand)]
@@ -226,6 +229,7 @@ pub fn main() -> ExitCode {
             Command::Accounts => accounts::run(&options).await,
             Command::Explain { account } => explain::run(&options, &account).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
+            Command::Backfill(arguments) => backfill::run(&options, arguments).await,
             Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,
         }

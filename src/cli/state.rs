@@ -144,7 +144,7 @@ async fn write(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
         })?;
         return Ok(());
     };
-    let mut answer = ask::stream(&client, "/v1/export").await?;
+    let mut answer = ask::stream(&client, reqwest::Method::GET, "/v1/export").await?;
     while let Some(chunk) = answer.chunk().await.map_err(ask::no_answer)? {
         out.write_all(&chunk).map_err(cant)?;
     }

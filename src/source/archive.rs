@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -223,6 +223,13 @@ pub struct Task {
     broken: Option<io::Error>,
 }
 
+impl Task {
+    /// True if nothing of the file was counted yet.
+    pub fn is_new(&self) -> bool {
+        self.known.consumed == 0
+    }
+}
+
 /// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
 pub fn tasks(
     location: &Path,
@@ -265,7 +272,7 @@ fn stamp(full: &Path) -> io::Result<(u64, i128)> {
 fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
     let mut bytes = Vec::new();
     // What a damaged file gives before its damage is enough.
-    let _ = content(full).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
+    let _ = content(full, &Arc::default()).ok()?.take(HEAD as u64).read_to_end(&mut bytes);
     bytes.split(|byte| *byte == b'\n').find_map(head)
 }
 
@@ -288,8 +295,9 @@ pub fn read(
                     .and_then(|order| Some((order, tasks.get(order)?)))
                     .filter(|_| !turn.is_stopped())
                 {
-                    FileReader { task, order, index: 0, known: task.known.clone(), rewritten: None, size, pool, turn, take }
-                        .read();
+                    let known = task.known.clone();
+                    let (index, told, on_disk, rewritten) = (0, 0, Arc::default(), None);
+                    FileReader { task, order, index, known, on_disk, told, rewritten, size, pool, turn, take }.read();
                 }
             });
         }
@@ -301,6 +309,9 @@ struct FileReader<'a> {
     order: usize,
     index: usize,
     known: Progress,
+    /// So many bytes on disk were read, and so many of them told.
+    on_disk: Arc<AtomicU64>,
+    told: u64,
     rewritten: Option<Progress>,
     size: usize,
     pool: &'a Pool,
@@ -308,8 +319,20 @@ struct FileReader<'a> {
     take: &'a (dyn Fn(Block) -> bool + Sync),
 }
 
-fn content(full: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = File::open(full)?;
+/// A file that counts what is read of it.
+struct Counted(File, Arc<AtomicU64>);
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.0.read(buffer)?;
+        self.1.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(got)
+    }
+}
+
+fn content(full: &Path, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
+    read.store(0, Ordering::Relaxed);
+    let mut file = Counted(File::open(full)?, Arc::clone(read));
     let mut magic = [0u8; 2];
     let mut got = 0;
     while got < 2 {
@@ -339,6 +362,9 @@ struct Lines {
 impl FileReader<'_> {
     fn hand_out(&mut self, data: Vec<u8>, length: usize, too_long: u64, progress: Progress, ends: bool) -> bool {
         self.turn.wait(self.order, self.index);
+        let on_disk = if ends { self.task.size } else { self.on_disk.load(Ordering::Relaxed).min(self.task.size) };
+        let size = on_disk.saturating_sub(self.told);
+        self.told += size;
         let block = Block {
             order: self.order,
             index: self.index,
@@ -350,7 +376,7 @@ impl FileReader<'_> {
             progress,
             rewritten: self.rewritten.take(),
             ends,
-            size: if ends { self.task.size } else { 0 },
+            size,
         };
         self.index += 1;
         !self.turn.is_stopped() && (self.take)(block)
@@ -373,11 +399,11 @@ impl FileReader<'_> {
             self.hand_out(Vec::new(), 0, 0, self.known.clone(), true);
             return Ok(());
         }
-        let mut input = content(&self.task.full)?;
+        let mut input = content(&self.task.full, &self.on_disk)?;
         let mut hash = Xxh3::new();
         if self.known.consumed > 0 && !skip(&mut input, self.known.consumed, &mut hash, &self.known.hash) {
             self.rewritten = Some(std::mem::take(&mut self.known));
-            input = content(&self.task.full)?;
+            input = content(&self.task.full, &self.on_disk)?;
             hash = Xxh3::new();
         }
         if self.known.open {

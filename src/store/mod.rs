@@ -14,6 +14,7 @@ pub mod keys;
 pub mod portable;
 pub mod records;
 mod recovery;
+pub mod retain;
 mod sum;
 pub mod suppressed;
 pub mod usage;

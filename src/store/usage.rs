@@ -82,6 +82,11 @@ impl Row {
         self.count = 0;
     }
 
+    /// True if it counts nothing.
+    pub fn is_cancelled(&self) -> bool {
+        self.count == 0
+    }
+
     fn account(&self) -> Id {
         (self.key >> 96) as u32
     }

@@ -6,6 +6,8 @@
 
 pub mod ingest;
 mod look;
+pub mod read;
+mod retention;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +25,10 @@ use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
 
 use self::ingest::names::Filing;
-use self::ingest::{Grain, IngestError, Reading, SourceReport, Unwatched, check_time_zone, generation};
+use self::ingest::{Grain, check_time_zone, generation};
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::config::{Config, Destination, Source};
+use crate::config::{Config, Destination};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
 use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
@@ -101,52 +103,6 @@ impl Engine {
             patience: PATIENCE,
             grain: Grain::default(),
         })
-    }
-
-    /// Reads what is new in a source.
-    pub fn ingest(&self, source: &Source) -> anyhow::Result<SourceReport> {
-        let started = self.clock.now();
-        let mut filing = self.filing.write().unwrap_or_else(poisoned);
-        let reading = Reading {
-            store: &self.store,
-            paths: &self.config.accounts,
-            model: &self.config.model,
-            today: self.config.model.calendar.day(started),
-            stop: &self.stop,
-            watch: &Unwatched,
-            grain: self.grain,
-        };
-        let read = ingest::ingest(&reading, &mut filing, source, None);
-        let report = match read {
-            Ok(report) => report,
-            Err(IngestError::Source(error)) => {
-                tracing::error!(source = %source.name, %error, "the source can't be read");
-                SourceReport { failed: Some(error.to_string()), ..SourceReport::default() }
-            }
-            Err(error) => {
-                // What was filed in memory is not what is on disk: begin again from there.
-                *filing = Filing::load(&self.store)?;
-                return Err(error.into());
-            }
-        };
-        drop(filing);
-        if report.calls_read > 0 || !report.rejected.is_empty() || report.failed.is_some() {
-            tracing::info!(
-                source = %source.name,
-                calls_read = report.calls_read,
-                events_counted = report.events_counted,
-                duplicates = report.duplicates,
-                rejected = report.rejected.values().sum::<u64>(),
-                "read"
-            );
-            for example in &report.examples {
-                tracing::warn!(source = %source.name, "not counted: {example}");
-            }
-        }
-        let mut batch = Batch::default();
-        batch.put_meta(&format!("report:source:{}", source.name), &Dated { at: started, report: report.clone() });
-        self.store.apply(batch)?;
-        Ok(report)
     }
 
     /// The longest span of an alert rule, and what trends need.
@@ -511,6 +467,7 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
+            self.retain(at)?;
             let evaluation = self.evaluate(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;

@@ -15,11 +15,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use vitalsync_core::Timestamp;
 
 use crate::app::Daemon;
+use crate::progress::{Lines, clock};
+use crate::tick::ingest::Watch;
+use crate::tick::read::{Backfill, BackfillReport};
 
 /// The socket's name in the state directory.
 const SOCKET: &str = "vitalsync.sock";
@@ -65,6 +68,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/explain", get(explain))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
+        .route("/v1/backfill", post(backfill))
         .route("/v1/export", get(export))
         .with_state(daemon);
     if let Err(error) = axum::serve(listener, router).await {
@@ -153,4 +157,46 @@ fn piece(mut file: std::fs::File) -> std::io::Result<Option<(Bytes, std::fs::Fil
     let mut bytes = Vec::with_capacity(PIECE);
     file.by_ref().take(PIECE as u64).read_to_end(&mut bytes)?;
     Ok(if bytes.is_empty() { None } else { Some((bytes.into(), file)) })
+}
+
+/// What the daemon says of a backfill, one JSON line each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackfillSaid {
+    /// How far it is.
+    Progress(String),
+    /// What it came to.
+    Done(BackfillReport),
+    /// Why it is not done.
+    Failed(String),
+}
+
+/// Reads or counts anew, and says so line by line. It goes on if nobody listens.
+async fn backfill(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    let order: Backfill = match serde_json::from_str(parameters.get("order").map_or("", String::as_str)) {
+        Ok(order) => order,
+        Err(error) => {
+            let error = serde_json::json!({ "error": format!("the order does not read: {error}") });
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(error)).into_response();
+        }
+    };
+    let (said, saying) = tokio::sync::mpsc::unbounded_channel::<BackfillSaid>();
+    tokio::task::spawn_blocking(move || {
+        let watch = |source: &str| -> Box<dyn Watch> {
+            let said = said.clone();
+            let say = move |line| drop(said.send(BackfillSaid::Progress(line)));
+            Box::new(Lines::new(source, clock(), Box::new(say)))
+        };
+        let last = match daemon.engine.backfill(&order, &watch) {
+            Ok(report) => BackfillSaid::Done(report),
+            Err(error) => BackfillSaid::Failed(format!("{error:#}")),
+        };
+        let _ = said.send(last);
+    });
+    Body::from_stream(futures_util::stream::unfold(saying, async |mut saying| {
+        let mut line = serde_json::to_vec(&saying.recv().await?).unwrap_or_default();
+        line.push(b'\n');
+        Some((Ok::<_, std::io::Error>(Bytes::from(line)), saying))
+    }))
+    .into_response()
 }

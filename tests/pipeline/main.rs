@@ -3,4 +3,6 @@
 mod counts;
 mod delivery;
 mod judge;
+mod rebuild;
+mod retention;
 mod site;

@@ -307,7 +307,10 @@ impl<'a> Gather<'a> {
         let Some(account) = account else {
             let own = self.gathered.unassigned_last.entry(user).or_insert(last);
             *own = (*own).max(last);
-            self.gathered.unassigned += counts.iter().map(|(_, count)| count.unsigned_abs()).sum::<u64>();
+            // A derived event is the same event once more.
+            let names = &self.gathered.names.ids.events;
+            let events = counts.iter().filter(|(event, _)| !names.name(*event).starts_with(crate::derived::MARK));
+            self.gathered.unassigned += events.map(|(_, count)| count.unsigned_abs()).sum::<u64>();
             return;
         };
         if self.is_excluded(user) {

@@ -31,6 +31,10 @@ pub struct Generation {
     pub all_stale: bool,
     /// Since which day of receipt each condition on properties is counted, by its key.
     pub since: BTreeMap<String, i32>,
+    /// The window within which repetitions are noticed; 0: not known yet.
+    pub window: i32,
+    /// Counts of earlier event days have lost their days, or are gone: nothing of them can be counted anew.
+    pub kept_from: Option<i32>,
 }
 
 fn meta(number: keys::Generation) -> String {
@@ -67,6 +71,24 @@ impl Generation {
         }
     }
 
+    /// A call did not say when it was received. Fingerprints that are gone may be needed again: those that can be had come
+    /// back when all days are counted anew, once.
+    pub fn saw_undated(&mut self) {
+        self.all_stale |= !self.undated && self.floor.is_some();
+        self.undated = true;
+    }
+
+    /// Repetitions are noticed within a window. If it grew, fingerprints are missing that it needs.
+    pub fn set_window(&mut self, window: i32) {
+        self.all_stale |= self.window != 0 && window > self.window && self.floor.is_some();
+        self.window = window;
+    }
+
+    /// True if the counts of an event day have lost their days.
+    pub fn is_rolled(&self, day: i32) -> bool {
+        self.kept_from.is_some_and(|kept_from| day < kept_from)
+    }
+
     /// The first day of receipt whose repetitions can all be noticed.
     pub fn oldest(&self, window: i32) -> Option<i32> {
         self.floor.map(|floor| floor + window)
@@ -97,11 +119,29 @@ pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, Stor
     Ok(store.meta("sources")?.unwrap_or_default())
 }
 
-/// A number that no generation has had.
-pub fn next_number(store: &Store, batch: &mut Batch) -> Result<keys::Generation, StoreError> {
-    let number = store.meta::<keys::Generation>("generations")?.unwrap_or(0) + 1;
+/// A number of which the state has nothing: the next one, after the last one the first again.
+pub fn next_number(
+    store: &Store,
+    taken: &BTreeSet<keys::Generation>,
+    batch: &mut Batch,
+) -> Result<keys::Generation, StoreError> {
+    let mut number = store.meta::<keys::Generation>("generations")?.unwrap_or(0);
+    for _ in 0..=keys::Generation::MAX {
+        number = number.checked_add(1).unwrap_or(1);
+        if !taken.contains(&number) {
+            break;
+        }
+    }
     batch.put_meta("generations", &number);
     Ok(number)
+}
+
+/// The numbers of which the state has something: generations that count, that are to be removed, that are being made.
+pub fn taken(store: &Store) -> Result<BTreeSet<keys::Generation>, StoreError> {
+    let mut taken: BTreeSet<keys::Generation> = sources(store)?.into_values().collect();
+    taken.extend(store.meta::<BTreeSet<keys::Generation>>("leftovers")?.unwrap_or_default());
+    taken.extend(super::recount::begun(store)?);
+    Ok(taken)
 }
 
 /// The generation of a source that counts, made if there is none.
@@ -111,7 +151,7 @@ pub fn current(store: &Store, source: &str) -> Result<Generation, StoreError> {
         return Generation::load(store, *number);
     }
     let mut batch = Batch::default();
-    let number = next_number(store, &mut batch)?;
+    let number = next_number(store, &taken(store)?, &mut batch)?;
     sources.insert(source.to_owned(), number);
     batch.put_meta("sources", &sources);
     let generation = Generation { number, ..Generation::default() };

@@ -26,7 +26,7 @@ use vitalsync_core::{Calendar, Day};
 
 use self::generation::Generation;
 use self::names::{Filing, OTHER_EVENT, SUPPRESSED, Translations};
-use self::parse::{Parsed, Worker, received};
+use self::parse::{Line, Parsed, Worker, received};
 use self::recount::Days;
 use self::seen::{Print, Seen, Verdict};
 use crate::config::Source;
@@ -83,11 +83,35 @@ pub struct SourceReport {
     pub days_recounted: u64,
     /// Days of receipt that were to be counted anew and were left as they were, because files of theirs are gone.
     pub days_kept: u64,
+    /// The first of those files.
+    pub files_gone: Vec<String>,
+    /// Calls that were not counted: they came so late that their repetition can't be noticed any more, and their days, which
+    /// would be counted anew, are beyond `retention`.
+    pub too_old: u64,
     /// Why the source as a whole could not be read.
     pub failed: Option<String>,
 }
 
 impl SourceReport {
+    /// Adds what reading more of the source came to.
+    pub fn add(&mut self, other: Self) {
+        self.calls_read += other.calls_read;
+        self.events_counted += other.events_counted;
+        self.duplicates += other.duplicates;
+        self.suppressed += other.suppressed;
+        self.deletions += other.deletions;
+        self.files_read += other.files_read;
+        self.files_rewritten += other.files_rewritten;
+        self.days_recounted += other.days_recounted;
+        self.days_kept += other.days_kept;
+        self.too_old += other.too_old;
+        other.rejected.into_iter().for_each(|(reason, count)| *self.rejected.entry(reason).or_default() += count);
+        other.other.into_iter().for_each(|(kind, count)| *self.other.entry(kind).or_default() += count);
+        self.examples.extend(other.examples);
+        self.files_gone.extend(other.files_gone);
+        self.failed = self.failed.take().or(other.failed);
+    }
+
     fn reject(&mut self, reason: &str, example: impl FnOnce() -> String) {
         let count = self.rejected.entry(reason.to_owned()).or_default();
         *count += 1;
@@ -134,8 +158,21 @@ impl From<StoreError> for IngestError {
     }
 }
 
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Files are read for what is new.
+    Reading,
+    /// What is not counted anew is copied.
+    Copying,
+    /// Days are counted anew.
+    Recounting,
+}
+
 /// How reading goes on, for those who watch.
 pub trait Watch: Sync {
+    /// Something else begins.
+    fn phase(&self, _phase: Phase) {}
     /// So many files with so many bytes on disk are to be read.
     fn begins(&self, _files: usize, _bytes: u64) {}
     /// So many calls more were filed, and so many bytes of so many files are done.
@@ -211,18 +248,61 @@ pub fn ingest(
 ) -> Result<SourceReport, IngestError> {
     let mut report = SourceReport::default();
     generation::drop_leftovers(reading.store)?;
-    recount::resume(reading, filing, source, &mut report)?;
-    let mut generation = generation::current(reading.store, &source.name)?;
-    generation.learn(reading.model);
-    let files = Files { store: reading.store, generation: generation.number };
-    pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
-    if !reading.stop.load(Ordering::Relaxed) && generation.is_stale() {
-        let days = Days::only(generation.stale.iter().copied(), generation.all_stale, source.dedupe_days);
-        recount::recount(reading, filing, source, days, &mut report)?;
+    if let Some(done) = recount::resume(reading, filing, source)? {
+        report.add(done.in_passing());
+    }
+    report.add(forward(reading, filing, source, span)?);
+    Ok(report)
+}
+
+/// Counts what was received within `span` (`None`: ever) anew from the files that are there, then reads what is new. Goes on
+/// with a recount that was begun, and does not begin again if that was this one.
+pub fn rebuild(
+    reading: &Reading<'_>,
+    filing: &mut Filing,
+    source: &Source,
+    span: Option<(Day, Day)>,
+) -> Result<SourceReport, IngestError> {
+    let mut report = SourceReport::default();
+    generation::drop_leftovers(reading.store)?;
+    let (from, to) = span.map_or((i32::MIN, i32::MAX), |(from, to)| (from.0, to.0));
+    let mut covered = false;
+    if let Some(done) = recount::resume(reading, filing, source)? {
+        let known = generation::current(reading.store, &source.name)?.since;
+        let conditions = reading.model.derived.iter().all(|derived| known.contains_key(&derived.key));
+        covered = conditions && done.days.covers(from, to);
+        report.add(done.report);
+    }
+    if !covered && !reading.stop.load(Ordering::Relaxed) {
+        report.add(recount::recount(reading, filing, source, Days::within(from, to))?.report);
+    }
+    if !reading.stop.load(Ordering::Relaxed) {
+        report.add(forward(reading, filing, source, span)?);
     }
     Ok(report)
 }
 
+fn forward(
+    reading: &Reading<'_>,
+    filing: &mut Filing,
+    source: &Source,
+    span: Option<(Day, Day)>,
+) -> Result<SourceReport, IngestError> {
+    let mut report = SourceReport::default();
+    let mut generation = generation::current(reading.store, &source.name)?;
+    generation.learn(reading.model);
+    generation.set_window(source.dedupe_days);
+    let files = Files { store: reading.store, generation: generation.number };
+    reading.watch.phase(Phase::Reading);
+    pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
+    if !reading.stop.load(Ordering::Relaxed) && generation.is_stale() {
+        let days = Days::only(generation.stale.iter().copied(), generation.all_stale);
+        report.add(recount::recount(reading, filing, source, days)?.in_passing());
+    }
+    Ok(report)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what is read, how, and what comes of it")]
 fn pass(
     reading: &Reading<'_>,
     filing: &mut Filing,
@@ -238,7 +318,7 @@ fn pass(
         archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
     if let Some((from, to)) = span {
         let day = |first: i64| model.calendar.day(vitalsync_core::Timestamp(first));
-        tasks.retain(|task| task.first.is_some_and(|first| (from..=to).contains(&day(first))));
+        tasks.retain(|task| !task.is_new() || task.first.is_some_and(|first| (from..=to).contains(&day(first))));
     }
     watch.begins(tasks.len(), tasks.iter().map(|task| task.size).sum());
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);
@@ -253,7 +333,7 @@ fn pass(
         translations: Translations::default(),
         gathered: Gathered::default(),
         rewritten: BTreeSet::new(),
-        days: FxHashMap::default(),
+        open: FxHashMap::default(),
         report,
     };
     std::thread::scope(|scope| -> Result<(), IngestError> {
@@ -302,8 +382,19 @@ struct Gathered {
     deletions: BTreeSet<String>,
 }
 
-/// The place of a print that has no row: a statement, or a call that only tells others apart.
+/// The place of a print that has no row: a statement.
 const NO_ROW: u32 = u32::MAX;
+/// The same, of a statement that only tells others apart.
+const NO_ROW_HELD: u32 = u32::MAX - 1;
+
+/// A file that is being read.
+#[derive(Default)]
+struct Open {
+    /// The days of receipt so far, since this process began with it.
+    days: BTreeSet<i32>,
+    /// So many lines so far, of all.
+    lines: u64,
+}
 
 /// Files parsed blocks in their order.
 struct Filer<'a> {
@@ -316,8 +407,8 @@ struct Filer<'a> {
     gathered: Gathered,
     /// Files that had other bytes than before: what they hold is counted with its days.
     rewritten: BTreeSet<String>,
-    /// The days of receipt of the files that are being read.
-    days: FxHashMap<String, BTreeSet<i32>>,
+    /// The files that are being read.
+    open: FxHashMap<String, Open>,
     report: &'a mut SourceReport,
 }
 
@@ -360,19 +451,21 @@ impl Filer<'_> {
         if block.index == 0 && lines.count > 0 {
             self.report.files_read += 1;
         }
-        let before = match (self.gathered.progress.get(&path), &block.rewritten) {
-            (Some(known), None) => known.lines,
+        let before = match (self.open.get(&path), &block.rewritten) {
+            (Some(open), None) => open.lines,
             (None, None) => block.progress.lines,
             (_, Some(_)) => 0,
         };
-        if let Some(old) = block.rewritten.take()
-            && matches!(self.kind, Pass::Forward)
-        {
-            self.report.files_rewritten += 1;
+        if let Some(old) = block.rewritten.take() {
+            // While days are counted anew: it was rewritten since a part of it was counted, so they are counted once more.
             self.generation.stale_days(old.days.as_deref());
-            self.rewritten.insert(path.clone());
+            if matches!(self.kind, Pass::Forward) {
+                self.report.files_rewritten += 1;
+                self.rewritten.insert(path.clone());
+            }
         }
         block.progress.lines = before + lines.count;
+        self.open.entry(path.clone()).or_default().lines = block.progress.lines;
         for (number, why) in &lines.rejected {
             self.report.reject(why.name(), || format!("{path}:{}", before + number));
         }
@@ -380,7 +473,7 @@ impl Filer<'_> {
             self.report.reject(reason, || format!("{path} ({why})"));
         }
         if lines.undated {
-            self.generation.undated = true;
+            self.generation.saw_undated();
         }
         let rewritten = self.rewritten.contains(&path);
         self.lines(filing, &path, &lines, rewritten);
@@ -400,70 +493,87 @@ impl Filer<'_> {
                 }
             }
         }
-        let days = self.days.entry(path.clone()).or_default();
+        let open = self.open.entry(path.clone()).or_default();
         let mut known = block.progress.days.take().filter(|_| before > 0).unwrap_or_default();
-        known.extend(days.iter().map(|day| (*day, *day)));
+        known.extend(open.days.iter().map(|day| (*day, *day)));
         block.progress.days = Some(runs(known));
         if block.ends {
-            self.days.remove(&path);
+            self.open.remove(&path);
         }
         self.gathered.progress.insert(path, block.progress.clone());
         Ok(())
     }
 
+    /// True if this pass counts what was received on a day and happened on another; else that only tells others apart.
+    fn counts(&self, received: i32, day: i32) -> bool {
+        match self.kind {
+            Pass::Forward => true,
+            Pass::Recount(days) => days.contains(received) && !self.generation.is_rolled(day),
+        }
+    }
+
     fn lines(&mut self, filing: &mut Filing, path: &str, lines: &Parsed, rewritten: bool) {
-        let Some(translation) = self.translations.get(lines.worker) else { return };
         let oldest = self.generation.oldest(self.source.dedupe_days);
         let forward = matches!(self.kind, Pass::Forward);
-        let days = self.days.entry(path.to_owned()).or_default();
         let mut last_day = None;
-        let mut skipped = false;
+        let (mut skipped, mut held) = (false, false);
         for line in &lines.lines {
             let day = line.spot.received().0;
             if line.derived {
                 // Goes with the call before it.
-                if !skipped && let Some(row) = translation.row(filing, line) {
+                if !skipped && let Some(mut row) = self.row(filing, lines, line) {
+                    if held {
+                        row.cancel();
+                    }
                     self.gathered.derived.insert(self.gathered.rows.len() as u32);
                     self.gathered.rows.push(row);
                 }
                 continue;
             }
-            self.report.calls_read += u64::from(forward);
+            held = !self.counts(day, line.spot.day.0);
+            self.report.calls_read += u64::from(!held);
             if last_day != Some(day) {
-                days.insert(day);
+                self.open.entry(path.to_owned()).or_default().days.insert(day);
                 self.generation.saw(day.min(self.reading.today.0 + 1));
                 last_day = Some(day);
             }
+            skipped = true;
             if forward && (rewritten || oldest.is_some_and(|oldest| day < oldest)) {
-                self.generation.stale.insert(day);
-                skipped = true;
+                if line.event != 0 && self.generation.is_rolled(line.spot.day.0) {
+                    // Of a rewritten file most was counted before.
+                    self.report.too_old += u64::from(!rewritten);
+                } else {
+                    self.generation.stale.insert(day);
+                }
                 continue;
             }
-            let counts = match self.kind {
-                Pass::Forward => true,
-                Pass::Recount(days) => days.contains(day),
+            if line.event == 0 {
+                let place = if held { NO_ROW_HELD } else { NO_ROW };
+                self.gathered.prints.push(Print { print: line.print, day, place });
+                continue;
+            }
+            let Some(mut row) = self.row(filing, lines, line) else {
+                self.report.suppressed += u64::from(!held);
+                continue;
             };
-            skipped = !counts || line.event == 0;
-            if skipped {
-                self.gathered.prints.push(Print { print: line.print, day, place: NO_ROW });
-                continue;
-            }
-            match translation.row(filing, line) {
-                Some(row) => {
-                    let place = self.gathered.rows.len() as u32;
-                    if row.event() == OTHER_EVENT {
-                        self.report.count_other("event names");
-                    }
-                    self.gathered.prints.push(Print { print: line.print, day, place });
-                    self.gathered.rows.push(row);
-                    self.report.events_counted += u64::from(forward);
+            skipped = false;
+            if held {
+                // Its row says where the one counts that it takes the place of.
+                row.cancel();
+            } else {
+                if row.event() == OTHER_EVENT {
+                    self.report.count_other("event names");
                 }
-                None => {
-                    skipped = true;
-                    self.report.suppressed += 1;
-                }
+                self.report.events_counted += 1;
             }
+            let place = self.gathered.rows.len() as u32;
+            self.gathered.prints.push(Print { print: line.print, day, place });
+            self.gathered.rows.push(row);
         }
+    }
+
+    fn row(&mut self, filing: &mut Filing, lines: &Parsed, line: &Line) -> Option<Row> {
+        self.translations.get(lines.worker)?.row(filing, line)
     }
 
     fn write(&mut self, filing: &mut Filing) -> Result<(), StoreError> {
@@ -478,11 +588,17 @@ impl Filer<'_> {
                 Verdict::Repeated { place, instead_of } => (place, instead_of, true),
                 Verdict::Earlier { place, instead_of } => (place, Some(instead_of), false),
             };
-            self.report.duplicates += u64::from(forward);
-            if place == NO_ROW {
+            let Some(row) = rows.get(place as usize) else {
+                self.report.duplicates += u64::from(place == NO_ROW);
                 continue;
-            }
-            self.report.events_counted -= u64::from(forward);
+            };
+            // Of a copy that this pass does not count, what was decided before stands: it followed another one, or the
+            // days around it are counted too.
+            let instead_of = instead_of.filter(|other| self.counts(*other, row.spot().day.0));
+            let held = row.is_cancelled();
+            self.report.duplicates += u64::from(!held);
+            self.report.events_counted =
+                self.report.events_counted.saturating_sub(u64::from(!held || instead_of.is_some()));
             let mut of_call = vec![place];
             of_call.extend((place + 1..).take_while(|next| gathered.derived.contains(next)));
             for place in of_call {

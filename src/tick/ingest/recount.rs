@@ -1,9 +1,11 @@
 //! Counting days of receipt anew: into a new generation beside the old one, which counts until the new one is whole and takes
 //! its place in one write.
 //!
-//! What was received on other days is copied; what was received on these is counted again from the files that hold it.
-//! It goes on after a kill where the last write stood. Days of which a file is gone keep what was counted of them: an
-//! archive that expires takes no history with it.
+//! What was received on other days is copied; what was received on these is counted again from the files that hold it. The
+//! days of the dedupe window after them are counted again too: whether a repetition there counts hangs on them. So a
+//! repetition behind those, which is copied, always follows one that was there before. It goes on after a kill where the
+//! last write stood: a copy that was begun is made again over itself, since the same generation gives the same keys. Days
+//! of which a file is gone keep what was counted of them: an archive that expires takes no history with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -13,7 +15,7 @@ use vitalsync_core::usage::Spot;
 
 use super::generation::{self, ALWAYS, Generation};
 use super::names::Filing;
-use super::{IngestError, Pass, Reading, SourceReport, pass};
+use super::{IngestError, Pass, Phase, Reading, SourceReport, pass};
 use crate::config::Source;
 use crate::source::archive::{self, Progress};
 use crate::store::usage::Row;
@@ -39,20 +41,35 @@ impl Days {
         Self { from, to, ..Self::default() }
     }
 
-    /// These days, and after each of them the window in which a call of it may have been counted instead; or all days.
-    pub fn only(days: impl IntoIterator<Item = i32>, all: bool, window: i32) -> Self {
-        let only: BTreeSet<i32> = days.into_iter().flat_map(|day| day..=day + window).collect();
+    /// These days; or all.
+    pub fn only(days: impl IntoIterator<Item = i32>, all: bool) -> Self {
+        let only: BTreeSet<i32> = days.into_iter().collect();
         match (only.first(), only.last()) {
             (Some(from), Some(to)) if !all => Self { from: *from, to: *to, only, ..Self::default() },
             _ => Self::within(i32::MIN, i32::MAX),
         }
     }
 
+    /// With them the days of the window after each.
+    fn with_window(mut self, window: i32) -> Self {
+        self.to = self.to.saturating_add(window);
+        self.only = self.only.iter().flat_map(|day| *day..=day.saturating_add(window)).collect();
+        self
+    }
+
+    /// True if all days from one to another were asked for.
+    pub fn covers(&self, from: i32, to: i32) -> bool {
+        self.only.is_empty() && self.from <= from && to <= self.to
+    }
+
+    /// True if a day was asked for, whether it can be counted or not.
+    fn asks(&self, day: i32) -> bool {
+        (self.from..=self.to).contains(&day) && (self.only.is_empty() || self.only.contains(&day))
+    }
+
     /// True if a day is one of them.
     pub fn contains(&self, day: i32) -> bool {
-        (self.from..=self.to).contains(&day)
-            && !self.except.contains(&day)
-            && (self.only.is_empty() || self.only.contains(&day))
+        self.asks(day) && !self.except.contains(&day)
     }
 
     /// True if they are all days.
@@ -78,10 +95,50 @@ struct Begun {
     /// True when everything else is copied.
     copied: bool,
     kept: u64,
+    #[serde(default)]
+    files_gone: Vec<String>,
 }
 
+/// A recount that was done, or stopped.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The days.
+    pub days: Days,
+    /// What reading came to.
+    pub report: SourceReport,
+}
+
+impl Done {
+    /// What is said of it in a run that read the same files for what is new.
+    pub fn in_passing(self) -> SourceReport {
+        let SourceReport { days_recounted, days_kept, files_gone, .. } = self.report;
+        SourceReport { days_recounted, days_kept, files_gone, ..SourceReport::default() }
+    }
+}
+
+/// So many files that are gone are named.
+const NAMED: usize = 3;
+
+const META: &str = "recount:";
+
 fn meta(source: &str) -> String {
-    format!("recount:{source}")
+    format!("{META}{source}")
+}
+
+/// True if a recount of a source was begun and is not done.
+pub fn is_begun(store: &Store, source: &str) -> Result<bool, StoreError> {
+    Ok(store.meta::<Option<Begun>>(&meta(source))?.flatten().is_some())
+}
+
+/// The numbers of generations that are being made.
+pub fn begun(store: &Store) -> Result<BTreeSet<keys::Generation>, StoreError> {
+    let mut numbers = BTreeSet::new();
+    for entry in store.scan(&keys::meta(META)) {
+        let (_, value) = entry?;
+        let begun: Option<Begun> = serde_json::from_slice(&value).unwrap_or_default();
+        numbers.extend(begun.map(|begun| begun.to));
+    }
+    Ok(numbers)
 }
 
 /// Files as the old generation knows them, with the progress of the new one.
@@ -125,56 +182,61 @@ impl archive::Ledger for Files<'_> {
     }
 }
 
-/// Counts days anew.
+/// Counts days anew, as far as the files that held them are there.
 pub fn recount(
     reading: &Reading<'_>,
     filing: &mut Filing,
     source: &Source,
-    mut days: Days,
-    report: &mut SourceReport,
-) -> Result<(), IngestError> {
-    let store = reading.store;
+    days: Days,
+) -> Result<Done, IngestError> {
+    let (store, window) = (reading.store, source.dedupe_days);
     let mut old = generation::current(store, &source.name)?;
+    let mut days = days.with_window(window);
     // Days of files that are gone can't be counted again.
     let there: BTreeSet<String> =
         archive::list(&source.location).map_err(IngestError::Source)?.into_iter().map(|(path, _)| path).collect();
-    let mut gone: BTreeSet<i32> = BTreeSet::new();
-    for (path, known) in ledger(store, old.number)? {
-        if !there.contains(&path)
-            && let Some(runs) = known.days
-        {
-            gone.extend(runs.iter().flat_map(|(from, to)| *from..=*to).filter(|day| days.contains(*day)));
+    let (mut gone, mut files_gone) = (BTreeSet::new(), Vec::new());
+    let mut unknown = false;
+    for (path, known) in ledger(store, old.number)?.into_iter().filter(|(path, _)| !there.contains(path)) {
+        let before = gone.len();
+        match &known.days {
+            Some(runs) => {
+                gone.extend(runs.iter().flat_map(|(from, to)| *from..=*to).filter(|day| days.asks(*day)));
+            }
+            None => unknown |= known.consumed > 0,
+        }
+        if (gone.len() > before || known.days.is_none()) && files_gone.len() < NAMED {
+            files_gone.push(path);
         }
     }
+    // Nor can days after them whose repetitions of theirs are not known any more.
+    let forgotten = |day: i32| old.floor.is_some_and(|floor| day < floor);
+    let after = gone.iter().filter(|day| forgotten(**day)).flat_map(|day| *day..=day.saturating_add(window));
+    let after: Vec<i32> = after.filter(|day| days.asks(*day)).collect();
+    gone.extend(after);
     let kept = gone.len() as u64;
     days.except.extend(gone);
-    if !days.only.is_empty() && days.only.iter().all(|day| days.except.contains(day)) {
-        (old.stale, old.all_stale) = (BTreeSet::new(), false);
+    if unknown || !days.only.is_empty() && days.only.iter().all(|day| days.except.contains(day)) {
+        old.stale.retain(|day| !unknown && !days.asks(*day));
+        old.all_stale = false;
         let mut batch = Batch::default();
         old.save(&mut batch);
         store.apply(batch)?;
-        report.days_kept += kept;
-        return Ok(());
+        let report = SourceReport { days_kept: kept.max(1), files_gone, ..SourceReport::default() };
+        return Ok(Done { days, report });
     }
     let mut batch = Batch::default();
-    let to = generation::next_number(store, &mut batch)?;
-    let begun = Begun { from: old.number, to, days, copied: false, kept };
+    let to = generation::next_number(store, &generation::taken(store)?, &mut batch)?;
+    let begun = Begun { from: old.number, to, days, copied: false, kept, files_gone };
     batch.put_meta(&meta(&source.name), &Some(&begun));
     store.apply(batch)?;
-    go_on(reading, filing, source, begun, report)
+    go_on(reading, filing, source, begun)
 }
 
 /// Finishes a recount that was begun, if one was.
-pub fn resume(
-    reading: &Reading<'_>,
-    filing: &mut Filing,
-    source: &Source,
-    report: &mut SourceReport,
-) -> Result<(), IngestError> {
-    match reading.store.meta::<Option<Begun>>(&meta(&source.name))?.flatten() {
-        Some(begun) => go_on(reading, filing, source, begun, report),
-        None => Ok(()),
-    }
+pub fn resume(reading: &Reading<'_>, filing: &mut Filing, source: &Source) -> Result<Option<Done>, IngestError> {
+    let begun = reading.store.meta::<Option<Begun>>(&meta(&source.name))?.flatten();
+    begun.map(|begun| go_on(reading, filing, source, begun)).transpose()
 }
 
 fn go_on(
@@ -182,28 +244,18 @@ fn go_on(
     filing: &mut Filing,
     source: &Source,
     mut begun: Begun,
-    report: &mut SourceReport,
-) -> Result<(), IngestError> {
+) -> Result<Done, IngestError> {
     let store = reading.store;
-    let old = Generation::load(store, begun.from)?;
+    let mut done = Done { days: begun.days.clone(), ..Done::default() };
     if !begun.copied {
-        // What a kill left behind may hold less than is to be copied, and nothing else: it is written over.
-        copy(store, &begun)?;
-        let mut new = Generation {
-            number: begun.to,
-            newest: old.newest,
-            undated: old.undated,
-            since: old.since.clone(),
-            ..Generation::default()
-        };
-        if begun.days.is_all() {
-            new.since = BTreeMap::new();
-            new.newest = None;
+        let old = Generation::load(store, begun.from)?;
+        reading.watch.phase(Phase::Copying);
+        if !copy(reading, &begun, old.kept_from)? {
+            return Ok(done);
         }
+        let mut new = begin(&old, &begun, source);
         new.learn(reading.model);
-        if !begun.days.is_all() {
-            since(&mut new, &begun.days, old.newest);
-        }
+        since(&mut new, &begun.days, old.newest);
         begun.copied = true;
         let mut batch = Batch::default();
         new.save(&mut batch);
@@ -213,17 +265,20 @@ fn go_on(
     let mut new = Generation::load(store, begun.to)?;
     let old_files = ledger(store, begun.from)?;
     let files = Files { store, old: old_files, to: begun.to, days: &begun.days, window: source.dedupe_days };
-    pass(reading, filing, source, &mut new, Pass::Recount(&begun.days), &files, None, report)?;
+    reading.watch.phase(Phase::Recounting);
+    pass(reading, filing, source, &mut new, Pass::Recount(&begun.days), &files, None, &mut done.report)?;
     if reading.stop.load(Ordering::Relaxed) {
-        return Ok(());
+        return Ok(done);
     }
+    done.report.days_kept = begun.kept;
+    done.report.days_recounted = counted(&files.old, &ledger(store, begun.to)?, &begun.days);
+    done.report.files_gone.clone_from(&begun.files_gone);
     let mut batch = Batch::default();
     if !begun.days.is_all() {
         for (path, progress) in &files.old {
             batch.put(keys::file(begun.to, path), serde_json::to_vec(progress).unwrap_or_default());
         }
     }
-    new.floor = None;
     if let Some(floor) = new.raise_floor(source.dedupe_days) {
         let mut seen = super::seen::Seen::default();
         seen.prune(store, begun.to, floor, &mut batch)?;
@@ -235,14 +290,32 @@ fn go_on(
     batch.put_meta(&meta(&source.name), &None::<Begun>);
     generation::drop_later(store, begun.from, &mut batch)?;
     store.apply(batch)?;
-    report.days_kept += begun.kept;
-    report.days_recounted += counted(&files.old, &new, &begun.days);
     generation::drop_leftovers(store)?;
-    Ok(())
+    Ok(done)
+}
+
+/// What is known of the new generation before anything is counted.
+fn begin(old: &Generation, begun: &Begun, source: &Source) -> Generation {
+    let mut new = Generation { number: begun.to, window: source.dedupe_days, ..old.clone() };
+    let all = begun.days.covers(i32::MIN, i32::MAX);
+    // Days that are still to be counted anew stay so, unless they are counted now or can't be.
+    new.stale.retain(|day| !begun.days.asks(*day));
+    new.all_stale &= !all;
+    if all && begun.days.except.iter().all(|day| old.floor.is_none_or(|floor| *day >= floor)) {
+        // All fingerprints come back.
+        new.floor = None;
+    }
+    if begun.days.is_all() {
+        (new.newest, new.undated, new.since) = (None, false, BTreeMap::new());
+    }
+    new
 }
 
 /// Conditions count from the first of the days on, where nothing is left out after it.
 fn since(new: &mut Generation, days: &Days, newest: Option<i32>) {
+    if days.is_all() {
+        return;
+    }
     let unbroken = days.only.is_empty() && newest.is_none_or(|newest| days.to >= newest);
     if unbroken {
         let from = days.except.last().map_or(days.from, |last| (*last + 1).max(days.from));
@@ -251,27 +324,30 @@ fn since(new: &mut Generation, days: &Days, newest: Option<i32>) {
     }
 }
 
-fn counted(files: &BTreeMap<String, Progress>, new: &Generation, days: &Days) -> u64 {
-    let runs = files.values().flat_map(|known| known.days.iter().flatten());
+fn counted(old: &BTreeMap<String, Progress>, new: &BTreeMap<String, Progress>, days: &Days) -> u64 {
+    let runs = old.values().chain(new.values()).flat_map(|known| known.days.iter().flatten());
     let all: BTreeSet<i32> = runs.flat_map(|(from, to)| *from..=*to).filter(|day| days.contains(*day)).collect();
-    let latest = new.newest.unwrap_or(i32::MAX);
-    all.into_iter().filter(|day| *day <= latest.saturating_add(1)).count() as u64
+    all.len() as u64
 }
 
-/// Copies what was received on other days, and their fingerprints.
-fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
+/// Copies what was received on other days, and their fingerprints; and counts that have lost their days, for good. False if
+/// it was stopped.
+fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<bool, StoreError> {
+    let store = reading.store;
     let keeps = |day: i32| !begun.days.contains(day);
-    if begun.days.is_all() {
-        return Ok(());
+    let rolled = |day: i32| kept_from.is_some_and(|kept_from| day < kept_from);
+    if begun.days.is_all() && kept_from.is_none() {
+        return Ok(true);
     }
     let mut batch = Batch::default();
     let mut written = 0;
-    let mut flush = |batch: &mut Batch, force: bool| -> Result<(), StoreError> {
+    let mut flush = |batch: &mut Batch, force: bool| -> Result<bool, StoreError> {
         written += 1;
-        if force || written % COPIED == 0 {
+        let stops = !force && reading.stop.load(Ordering::Relaxed);
+        if force || stops || written % COPIED == 0 {
             store.apply(std::mem::take(batch))?;
         }
-        Ok(())
+        Ok(!stops)
     };
     let mut merger = crate::store::usage::Merger::default();
     let mut counts = Vec::new();
@@ -284,7 +360,7 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
         let mut rows: Vec<Row> = Vec::new();
         let mut all = true;
         codec::read_counts(account, month, &value, &mut counts, |spot: &Spot, last, counts| {
-            let kept = keeps(spot.received().0);
+            let kept = rolled(spot.day.0) || keeps(spot.received().0);
             all &= kept;
             if kept {
                 rows.extend(counts.iter().map(|(event, count)| Row::new(spot, *event, *count as i32, last)));
@@ -303,7 +379,9 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
                 batch.put(keys::counts(account, begun.to, month, first), value);
             });
         }
-        flush(&mut batch, false)?;
+        if !flush(&mut batch, false)? {
+            return Ok(false);
+        }
     }
     for entry in store.raw_scan(b"s") {
         let (key, value) = entry?;
@@ -320,7 +398,9 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
         if !entries.is_empty() {
             batch.put(keys::statements(about, shard, begun.to, month), codec::encode_statements(month, &entries));
         }
-        flush(&mut batch, false)?;
+        if !flush(&mut batch, false)? {
+            return Ok(false);
+        }
     }
     for entry in store.raw_scan(&keys::fingerprints_of(begun.from)) {
         let (key, value) = entry?;
@@ -328,7 +408,9 @@ fn copy(store: &Store, begun: &Begun) -> Result<(), StoreError> {
         if keeps(day) {
             batch.put(keys::fingerprints(begun.to, day, part), value.to_vec());
         }
-        flush(&mut batch, false)?;
+        if !flush(&mut batch, false)? {
+            return Ok(false);
+        }
     }
     flush(&mut batch, true)
 }

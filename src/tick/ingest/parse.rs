@@ -115,7 +115,11 @@ impl<'a> Worker<'a> {
             let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
             if line.len() > MAX_LINE {
                 parsed.rejected.push((parsed.count, Rejection::TooLong));
-            } else if !line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            // A call without an id is known by its text, whatever ends its line.
+            let line = line.trim_ascii();
+            if !line.is_empty() {
                 self.line(line, &mut parsed);
             }
         }

@@ -18,6 +18,7 @@ struct Told {
     actor: String,
     at: i64,
     day: NaiveDate,
+    person: String,
 }
 
 struct Event {
@@ -91,7 +92,7 @@ impl Books {
             };
             let day = day(at, zone);
             if day <= today {
-                told.push(Told { json, actor, at, day });
+                told.push(Told { json, actor, at, day, person: String::new() });
             }
         }
         told.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.json["messageId"].as_str().cmp(&b.json["messageId"].as_str())));
@@ -116,11 +117,12 @@ impl Books {
             }
         }
         let mut books = Self { zone, today, told, events: Vec::new(), links };
+        let people: Vec<String> = books.told.iter().map(|call| books.person(&call.actor, call.day)).collect();
+        books.told.iter_mut().zip(people).for_each(|(call, person)| call.person = person);
         let mut memberships: BTreeMap<String, Vec<(i64, NaiveDate, String)>> = BTreeMap::new();
         for call in books.told.iter().filter(|call| call.json["type"] == "group") {
-            let person = books.person(&call.actor, call.day);
             let account = text(&call.json["groupId"]).unwrap();
-            memberships.entry(person).or_default().push((call.at, call.day, account));
+            memberships.entry(call.person.clone()).or_default().push((call.at, call.day, account));
         }
         let mut events = Vec::new();
         for call in &books.told {
@@ -130,7 +132,7 @@ impl Books {
                 "screen" => "Screen Viewed",
                 _ => continue,
             };
-            let person = books.person(&call.actor, call.day);
+            let person = call.person.clone();
             let stated = text(&call.json["context"]["groupId"]).or(text(&call.json["properties"]["org"]));
             let account = stated.or_else(|| at(memberships.get(&person)?, call.day));
             let name = text(&call.json["event"]).or(text(&call.json["name"])).unwrap_or(unnamed.to_owned());
@@ -200,10 +202,11 @@ impl Books {
         let people: BTreeSet<&String> = events.iter().map(|event| &event.person).collect();
         let own: Vec<&Told> = self.groups(id).collect();
         let mut ready: Vec<NaiveDate> = set_since(&own).into_iter().collect();
-        for person in &people {
-            let theirs = |call: &&Told| call.json["type"] == "identify" && self.person(&call.actor, call.day) == **person;
-            ready.extend(set_since(&self.told.iter().filter(theirs).collect::<Vec<_>>()));
+        let mut theirs: BTreeMap<&String, Vec<&Told>> = BTreeMap::new();
+        for call in self.told.iter().filter(|call| call.json["type"] == "identify" && people.contains(&call.person)) {
+            theirs.entry(&call.person).or_default().push(call);
         }
+        ready.extend(theirs.values().filter_map(|calls| set_since(calls)));
         let steps: BTreeMap<&str, Option<NaiveDate>> =
             [("core", core.get(2).copied()), ("minor", minor), ("ready", ready.into_iter().min())].into();
         let done: Vec<NaiveDate> = steps.values().flatten().copied().collect();
@@ -252,14 +255,16 @@ impl Books {
         for call in self.told.iter().filter(|call| call.json["type"] == "identify") {
             let traits = call.json["traits"].as_object().unwrap();
             if !traits.is_empty() {
-                people.entry(self.person(&call.actor, call.day)).or_default().extend(traits.clone());
+                people.entry(call.person.clone()).or_default().extend(traits.clone());
             }
         }
+        let mut by_person: BTreeMap<&String, Vec<&Event>> = BTreeMap::new();
+        self.events.iter().for_each(|event| by_person.entry(&event.person).or_default().push(event));
         let mut users = Vec::new();
         for (person, mut traits) in people {
             let Some(id) = person.strip_prefix("u:") else { continue };
             traits.retain(|_, value| !value.is_null());
-            let own: Vec<&Event> = self.events.iter().filter(|event| event.person == person).collect();
+            let own: Vec<&Event> = by_person.get(&person).cloned().unwrap_or_default();
             let assigned: Vec<&&Event> = own.iter().filter(|event| event.account.is_some()).collect();
             let last = assigned.iter().map(|event| event.at).max();
             let account = assigned.iter().filter(|event| Some(event.at) == last).filter_map(|event| event.account.clone()).min();

@@ -88,6 +88,9 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.files_rewritten
             );
         }
+        source.said_of_names().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         for example in &source.examples {
             let _ = writeln!(out, "  not counted: {example}");
         }

@@ -25,7 +25,7 @@ use vitalsync_core::usage::{Content, Stated, Subject, fingerprint_seed};
 use vitalsync_core::{Calendar, Day};
 
 use self::generation::Generation;
-use self::names::{Filing, OTHER_EVENT, SUPPRESSED, Translations};
+use self::names::{Filing, OTHER_EVENT, OTHER_SUBJECT, SUPPRESSED, Translations};
 use self::parse::{Line, Parsed, Worker, received};
 use self::recount::Days;
 use self::seen::{Print, Seen, Verdict};
@@ -564,6 +564,9 @@ impl Filer<'_> {
                 if row.event() == OTHER_EVENT {
                     self.report.count_other("event names");
                 }
+                if row.subject() == OTHER_SUBJECT {
+                    self.report.count_other("user ids");
+                }
                 self.report.events_counted += 1;
             }
             let place = self.gathered.rows.len() as u32;
@@ -634,6 +637,14 @@ impl Filer<'_> {
 }
 
 impl SourceReport {
+    /// What was counted under `other`, or not kept, for want of room for names: a line each.
+    pub fn said_of_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.other.iter().map(|(what, count)| match what.as_str() {
+            "accounts" | "sets of traits" => format!("{count} statements were not kept: too many {what}"),
+            _ => format!("{count} calls are counted under `other`: too many {what} in an account"),
+        })
+    }
+
     fn count_other(&mut self, what: &str) {
         if what == SUPPRESSED {
             self.suppressed += 1;

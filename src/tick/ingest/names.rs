@@ -16,7 +16,7 @@ pub const OTHER: &str = "other";
 /// The number of the event [`OTHER`]: it is the first that a state learns.
 pub const OTHER_EVENT: Id = 1;
 /// The number of the user [`OTHER`], an id that nobody was identified by.
-const OTHER_SUBJECT: Id = 1;
+pub const OTHER_SUBJECT: Id = 1;
 /// So many event names an account may bring.
 const EVENTS: u32 = 2_000;
 /// So many ids that act an account may bring …

@@ -95,9 +95,8 @@ impl Lines {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let (done, said) = &mut *state;
             change(done, now);
-            let due = said.is_none_or(|(at, percent)| {
-                now >= at + LONG || now >= at + SHORT && done.percent() >= percent + PART
-            });
+            let due = said
+                .is_none_or(|(at, percent)| now >= at + LONG || now >= at + SHORT && done.percent() >= percent + PART);
             (always || due && done.files.1 > 0).then(|| {
                 *said = Some((now, done.percent()));
                 done.line(now)

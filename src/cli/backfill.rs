@@ -55,7 +55,11 @@ pub(super) async fn run(options: &Options, arguments: Arguments) -> Outcome {
         Some((client, _socket)) => by_the_daemon(&client, &order).await?,
         None => here(options, config, order).await?,
     };
-    if options.json() { say_json(&report) } else { say(&summary(&report)) }
+    if options.json() {
+        say_json(&report)
+    } else {
+        say(&summary(&report))
+    }
     Ok(report.exit_code())
 }
 
@@ -87,7 +91,8 @@ async fn here(options: &Options, config: Config, order: Backfill) -> Result<Back
 
 async fn by_the_daemon(client: &reqwest::Client, order: &Backfill) -> Result<BackfillReport, Failure> {
     let order = serde_json::to_string(order).unwrap_or_default();
-    let mut answer = ask::stream(client, reqwest::Method::POST, &format!("/v1/backfill?order={}", ask::encoded(&order))).await?;
+    let mut answer =
+        ask::stream(client, reqwest::Method::POST, &format!("/v1/backfill?order={}", ask::encoded(&order))).await?;
     let mut rest: Vec<u8> = Vec::new();
     loop {
         let chunk = tokio::select! {
@@ -97,7 +102,9 @@ async fn by_the_daemon(client: &reqwest::Client, order: &Backfill) -> Result<Bac
             }
         };
         let Some(chunk) = chunk else {
-            return Err(Failure::Failed(anyhow::anyhow!("the daemon ended before it was done: the next run goes on where it stopped")));
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "the daemon ended before it was done: the next run goes on where it stopped"
+            )));
         };
         rest.extend_from_slice(&chunk);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

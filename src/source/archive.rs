@@ -521,7 +521,10 @@ impl FileReader<'_> {
                 lines.hash.update(&lines.buffer[..length]);
                 lines.consumed += length as u64;
             } else {
-                fault = Some(("incomplete_line", "its last line is not complete; it is read when the file has grown".into()));
+                fault = Some((
+                    "incomplete_line",
+                    "its last line is not complete; it is read when the file has grown".into(),
+                ));
             }
         }
         let mut progress = self.after(&lines);
@@ -536,11 +539,7 @@ impl FileReader<'_> {
     }
 
     fn after(&self, lines: &Lines) -> Progress {
-        Progress {
-            consumed: lines.consumed,
-            hash: format!("{:016x}", lines.hash.digest()),
-            ..self.known.clone()
-        }
+        Progress { consumed: lines.consumed, hash: format!("{:016x}", lines.hash.digest()), ..self.known.clone() }
     }
 }
 

@@ -18,7 +18,8 @@ pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
     /// The days that calls can have: 2000 to 2099.
     const DAYS: std::ops::Range<i32> = 10_957..47_482;
-    static MONTHS: std::sync::LazyLock<Vec<u16>> = std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
+    static MONTHS: std::sync::LazyLock<Vec<u16>> =
+        std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
     fn slow(day: Day) -> u16 {
         let date = day.date();
         u16::try_from(date.year().clamp(0, 5000) as u32 * 12 + date.month0()).unwrap_or(u16::MAX)
@@ -444,7 +445,9 @@ mod tests {
                 read += counts.len() + usize::from(spot.received() > spot.day);
             });
             for about in About::ALL {
-                let _ = read_statements(about, month, bytes, |subject, _| read += usize::from(subject.received() > subject.day));
+                let _ = read_statements(about, month, bytes, |subject, _| {
+                    read += usize::from(subject.received() > subject.day)
+                });
             }
         }
         let _ = read_names(bytes, |name| read += name.len());
@@ -479,11 +482,16 @@ mod tests {
                 let is_id = random.below(2) == 0;
                 let entries: Vec<Entry> = (0..1 + random.below(5) as u32)
                     .map(|n| {
-                        let value = if is_id { Content::Id(n) } else { Content::Traits("\"a\"\u{1f}true\u{1f}\"a\"".into()) };
-                        let message = Message::of(if n % 2 == 0 { "fd7abbc2-6dc0-4953-9fe5-cced5121347d" } else { "m" });
+                        let value =
+                            if is_id { Content::Id(n) } else { Content::Traits("\"a\"\u{1f}true\u{1f}\"a\"".into()) };
+                        let message =
+                            Message::of(if n % 2 == 0 { "fd7abbc2-6dc0-4953-9fe5-cced5121347d" } else { "m" });
                         let day = start.plus(random.below(28) as i32);
                         let about = if is_id { About::Membership } else { About::AccountTraits };
-                        (Subject { about, id: n * 9, day, lag: n as i32, part: n }, Stated { at: i64::from(day.0) * DAY_MS, message, value })
+                        (
+                            Subject { about, id: n * 9, day, lag: n as i32, part: n },
+                            Stated { at: i64::from(day.0) * DAY_MS, message, value },
+                        )
                     })
                     .collect();
                 out = encode_statements(february(), &entries);

@@ -51,12 +51,7 @@ impl Writer<'_> {
 impl Store {
     /// Takes the days from the counts of months before `by_day`, and the counts from months before `any`; and statements
     /// from before `any` that later ones took the place of.
-    pub fn retain(
-        &self,
-        generations: &BTreeSet<Generation>,
-        by_day: u16,
-        any: u16,
-    ) -> Result<Retained, StoreError> {
+    pub fn retain(&self, generations: &BTreeSet<Generation>, by_day: u16, any: u16) -> Result<Retained, StoreError> {
         let mut retained = Retained::default();
         let mut writer = Writer { store: self, batch: Batch::default(), changed: 0 };
         let mut merger = Merger::default();

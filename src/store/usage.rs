@@ -121,7 +121,8 @@ impl Store {
             let names = interner(&mut ids, kind);
             for entry in self.scan(&keys::names(kind)) {
                 let (_, value) = entry?;
-                codec::read_names(&value, |name| names.restore(name, kinds)).map_err(|Broken| self.broken("a value of names"))?;
+                codec::read_names(&value, |name| names.restore(name, kinds))
+                    .map_err(|Broken| self.broken("a value of names"))?;
             }
             *count = names.len();
         }
@@ -146,12 +147,7 @@ impl Store {
     }
 
     /// Merges counts of a generation, in any order, into what is kept.
-    pub fn merge_counts(
-        &self,
-        generation: Generation,
-        rows: &mut [Row],
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
+    pub fn merge_counts(&self, generation: Generation, rows: &mut [Row], batch: &mut Batch) -> Result<(), StoreError> {
         rows.sort_unstable_by_key(|row| row.key);
         let mut merger = Merger::default();
         for rows in rows.chunk_by(|a, b| a.key >> 80 == b.key >> 80) {
@@ -205,9 +201,7 @@ impl Store {
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let place = |subject: &Subject| (subject.about, subject.id / SHARD, codec::month(subject.day));
-        entries.sort_unstable_by(|a, b| {
-            (place(&a.0), &a.0, &a.1).cmp(&(place(&b.0), &b.0, &b.1))
-        });
+        entries.sort_unstable_by(|a, b| (place(&a.0), &a.0, &a.1).cmp(&(place(&b.0), &b.0, &b.1)));
         let mut entries = entries.into_iter().peekable();
         while let Some((first, _)) = entries.peek() {
             let (about, shard, month) = place(first);
@@ -382,7 +376,8 @@ impl History for Kept<'_> {
             if current.replace(shard).is_some_and(|before| before != shard) {
                 take(Told::Settled);
             }
-            self.store.read_entries(about, month, &value, |subject, stated| take(Told::Statement(&subject, &stated)))?;
+            self.store
+                .read_entries(about, month, &value, |subject, stated| take(Told::Statement(&subject, &stated)))?;
         }
         take(Told::Settled);
         Ok(())

@@ -69,11 +69,7 @@ impl Engine {
     }
 
     /// Reads or counts anew what is asked for; fails if it is interrupted. `watch` makes the one that watches a source.
-    pub fn backfill(
-        &self,
-        order: &Backfill,
-        watch: &dyn Fn(&str) -> Box<dyn Watch>,
-    ) -> anyhow::Result<BackfillReport> {
+    pub fn backfill(&self, order: &Backfill, watch: &dyn Fn(&str) -> Box<dyn Watch>) -> anyhow::Result<BackfillReport> {
         let started = Instant::now();
         if let Some(fault) = order.fault(&self.config.sources) {
             anyhow::bail!(fault);

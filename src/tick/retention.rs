@@ -29,11 +29,14 @@ impl Engine {
         let today = self.config.model.calendar.day(at);
         let done = Done { on: today, days, months };
         let before = self.store.meta::<Done>("retention")?;
-        if days.is_none() && months.is_none() || before.is_some_and(|before| Done { on: today.max(before.on), ..done } == before) {
+        if days.is_none() && months.is_none()
+            || before.is_some_and(|before| Done { on: today.max(before.on), ..done } == before)
+        {
             return Ok(());
         }
         let by_day = days.map_or(0, |days| codec::month(today.plus(-days)));
-        let any = months.map_or(0, |months| codec::month(today).saturating_sub(u16::try_from(months).unwrap_or(u16::MAX)));
+        let any =
+            months.map_or(0, |months| codec::month(today).saturating_sub(u16::try_from(months).unwrap_or(u16::MAX)));
         let kept_from = codec::month_start(by_day.max(any)).0;
         // Nothing is counted meanwhile.
         let _filing = self.filing.write().unwrap_or_else(poisoned);

@@ -99,7 +99,13 @@ fn told(dir: &Path) -> BTreeMap<String, Json> {
     let figures = |account: &Json| {
         let last = account["last_active"].as_str().map(|time| &time[..19]);
         let done = account["activation"]["steps_done"] == 1;
-        json!([account["health"]["raw"].as_f64(), account["users"]["active"], account["frequency"]["active_days"], last, done])
+        json!([
+            account["health"]["raw"].as_f64(),
+            account["users"]["active"],
+            account["frequency"]["active_days"],
+            last,
+            done
+        ])
     };
     let accounts = accounts.as_array().expect("a list").iter();
     accounts.map(|account| (account["account"].as_str().expect("an id").to_owned(), figures(account))).collect()

@@ -194,7 +194,8 @@ fn told(engine: &Engine, at: i64, reasons: bool) -> Value {
         .users
         .iter()
         .map(|user| {
-            let traits: BTreeMap<&String, Value> = user.traits.iter().map(|(name, value)| (name, value.to_json())).collect();
+            let traits: BTreeMap<&String, Value> =
+                user.traits.iter().map(|(name, value)| (name, value.to_json())).collect();
             json!({
                 "user": user.id, "traits": traits, "last_active": user.last_active.map(|time| time.0),
                 "active_days": user.active_days, "account": user.account.map(|place| &evaluation.accounts[place].id),
@@ -233,9 +234,8 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     const ZONES: [Tz; 5] = [Tz::Europe__Brussels, Tz::America__New_York, Tz::Asia__Kolkata, Tz::Pacific__Apia, Tz::UTC];
-    (prop::sample::select(&ZONES[..]), prop_oneof![Just(7), 1..20i64], any::<u64>(), 0..3i64).prop_map(
-        |(zone, window, seed, late)| Case { zone, window, seed, now: START + (100 + 150 * late) * DAY_MS },
-    )
+    (prop::sample::select(&ZONES[..]), prop_oneof![Just(7), 1..20i64], any::<u64>(), 0..3i64)
+        .prop_map(|(zone, window, seed, late)| Case { zone, window, seed, now: START + (100 + 150 * late) * DAY_MS })
 }
 
 impl std::fmt::Debug for Case {
@@ -297,7 +297,12 @@ fn history(undated: bool) -> impl Strategy<Value = Vec<Call>> {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: std::env::var("SHRINK").map_or(0, |n| n.parse().unwrap()), ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: std::env::var("SHRINK").map_or(0, |n| n.parse().unwrap()),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

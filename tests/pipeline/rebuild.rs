@@ -103,7 +103,10 @@ fn undated(id: &str, event: &str, at: i32) -> String {
 async fn story() -> Site {
     let site = Site::new().await;
     for at in 0..=LAST {
-        site.write(&file(at), &(call(&format!("x{at:02}"), "Core", at, 0) + &call(&format!("xy{at:02}"), "Minor", at, 0)));
+        site.write(
+            &file(at),
+            &(call(&format!("x{at:02}"), "Core", at, 0) + &call(&format!("xy{at:02}"), "Minor", at, 0)),
+        );
     }
     site
 }
@@ -202,7 +205,8 @@ async fn an_expired_archive_keeps_its_history() {
 async fn a_condition_counts_from_when_it_is_written_until_all_is_counted_anew() {
     let site = Site::new().await;
     for at in 0..=LAST {
-        let call = call(&format!("x{at}"), "Core", at, 0).replace("\"context\"", "\"properties\":{\"big\":true},\"context\"");
+        let call =
+            call(&format!("x{at}"), "Core", at, 0).replace("\"context\"", "\"properties\":{\"big\":true},\"context\"");
         site.write(&file(at), &call);
     }
     ingest(&site);
@@ -234,7 +238,10 @@ async fn calls_without_a_day_of_receipt_may_come_in_any_order() {
     ingest(&site);
     let places = [50, 3, 17, 3, 60, 1, 44, 17];
     for (index, at) in places.into_iter().enumerate() {
-        site.write(&format!("undated/{index}"), &(undated(&format!("u{at}"), "Core", at) + &undated("x30", "Core", 30)));
+        site.write(
+            &format!("undated/{index}"),
+            &(undated(&format!("u{at}"), "Core", at) + &undated("x30", "Core", 30)),
+        );
         ingest(&site);
         same(&figures(&site), &fresh(&site, MODEL).await);
     }
@@ -297,9 +304,7 @@ fn interrupted(site: &Site, order: &Backfill, phase: Phase, left: usize) {
 
 #[tokio::test]
 async fn an_interrupted_recount_goes_on() {
-    for (phase, left) in
-        [(Phase::Copying, 0), (Phase::Recounting, 0), (Phase::Recounting, 1), (Phase::Recounting, 9)]
-    {
+    for (phase, left) in [(Phase::Copying, 0), (Phase::Recounting, 0), (Phase::Recounting, 1), (Phase::Recounting, 9)] {
         for span in [Some((10, 40)), None] {
             if phase == Phase::Copying && span.is_none() {
                 continue;

@@ -184,7 +184,10 @@ async fn late_calls_count_in_their_month_and_old_files_do_not() {
     let report = ingest(&engine);
     assert_eq!((report.too_old, report.events_counted, report.days_recounted), (2, 0, 0), "{report:?}");
     // A file of old days that was rewritten takes nothing away, and what is inside of it counts anew.
-    site.write("all", &(track("other", 3, 3) + &lines.replace("\"m684\"", "\"another\"") + &track("one more", DAYS, DAYS)));
+    site.write(
+        "all",
+        &(track("other", 3, 3) + &lines.replace("\"m684\"", "\"another\"") + &track("one more", DAYS, DAYS)),
+    );
     ingest(&engine);
     assert_eq!(total(&engine), DAYS + 2);
     engine.retain(end(DAYS as i32 + 2)).unwrap();

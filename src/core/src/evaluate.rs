@@ -203,12 +203,7 @@ pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_d
 }
 
 /// Evaluates a history that is read through once.
-pub fn evaluate_history<H: History>(
-    history: &H,
-    ids: &Ids,
-    model: &Model,
-    ask: Ask,
-) -> Result<Evaluation, H::Error> {
+pub fn evaluate_history<H: History>(history: &H, ids: &Ids, model: &Model, ask: Ask) -> Result<Evaluation, H::Error> {
     Ok(measure(gather(history, ids, model, ask)?, model, ask))
 }
 
@@ -217,8 +212,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: Ask) -> Evaluation {
     let at = ask.horizon.at;
     let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
     let places = 0..model.profiles.len();
-    let scales: Vec<Scale<'_>> =
-        places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
+    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
     let mut evaluation = Evaluation { at, over, unassigned_events: gathered.unassigned, ..Evaluation::default() };
     for scale in &scales {
         if let Some(peg) = scale.peg(today, over) {
@@ -227,8 +221,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: Ask) -> Evaluation {
     }
     let ids = gathered.names.ids;
     let scored = model.profiles.iter().flat_map(|profile| profile.weights.keys());
-    evaluation.events =
-        scored.filter_map(|event| Some((ids.events.find(event)?, event.clone()))).collect();
+    evaluation.events = scored.filter_map(|event| Some((ids.events.find(event)?, event.clone()))).collect();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
@@ -399,7 +392,11 @@ fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) 
             let place = latest.get(&id).map(|(_, place)| *place);
             Some(User {
                 id: gathered.names.ids.user_id(id)?.to_owned(),
-                traits: gathered.user_traits.get(&id).map(|statements| traits_at(statements, cx.at)).unwrap_or_default(),
+                traits: gathered
+                    .user_traits
+                    .get(&id)
+                    .map(|statements| traits_at(statements, cx.at))
+                    .unwrap_or_default(),
                 last_active: latest.get(&id).map(|(last, _)| *last).max(gathered.unassigned_last.get(&id).copied()),
                 active_days: active_days(id),
                 window_days: place.and_then(|place| accounts.get(place)).map_or(30, |account| account.window_days),

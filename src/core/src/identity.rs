@@ -210,9 +210,9 @@ impl TraitBook {
     pub fn settle(&mut self, ids: &Ids, all: &mut FxHashMap<Id, Vec<Stated<Traits>>>) {
         // The numbers of names come from the order of reading, so the names decide.
         self.statements.sort_unstable_by(|(id, a), (other, b)| {
-            (id, a.0, &a.1).cmp(&(other, b.0, &b.1)).then_with(|| {
-                (ids.shapes.name(a.2), &a.3).cmp(&(ids.shapes.name(b.2), &b.3))
-            })
+            (id, a.0, &a.1)
+                .cmp(&(other, b.0, &b.1))
+                .then_with(|| (ids.shapes.name(a.2), &a.3).cmp(&(ids.shapes.name(b.2), &b.3)))
         });
         for told in self.statements.chunk_by(|a, b| a.0 == b.0) {
             let Some((id, _)) = told.first() else { continue };

@@ -39,16 +39,12 @@ impl Interner {
     fn is(kept: &str, kind: Option<u8>, name: &str) -> bool {
         match kind {
             None => kept == name,
-            Some(kind) => {
-                kept.as_bytes().first() == Some(&kind) && kept.as_bytes().get(1..) == Some(name.as_bytes())
-            }
+            Some(kind) => kept.as_bytes().first() == Some(&kind) && kept.as_bytes().get(1..) == Some(name.as_bytes()),
         }
     }
 
     fn look(&self, kind: Option<u8>, name: &str) -> Option<Id> {
-        self.table
-            .find(hash(kind, name), |id| Self::is(Self::kept(&self.text, &self.spans, *id), kind, name))
-            .copied()
+        self.table.find(hash(kind, name), |id| Self::is(Self::kept(&self.text, &self.spans, *id), kind, name)).copied()
     }
 
     fn add(&mut self, kind: Option<u8>, name: &str) -> Id {
@@ -87,6 +83,11 @@ impl Interner {
     /// The number of a name of a kind, if it has one.
     pub fn find_of(&self, kind: u8, name: &str) -> Option<Id> {
         self.look(Some(kind), name)
+    }
+
+    /// How many bytes all names have.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// The name of a number; empty for 0.
@@ -141,7 +142,10 @@ mod tests {
                 assert_eq!(names.id(&format!("name {n}")), n + 1, "round {round}");
             }
         }
-        assert_eq!((names.len(), names.name(7), names.find("name 6"), names.find("x")), (5000, "name 6", Some(7), None));
+        assert_eq!(
+            (names.len(), names.name(7), names.find("name 6"), names.find("x")),
+            (5000, "name 6", Some(7), None)
+        );
         assert_eq!(names.name(0), "");
     }
 

@@ -59,7 +59,13 @@ fn raw_at(tally: &Tally, place: usize, window: i32, day: Day) -> Option<i64> {
     let daily = &tally.points.get(place)?.daily;
     let since = day.plus(-window);
     let from = daily.partition_point(|(at, _)| *at <= since);
-    Some(daily.iter().skip(from).take_while(|(at, _)| *at <= day).fold(0, |sum, (_, points)| sum.saturating_add(*points)))
+    Some(
+        daily
+            .iter()
+            .skip(from)
+            .take_while(|(at, _)| *at <= day)
+            .fold(0, |sum, (_, points)| sum.saturating_add(*points)),
+    )
 }
 
 /// Everything of one profile that spans accounts.
@@ -97,7 +103,13 @@ pub(crate) fn profile_of(model: &Model, id: &str, traits: &Traits) -> Option<usi
 }
 
 /// Every benchmark that accounts are measured by under a profile up to `over`.
-pub(crate) fn scale<'m>(place: usize, gathered: &Gathered<'_>, model: &'m Model, today: Day, over: Day) -> Option<Scale<'m>> {
+pub(crate) fn scale<'m>(
+    place: usize,
+    gathered: &Gathered<'_>,
+    model: &'m Model,
+    today: Day,
+    over: Day,
+) -> Option<Scale<'m>> {
     let profile = model.profiles.get(place)?;
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);

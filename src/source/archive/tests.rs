@@ -89,11 +89,7 @@ fn only_what_is_new_is_read() {
     fixture.write("b/2.log", b"{\"n\":1}\n{\"n\":2}\n{\"n\":4}");
     assert_eq!(fixture.read(), ["b/2.log:3 {\"n\":4}"]);
     fixture.write("b/2.log", b"{\"n\":1}\n{\"n\":2}\n{\"n\":4}\n{\"n\":5}\n");
-    assert_eq!(
-        fixture.read(),
-        ["b/2.log:4 {\"n\":5}"],
-        "the line break of the former last line is no line of its own"
-    );
+    assert_eq!(fixture.read(), ["b/2.log:4 {\"n\":5}"], "the line break of the former last line is no line of its own");
 }
 
 #[test]

@@ -13,9 +13,9 @@ pub mod recount;
 pub mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -640,8 +640,8 @@ impl SourceReport {
     /// What was counted under `other`, or not kept, for want of room for names: a line each.
     pub fn said_of_names(&self) -> impl Iterator<Item = String> + '_ {
         self.other.iter().map(|(what, count)| match what.as_str() {
-            "accounts" | "sets of traits" => format!("{count} statements were not kept: too many {what}"),
-            _ => format!("{count} calls are counted under `other`: too many {what} in an account"),
+            "accounts" | "sets of traits" => format!("{count} statements were not kept: too many or too large {what}"),
+            _ => format!("{count} calls are counted under `other`: too many or too long {what} in an account"),
         })
     }
 

@@ -13,6 +13,8 @@ use crate::source::archive::Block;
 
 /// A worker that knows so many names forgets them all.
 const NAMES: usize = 500_000;
+/// … or so many bytes of them.
+const BYTES: usize = 64 << 20;
 
 /// A call in a worker's numbers.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +90,10 @@ impl<'a> Worker<'a> {
 
     /// Parses a block.
     pub fn parse(&mut self, block: &Block) -> Parsed {
-        let anew = self.ids.subjects.len() + self.ids.events.len() + self.ids.accounts.len() > NAMES;
+        let Ids { accounts, subjects, events, shapes } = &self.ids;
+        let all = [accounts, subjects, events, shapes];
+        let anew = all.iter().map(|names| names.len()).sum::<usize>() > NAMES
+            || all.iter().map(|names| names.bytes()).sum::<usize>() > BYTES;
         if anew {
             self.ids = Ids::default();
             self.sent = [0; 4];

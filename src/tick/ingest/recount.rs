@@ -81,7 +81,11 @@ impl Days {
     fn touches(&self, runs: &[(i32, i32)], window: i32) -> bool {
         runs.iter().any(|(from, to)| {
             let (from, to) = (from.saturating_sub(window), to.saturating_add(window));
-            if self.only.is_empty() { from <= self.to && to >= self.from } else { self.only.range(from..=to).next().is_some() }
+            if self.only.is_empty() {
+                from <= self.to && to >= self.from
+            } else {
+                self.only.range(from..=to).next().is_some()
+            }
         })
     }
 }
@@ -183,12 +187,7 @@ impl archive::Ledger for Files<'_> {
 }
 
 /// Counts days anew, as far as the files that held them are there.
-pub fn recount(
-    reading: &Reading<'_>,
-    filing: &mut Filing,
-    source: &Source,
-    days: Days,
-) -> Result<Done, IngestError> {
+pub fn recount(reading: &Reading<'_>, filing: &mut Filing, source: &Source, days: Days) -> Result<Done, IngestError> {
     let (store, window) = (reading.store, source.dedupe_days);
     let mut old = generation::current(store, &source.name)?;
     let mut days = days.with_window(window);
@@ -239,12 +238,7 @@ pub fn resume(reading: &Reading<'_>, filing: &mut Filing, source: &Source) -> Re
     begun.map(|begun| go_on(reading, filing, source, begun)).transpose()
 }
 
-fn go_on(
-    reading: &Reading<'_>,
-    filing: &mut Filing,
-    source: &Source,
-    mut begun: Begun,
-) -> Result<Done, IngestError> {
+fn go_on(reading: &Reading<'_>, filing: &mut Filing, source: &Source, mut begun: Begun) -> Result<Done, IngestError> {
     let store = reading.store;
     let mut done = Done { days: begun.days.clone(), ..Done::default() };
     if !begun.copied {

@@ -118,13 +118,7 @@ impl Seen {
     }
 
     /// Holds a day in memory for the next batch, if there is room.
-    fn remember(
-        &mut self,
-        store: &Store,
-        generation: Generation,
-        day: i32,
-        new: Vec<u64>,
-    ) -> Result<(), StoreError> {
+    fn remember(&mut self, store: &Store, generation: Generation, day: i32, new: Vec<u64>) -> Result<(), StoreError> {
         let held: usize = self.days.values().map(Vec::len).sum();
         if held + new.len() > HELD {
             self.days.remove(&day);
@@ -164,13 +158,7 @@ impl Seen {
 }
 
 /// Writes what is new of a day behind what is kept of it.
-fn append(
-    store: &Store,
-    generation: Generation,
-    day: i32,
-    new: &[u64],
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
+fn append(store: &Store, generation: Generation, day: i32, new: &[u64], batch: &mut Batch) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
     }

@@ -95,7 +95,9 @@ impl Books {
                 told.push(Told { json, actor, at, day, person: String::new() });
             }
         }
-        told.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.json["messageId"].as_str().cmp(&b.json["messageId"].as_str())));
+        told.sort_by(|a, b| {
+            a.at.cmp(&b.at).then_with(|| a.json["messageId"].as_str().cmp(&b.json["messageId"].as_str()))
+        });
         let mut links: BTreeMap<String, Vec<(i64, NaiveDate, String)>> = BTreeMap::new();
         for call in &told {
             let kind = call.json["type"].as_str().unwrap();
@@ -186,17 +188,30 @@ impl Books {
         };
         let score = |last: NaiveDate| {
             let raw = tenths(last) as f64 / 10.0;
-            if raw == 0.0 { 1.0 } else { 1.0 + 99.0 * (1.0 - (-2.0 * (raw / BENCHMARK).min(1.0)).exp()) / (1.0 - (-2.0f64).exp()) }
+            if raw == 0.0 {
+                1.0
+            } else {
+                1.0 + 99.0 * (1.0 - (-2.0 * (raw / BENCHMARK).min(1.0)).exp()) / (1.0 - (-2.0f64).exp())
+            }
         };
         let change = |days: i64| {
             let then = self.today - TimeDelta::days(days);
             first.filter(|first| *first <= then).map(|_| score(self.today) - score(then))
         };
-        let band = |score: f64| if score >= 70.0 { "healthy" } else if score < 40.0 { "at_risk" } else { "normal" };
+        let band = |score: f64| {
+            if score >= 70.0 {
+                "healthy"
+            } else if score < 40.0 {
+                "at_risk"
+            } else {
+                "normal"
+            }
+        };
         let now = first.map(|_| score(self.today));
 
         // Activation.
-        let mut core: Vec<NaiveDate> = events.iter().filter(|event| event.name == "Core").map(|event| event.day).collect();
+        let mut core: Vec<NaiveDate> =
+            events.iter().filter(|event| event.name == "Core").map(|event| event.day).collect();
         core.sort();
         let minor = events.iter().filter(|event| event.name == "Minor").map(|event| event.day).min();
         let people: BTreeSet<&String> = events.iter().map(|event| &event.person).collect();
@@ -212,9 +227,11 @@ impl Books {
         let done: Vec<NaiveDate> = steps.values().flatten().copied().collect();
 
         let scored = |event: &&&Event| points(event) > 0;
-        let active: Vec<&&Event> = events.iter().filter(scored).filter(|event| (0..WINDOW).contains(&age(event))).collect();
+        let active: Vec<&&Event> =
+            events.iter().filter(scored).filter(|event| (0..WINDOW).contains(&age(event))).collect();
         let users = active.iter().map(|event| &event.person).collect::<BTreeSet<_>>().len();
-        let total = events.iter().filter(|event| age(event) < 90).map(|event| &event.person).collect::<BTreeSet<_>>().len();
+        let total =
+            events.iter().filter(|event| age(event) < 90).map(|event| &event.person).collect::<BTreeSet<_>>().len();
         let adopted = |days: i64| {
             let used = |name: &str| {
                 let is = |event: &&&Event| event.name == name || name == "Big" && event.big;
@@ -267,7 +284,8 @@ impl Books {
             let own: Vec<&Event> = by_person.get(&person).cloned().unwrap_or_default();
             let assigned: Vec<&&Event> = own.iter().filter(|event| event.account.is_some()).collect();
             let last = assigned.iter().map(|event| event.at).max();
-            let account = assigned.iter().filter(|event| Some(event.at) == last).filter_map(|event| event.account.clone()).min();
+            let account =
+                assigned.iter().filter(|event| Some(event.at) == last).filter_map(|event| event.account.clone()).min();
             let within = |event: &&&&Event| points(event) > 0 && (self.today - event.day).num_days() < WINDOW;
             users.push(json!({
                 "user": id, "traits": traits, "account": account,

@@ -95,8 +95,8 @@ fn lags(undated: bool) -> impl Strategy<Value = Vec<Option<i64>>> {
         1 => (20..60i64).prop_map(|days| days * DAY_MS),
     ];
     let more = prop::collection::vec(prop_oneof![0..12 * DAY_MS, 0..2 * DAY_MS, Just(0)], 0..4);
-    (lag, prop_oneof![3 => Just(Vec::new()), 2 => more], prop::bool::weighted(if undated { 0.2 } else { 0.0 })).prop_map(
-        |(first, steps, without)| {
+    (lag, prop_oneof![3 => Just(Vec::new()), 2 => more], prop::bool::weighted(if undated { 0.2 } else { 0.0 }))
+        .prop_map(|(first, steps, without)| {
             let mut at = first;
             let mut all = vec![Some(first).filter(|_| !without)];
             for step in steps {
@@ -104,20 +104,28 @@ fn lags(undated: bool) -> impl Strategy<Value = Vec<Option<i64>>> {
                 all.push(Some(at));
             }
             all
-        },
-    )
+        })
 }
 
 /// A call, among some accounts and some more users than that.
 pub fn call(accounts: usize, users: usize, undated: bool) -> impl Strategy<Value = Call> {
-    let kind =
-        prop_oneof![12 => Just("track"), 2 => Just("page"), 1 => Just("screen"), 2 => Just("identify"), 3 => Just("group"), 1 => Just("alias")];
+    let kind = prop_oneof![12 => Just("track"), 2 => Just("page"), 1 => Just("screen"), 2 => Just("identify"), 3 => Just("group"), 1 => Just("alias")];
     let who = (0..3u8, 0..users, 0..users.min(6));
-    let when = (0..DAYS, prop_oneof![3 => 0..DAY_MS, 1 => prop::sample::select(&[0, DAY_MS - 1, 3_600_000, 79_200_000][..])]);
+    let when =
+        (0..DAYS, prop_oneof![3 => 0..DAY_MS, 1 => prop::sample::select(&[0, DAY_MS - 1, 3_600_000, 79_200_000][..])]);
     let said = (0..8u8, 0..6i64, 0..9u8, any::<bool>());
     let account = prop_oneof![3 => (0..accounts).prop_map(Some), 2 => Just(None)];
     (0..SOURCES.len(), kind, who, account, when, said, lags(undated), prop::bool::weighted(0.9)).prop_map(
-        move |(source, kind, (ids, user, device), account, (day, ms), (name, size, traits, by_property), lags, has_id)| {
+        move |(
+            source,
+            kind,
+            (ids, user, device),
+            account,
+            (day, ms),
+            (name, size, traits, by_property),
+            lags,
+            has_id,
+        )| {
             let name = match kind {
                 "track" => ["Core", "Core", "Core", "Minor", "Minor", "Other Thing", "Rare", "Core"][usize::from(name)],
                 "page" | "screen" => ["", "", "Home", "Home", "", "Core", "", "Pricing"][usize::from(name)],

@@ -14,6 +14,10 @@ mod daemon;
 mod demo;
 #[path = "cli/faults.rs"]
 mod faults;
+#[path = "cli/hostile.rs"]
+mod hostile;
+#[path = "cli/kill.rs"]
+mod kill;
 #[path = "cli/reading.rs"]
 mod reading;
 #[path = "cli/secrets.rs"]

@@ -96,6 +96,12 @@ enum Command {
         /// One full pass and a summary.
         #[arg(long)]
         once: bool,
+        /// For tests: write after so many calls, that a kill may fall between two writes.
+        #[arg(long, hide = true, requires = "once")]
+        batch: Option<usize>,
+        /// For tests: hand out so many bytes of a file at once.
+        #[arg(long, hide = true, requires = "once")]
+        block: Option<usize>,
     },
     /// Show what the next sync would do, and write nothing.
     Plan {
@@ -221,7 +227,7 @@ fn say_json<T: serde::Serialize>(value: &T) {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = match &cli.command {
-        Command::Run { once: false } => LevelFilter::INFO,
+        Command::Run { once: false, .. } => LevelFilter::INFO,
         Command::Demo { .. } => LevelFilter::ERROR,
         _ => LevelFilter::WARN,
     };
@@ -240,8 +246,8 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Demo { once } => demo::run(once, &options).await,
             Command::Validate => validate::run(&options),
-            Command::Run { once: true } => run::once(&options).await,
-            Command::Run { once: false } => run::daemon(&options).await,
+            Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
+            Command::Run { once: false, .. } => run::daemon(&options).await,
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,

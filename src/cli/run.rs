@@ -27,8 +27,10 @@ pub(super) async fn asked_to_end() -> std::io::Result<()> {
     Ok(())
 }
 
-pub(super) async fn once(options: &Options) -> Outcome {
-    let engine = open(options)?;
+pub(super) async fn once(options: &Options, batch: Option<usize>, block: Option<usize>) -> Outcome {
+    let mut engine = open(options)?;
+    engine.grain.batch = batch.unwrap_or(engine.grain.batch);
+    engine.grain.block = block.unwrap_or(engine.grain.block);
     let at = engine.clock.now();
     let stop = engine.stop.clone();
     // In a task of its own, because reading keeps this one busy.
@@ -86,6 +88,9 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.files_rewritten
             );
         }
+        source.said_of_names().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         for example in &source.examples {
             let _ = writeln!(out, "  not counted: {example}");
         }

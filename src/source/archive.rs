@@ -20,7 +20,7 @@ use super::SourceError;
 use super::inflate::{Room, content};
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
-const BLOCK: usize = 512 << 10;
+pub const BLOCK: usize = 512 << 10;
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
 /// How much is read at once of what was read before.
@@ -284,8 +284,17 @@ fn first_call(full: &Path, head: &dyn Fn(&[u8]) -> Option<i64>) -> Option<i64> {
     bytes.split(|byte| *byte == b'\n').find_map(head)
 }
 
-/// Reads files with several readers and hands out their blocks, each file's in their order. `take` returns false to stop.
-pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dyn Fn(Block) -> bool + Sync)) {
+/// Reads files with several readers and hands out their blocks of `size` bytes, at most [`BLOCK`], each file's in their order.
+/// `take` returns false to stop.
+pub fn read(
+    tasks: &[Task],
+    readers: usize,
+    size: usize,
+    pool: &Pool,
+    turn: &Turn,
+    take: &(dyn Fn(Block) -> bool + Sync),
+) {
+    let size = size.clamp(1, BLOCK);
     let (next, room) = (AtomicUsize::new(0), Room::default());
     let room = &room;
     std::thread::scope(|scope| {
@@ -296,7 +305,7 @@ pub fn read(tasks: &[Task], readers: usize, pool: &Pool, turn: &Turn, take: &(dy
                     .filter(|_| !turn.is_stopped())
                 {
                     let (known, index, told, rewritten) = (task.known.clone(), 0, 0, None);
-                    FileReader { task, order, index, known, told, rewritten, pool, turn, room, take }.read();
+                    FileReader { task, order, index, known, told, rewritten, size, pool, turn, room, take }.read();
                 }
             });
         }
@@ -311,6 +320,7 @@ struct FileReader<'a> {
     /// So many bytes on disk were told.
     told: u64,
     rewritten: Option<Progress>,
+    size: usize,
     pool: &'a Pool,
     turn: &'a Turn,
     room: &'a Room,
@@ -411,7 +421,7 @@ impl FileReader<'_> {
     fn blocks(&mut self, input: &mut dyn Read, lines: &mut Lines) -> Option<io::Result<()>> {
         loop {
             // A block, or more while its only line has no end.
-            let target = (lines.filled + BLOCK).min(BUFFER);
+            let target = (lines.filled + self.size).min(BUFFER);
             let mut ended = None;
             while lines.filled < target {
                 match input.read(&mut lines.buffer[lines.filled..target]) {

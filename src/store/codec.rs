@@ -419,11 +419,113 @@ mod tests {
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() { *first = VERSION; }
-            let _ = read_counts(1, 24_300, &bytes, &mut Vec::new(), |_, _, _| {});
-            for about in About::ALL {
-                let _ = read_statements(about, 24_300, &bytes, |_, _| {});
-            }
-            let _ = read_names(&bytes, |_| {});
+            decode(&bytes);
         }
+
+        #[test]
+        fn damaged_values_are_read_or_refused(seed in any::<u64>()) {
+            decode(&damaged(&mut Random(seed)));
+        }
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % end.max(1)
+        }
+    }
+
+    /// Reads bytes as everything that values can be, and what was read as the program goes on to use it.
+    fn decode(bytes: &[u8]) -> usize {
+        let mut read = 0;
+        for month in [24_300, 0, u16::MAX] {
+            let _ = read_counts(1, month, bytes, &mut Vec::new(), |spot, _, counts| {
+                read += counts.len() + usize::from(spot.received() > spot.day);
+            });
+            for about in About::ALL {
+                let _ = read_statements(about, month, bytes, |subject, _| {
+                    read += usize::from(subject.received() > subject.day)
+                });
+            }
+        }
+        let _ = read_names(bytes, |name| read += name.len());
+        read
+    }
+
+    /// A value as this program writes it, with some bytes changed, lost, doubled or put in.
+    fn damaged(random: &mut Random) -> Vec<u8> {
+        let start = month_start(february());
+        let mut out = Vec::new();
+        match random.below(3) {
+            0 => {
+                begin_counts(&mut out);
+                let (mut previous, mut subject) = (0, 0);
+                for _ in 0..1 + random.below(6) {
+                    subject += 1 + random.below(300) as u32;
+                    let cells: Vec<Cell> = (0..1 + random.below(4) as i32)
+                        .map(|n| Cell {
+                            subject,
+                            day: start.plus(n * 7),
+                            lag: random.below(3) as i32,
+                            event: 1 + random.below(200) as u32,
+                            count: 1 + random.below(3) as i64,
+                            last: i64::from(start.0) * DAY_MS + random.below(1 << 31) as i64,
+                        })
+                        .collect();
+                    put_subject(&mut out, february(), previous, &cells);
+                    previous = subject;
+                }
+            }
+            1 => {
+                let is_id = random.below(2) == 0;
+                let entries: Vec<Entry> = (0..1 + random.below(5) as u32)
+                    .map(|n| {
+                        let value =
+                            if is_id { Content::Id(n) } else { Content::Traits("\"a\"\u{1f}true\u{1f}\"a\"".into()) };
+                        let message =
+                            Message::of(if n % 2 == 0 { "fd7abbc2-6dc0-4953-9fe5-cced5121347d" } else { "m" });
+                        let day = start.plus(random.below(28) as i32);
+                        let about = if is_id { About::Membership } else { About::AccountTraits };
+                        (
+                            Subject { about, id: n * 9, day, lag: n as i32, part: n },
+                            Stated { at: i64::from(day.0) * DAY_MS, message, value },
+                        )
+                    })
+                    .collect();
+                out = encode_statements(february(), &entries);
+            }
+            _ => out = encode_names(["acme", "", "ümlaut", "u\u{1f}"].into_iter()),
+        }
+        for _ in 0..random.below(5) {
+            let at = random.below(out.len());
+            match random.below(6) {
+                0 => out[at] = random.below(256) as u8,
+                1 => out[at] ^= 1 << random.below(8),
+                2 => out.truncate(at.max(1)),
+                3 => out.insert(at, [0xff, 0x80, 0x7f, 0][random.below(4)]),
+                4 => out.splice(at..at, [0xff; 9]).for_each(drop),
+                _ => out.extend_from_within(at..),
+            }
+        }
+        if let Some(first) = out.first_mut() {
+            *first = VERSION;
+        }
+        out
+    }
+
+    /// `VITALSYNC_FUZZ_SECONDS` says how long; else a moment.
+    #[test]
+    fn damaged_values_are_read_or_refused_for_long() {
+        let seconds = std::env::var("VITALSYNC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let started = std::time::Instant::now();
+        let (mut cases, mut read) = (0u64, 0usize);
+        while cases < 2_000 || started.elapsed().as_secs() < seconds {
+            read += decode(&damaged(&mut Random(cases.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+            cases += 1;
+        }
+        println!("{cases} cases, {read} things read");
+        assert!(read > 0, "nothing was read; this tests nothing");
     }
 }

@@ -101,7 +101,8 @@ impl Row {
         (self.key >> 80) as u16
     }
 
-    fn subject(&self) -> Id {
+    /// The id that acted.
+    pub fn subject(&self) -> Id {
         (self.key >> 48) as u32
     }
 

@@ -25,7 +25,7 @@ use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
 
 use self::ingest::names::Filing;
-use self::ingest::{check_time_zone, generation};
+use self::ingest::{Grain, check_time_zone, generation};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Destination};
@@ -55,6 +55,8 @@ pub struct Engine {
     secrets: Vec<String>,
     /// How long a pass waits for a tool.
     pub patience: Duration,
+    /// How finely sources are read.
+    pub grain: Grain,
 }
 
 /// So often in one pass is planned anew what somebody else changed meanwhile.
@@ -99,6 +101,7 @@ impl Engine {
             tools,
             secrets,
             patience: PATIENCE,
+            grain: Grain::default(),
         })
     }
 

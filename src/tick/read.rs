@@ -106,6 +106,7 @@ impl Engine {
             today: self.config.model.calendar.day(started),
             stop: &self.stop,
             watch,
+            grain: self.grain,
         };
         let report = match how(&reading, &mut filing) {
             Ok(report) => report,

@@ -3,6 +3,7 @@
 mod counts;
 mod delivery;
 mod names;
+mod judge;
 mod rebuild;
 mod retention;
 mod site;

@@ -105,6 +105,11 @@ impl Interner {
         self.look(Some(kind), name)
     }
 
+    /// How many bytes all names have.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// The name of a number; empty for 0.
     pub fn name(&self, id: Id) -> &str {
         let Some((from, length)) = id.checked_sub(1).and_then(|index| self.spans.get(index as usize)) else {

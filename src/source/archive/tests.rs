@@ -62,7 +62,7 @@ impl Fixture {
         let taken = Mutex::new(Vec::new());
         let turn = Turn::default();
         let tasks = tasks(self.dir.path(), &self.ledger, &|_| None).unwrap();
-        read(&tasks, readers, &Pool::default(), &turn, &|block| {
+        read(&tasks, readers, BLOCK, &Pool::default(), &turn, &|block| {
             let mut taken = taken.lock().unwrap();
             if block.ends {
                 turn.next();

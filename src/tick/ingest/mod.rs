@@ -25,7 +25,7 @@ use vitalsync_core::usage::{Content, Stated, Subject, fingerprint_seed};
 use vitalsync_core::{Calendar, Day};
 
 use self::generation::Generation;
-use self::names::{Filing, OTHER_EVENT, SUPPRESSED, Translations};
+use self::names::{Filing, OTHER_EVENT, OTHER_SUBJECT, SUPPRESSED, Translations};
 use self::parse::{Line, Parsed, Worker, received};
 use self::recount::Days;
 use self::seen::{Print, Seen, Verdict};
@@ -35,8 +35,21 @@ use crate::source::archive::{self, Block, Pool, Progress, Turn};
 use crate::store::usage::Row;
 use crate::store::{Batch, Store, StoreError, codec, keys};
 
-/// So many calls are gathered before a write.
-const BATCH: usize = 1_000_000;
+/// How finely reading is cut. Nothing that can be seen depends on it; tests cut small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grain {
+    /// So many calls are gathered before a write.
+    pub batch: usize,
+    /// So many bytes of a file are handed out at once, or more where a line is longer.
+    pub block: usize,
+}
+
+impl Default for Grain {
+    fn default() -> Self {
+        Self { batch: 1_000_000, block: archive::BLOCK }
+    }
+}
+
 /// So many examples of each kind of rejected line are kept.
 const EXAMPLES: usize = 3;
 /// Of a file's days of receipt so many runs are remembered; more are joined.
@@ -190,6 +203,8 @@ pub struct Reading<'a> {
     pub stop: &'a AtomicBool,
     /// Who watches.
     pub watch: &'a dyn Watch,
+    /// How finely it is cut.
+    pub grain: Grain,
 }
 
 /// Refuses a state that was counted in another zone; marks a new one.
@@ -312,7 +327,7 @@ fn pass(
     span: Option<(Day, Day)>,
     report: &mut SourceReport,
 ) -> Result<(), IngestError> {
-    let Reading { paths, model, stop, watch, .. } = *reading;
+    let Reading { paths, model, stop, watch, grain, .. } = *reading;
     let mut tasks =
         archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
     if let Some((from, to)) = span {
@@ -341,7 +356,7 @@ fn pass(
         let to_parse = Arc::new(Mutex::new(to_parse));
         let (pool, turn, tasks) = (&pool, &turn, &tasks);
         scope.spawn(move || {
-            archive::read(tasks, threads, pool, turn, &|block| {
+            archive::read(tasks, threads, grain.block, pool, turn, &|block| {
                 !stop.load(Ordering::Relaxed) && blocks.send(block).is_ok()
             });
         });
@@ -430,7 +445,7 @@ impl Filer<'_> {
                     turn.next();
                 }
                 self.reading.watch.filed(calls, usize::from(ends), size);
-                if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= BATCH {
+                if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= self.reading.grain.batch {
                     self.write(filing)?;
                 }
             }
@@ -564,6 +579,9 @@ impl Filer<'_> {
                 if row.event() == OTHER_EVENT {
                     self.report.count_other("event names");
                 }
+                if row.subject() == OTHER_SUBJECT {
+                    self.report.count_other("user ids");
+                }
                 self.report.events_counted += 1;
             }
             let place = self.gathered.rows.len() as u32;
@@ -641,6 +659,14 @@ impl Filer<'_> {
 }
 
 impl SourceReport {
+    /// What was counted under `other`, or not kept, for want of room for names: a line each.
+    pub fn said_of_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.other.iter().map(|(what, count)| match what.as_str() {
+            "accounts" | "sets of traits" => format!("{count} statements were not kept: too many or too large {what}"),
+            _ => format!("{count} calls are counted under `other`: too many or too long {what} in an account"),
+        })
+    }
+
     fn count_other(&mut self, what: &str) {
         if what == SUPPRESSED {
             self.suppressed += 1;

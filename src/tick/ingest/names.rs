@@ -16,7 +16,7 @@ pub const OTHER: &str = "other";
 /// The number of the event [`OTHER`]: it is the first that a state learns.
 pub const OTHER_EVENT: Id = 1;
 /// The number of the user [`OTHER`], an id that nobody was identified by.
-const OTHER_SUBJECT: Id = 1;
+pub const OTHER_SUBJECT: Id = 1;
 /// So many event names an account may bring.
 const EVENTS: u32 = 2_000;
 /// So many ids that act an account may bring …
@@ -27,6 +27,10 @@ const SUBJECTS_WITHOUT: u32 = 2_000_000;
 const ACCOUNTS: usize = 2_000_000;
 /// So many sets of names of traits there may be.
 const SHAPES: usize = 10_000;
+/// Together they have at most so many bytes.
+const SHAPES_BYTES: usize = 32 << 20;
+/// A name of an account, user or event has at most so many bytes: longer ones count as those of which there are too many.
+const LONGEST: usize = 1024;
 /// So many accounts share a value of what they brought.
 const GROUP: usize = 256;
 
@@ -114,7 +118,7 @@ impl Filing {
         match self.ids.accounts.find(name) {
             Some(id) => id,
             // Calls of one account too many count as those without one.
-            None if self.ids.accounts.len() >= ACCOUNTS => 0,
+            None if self.ids.accounts.len() >= ACCOUNTS || name.len() > LONGEST => 0,
             None => self.ids.accounts.id(name),
         }
     }
@@ -122,7 +126,9 @@ impl Filing {
     fn event(&mut self, name: &str, account: Id) -> Id {
         match self.ids.events.find(name) {
             Some(id) => id,
-            None if self.brings(account, |brought| &mut brought.0, EVENTS) => self.ids.events.id(name),
+            None if name.len() <= LONGEST && self.brings(account, |brought| &mut brought.0, EVENTS) => {
+                self.ids.events.id(name)
+            }
             None => OTHER_EVENT,
         }
     }
@@ -140,7 +146,7 @@ impl Filing {
             return id;
         }
         let limit = if account == 0 { SUBJECTS_WITHOUT } else { SUBJECTS };
-        if self.brings(account, |brought| &mut brought.1, limit) {
+        if name.len() <= LONGEST && self.brings(account, |brought| &mut brought.1, limit) {
             self.ids.subjects.id_of(kind, name)
         } else {
             OTHER_SUBJECT
@@ -231,7 +237,7 @@ impl Translation {
                 let shapes = &mut filing.ids.shapes;
                 match shapes.find(names) {
                     Some(id) => id,
-                    None if shapes.len() >= SHAPES => NOBODY,
+                    None if shapes.len() >= SHAPES || shapes.bytes() + names.len() > SHAPES_BYTES => NOBODY,
                     None => shapes.id(names),
                 }
             });

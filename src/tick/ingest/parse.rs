@@ -13,6 +13,8 @@ use crate::source::archive::Block;
 
 /// A worker that knows so many names forgets them all.
 const NAMES: usize = 500_000;
+/// … or so many bytes of them.
+const BYTES: usize = 64 << 20;
 
 /// A call in a worker's numbers.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,10 @@ impl<'a> Worker<'a> {
 
     /// Parses a block.
     pub fn parse(&mut self, block: &Block) -> Parsed {
-        let anew = self.ids.subjects.len() + self.ids.events.len() + self.ids.accounts.len() > NAMES;
+        let Ids { accounts, subjects, events, shapes } = &self.ids;
+        let all = [accounts, subjects, events, shapes];
+        let anew = all.iter().map(|names| names.len()).sum::<usize>() > NAMES
+            || all.iter().map(|names| names.bytes()).sum::<usize>() > BYTES;
         if anew {
             self.ids = Ids::default();
             self.sent = [0; 4];
@@ -113,7 +118,11 @@ impl<'a> Worker<'a> {
             let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
             if line.len() > MAX_LINE {
                 parsed.rejected.push((parsed.count, Rejection::TooLong));
-            } else if !line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            // A call without an id is known by its text, whatever ends its line.
+            let line = line.trim_ascii();
+            if !line.is_empty() {
                 self.line(line, &mut parsed);
             }
         }

@@ -1,0 +1,171 @@
+//! Killed while it reads, again and again, on one state that is also made small in between: in the end every call is counted
+//! once, as a naive count of the lines says.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::site::{Output, program, write};
+
+const ROUNDS: u64 = 25;
+const SEED: u64 = 20_260_310;
+const DATE: &str = "2026-03-31";
+const ACCOUNTS: usize = 9;
+
+/// A sequence that looks random and is always the same.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+const CONFIG: &str = "sources: { product: { type: segment_archive, location: ./archive } }
+profiles: [ { name: all, window: 40d, hold: off, benchmark: { fixed: 100 }, events: { Core: 1, Minor: 0.5 } } ]
+activation: { steps: { thousand: { event: Core, count: 1000 } } }
+";
+
+/// A call of March, and on which day it was received.
+fn call(number: u64, random: &mut Random) -> String {
+    let (day, lag) = (1 + random.below(22), random.below(8));
+    let account = random.below(ACCOUNTS as u64);
+    let event = if random.below(3) == 0 { "Minor" } else { "Core" };
+    let at = |day: u64| format!("2026-03-{day:02}T{:02}:00:00.000Z", number % 24);
+    json!({"type": "track", "messageId": format!("m{number}"), "userId": format!("u{account}-{}", random.below(300)),
+        "event": event, "context": {"groupId": format!("a{account}")}, "timestamp": at(day), "receivedAt": at(day + lag)})
+    .to_string()
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    let done = program().current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("it starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Output { code: done.status.code(), stdout: text(done.stdout), stderr: text(done.stderr) }
+}
+
+/// Starts a command and kills it after a time; false if it had ended.
+fn killed(dir: &Path, arguments: &[&str], delay: Duration) -> bool {
+    let mut command: Command = program();
+    command.current_dir(dir).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = Instant::now();
+    let mut child = command.spawn().expect("it starts");
+    while started.elapsed() < delay {
+        if child.try_wait().expect("it can be asked").is_some() {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    let _ = child.kill();
+    child.wait().expect("it ends").code().is_none()
+}
+
+/// What the accounts must be: raw, users, active days, last event, steps.
+fn recounted(lines: &[String]) -> BTreeMap<String, Json> {
+    let mut seen = HashSet::new();
+    let mut accounts: BTreeMap<String, Vec<Json>> = BTreeMap::new();
+    for line in lines {
+        let call: Json = serde_json::from_str(line).expect("JSON");
+        if seen.insert(call["messageId"].to_string()) {
+            let account = call["context"]["groupId"].as_str().expect("an account").to_owned();
+            accounts.entry(account).or_default().push(call);
+        }
+    }
+    let figures = |calls: &Vec<Json>| {
+        let core = calls.iter().filter(|call| call["event"] == "Core").count();
+        let text = |call: &Json, name: &str| call[name].as_str().expect("text").to_owned();
+        let users: BTreeSet<String> = calls.iter().map(|call| text(call, "userId")).collect();
+        let days: BTreeSet<String> = calls.iter().map(|call| text(call, "timestamp")[..10].to_owned()).collect();
+        let last = calls.iter().map(|call| text(call, "timestamp")[..19].to_owned()).max();
+        let raw = core as f64 + (calls.len() - core) as f64 / 2.0;
+        json!([raw, users.len(), days.len(), last, core >= 1000])
+    };
+    accounts.iter().map(|(account, calls)| (account.clone(), figures(calls))).collect()
+}
+
+fn told(dir: &Path) -> BTreeMap<String, Json> {
+    let accounts = run(dir, &["accounts", "--format", "json", "--as-of", DATE]).exits(0).json();
+    let figures = |account: &Json| {
+        let last = account["last_active"].as_str().map(|time| &time[..19]);
+        let done = account["activation"]["steps_done"] == 1;
+        json!([
+            account["health"]["raw"].as_f64(),
+            account["users"]["active"],
+            account["frequency"]["active_days"],
+            last,
+            done
+        ])
+    };
+    let accounts = accounts.as_array().expect("a list").iter();
+    accounts.map(|account| (account["account"].as_str().expect("an id").to_owned(), figures(account))).collect()
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    let mut file = std::fs::File::options().create(true).append(true).open(path).expect("a file");
+    file.write_all(bytes).expect("it is written");
+}
+
+#[test]
+fn a_reader_that_is_killed_again_and_again_counts_everything_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let archive = dir.path().join("archive");
+    write(&dir.path().join("vitalsync.yaml"), CONFIG.as_bytes());
+    std::fs::create_dir(&archive).expect("an archive");
+    let mut random = Random(SEED);
+    let mut lines: Vec<String> = Vec::new();
+    let grow = |lines: &mut Vec<String>, random: &mut Random, count: u64| {
+        for number in 0..count {
+            // Some come again, as they were or received later.
+            let line = match random.below(8) {
+                0 if !lines.is_empty() => lines[random.below(lines.len() as u64) as usize].clone(),
+                _ => call(lines.len() as u64, random),
+            };
+            let text = format!("{line}\n");
+            if number % 3 == 0 {
+                append(&archive.join("plain.ndjson"), text.as_bytes());
+            }
+            lines.push(line);
+        }
+        let rest = lines[lines.len() - count as usize..].iter().enumerate().filter(|(at, _)| at % 3 != 0);
+        let rest: String = rest.map(|(_, line)| format!("{line}\n")).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(rest.as_bytes()).expect("gzip");
+        append(&archive.join("packed.gz"), &encoder.finish().expect("gzip"));
+    };
+    let once = ["run", "--once", "--as-of", DATE, "--batch", "300", "--block", "20000"];
+    grow(&mut lines, &mut random, 12_000);
+    // How long one takes, on a state of its own.
+    let other = dir.path().join("other.yaml");
+    write(&other, format!("state: ./other\n{CONFIG}").as_bytes());
+    let started = Instant::now();
+    run(dir.path(), &[&once[..], &["--config", "other.yaml"]].concat()).exits(0);
+    let whole = started.elapsed();
+    let (mut kills, mut rounds) = ([0, 0], 0);
+    while rounds < ROUNDS {
+        rounds += 1;
+        let delay = whole.mul_f64((20 + random.below(500)) as f64 / 1000.0);
+        kills[0] += u64::from(killed(dir.path(), &once, delay));
+        if rounds % 3 == 0 {
+            let delay = Duration::from_millis(5 + random.below(120));
+            kills[1] += u64::from(killed(dir.path(), &["state", "compact"], delay));
+        }
+        grow(&mut lines, &mut random, 300);
+    }
+    run(dir.path(), &once).exits(0);
+    assert_eq!(told(dir.path()), recounted(&lines), "seed {SEED}");
+    let again = run(dir.path(), &[&once[..], &["--format", "json"]].concat()).exits(0).json();
+    assert_eq!(again["sources"]["product"]["calls_read"], 0, "seed {SEED}");
+    run(dir.path(), &["state", "verify"]).exits(0);
+    assert!(kills[0] >= ROUNDS / 2 && kills[1] > 1, "only {kills:?} of {ROUNDS} were killed, seed {SEED}");
+}

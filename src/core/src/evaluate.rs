@@ -266,7 +266,7 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(*name)?, cx.model));
+    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(name)?, cx.model));
     account.tenure_days = created.or(tally.first).map(|start| cx.today.0.saturating_sub(start.0));
 
     let mut recent = Vec::new();

@@ -467,6 +467,11 @@ impl Filer<'_> {
             if place == NO_ROW {
                 continue;
             }
+            // A day that is not counted anew is kept as it was when this copy, which is not news, was known already.
+            let instead_of = instead_of.filter(|day| match self.kind {
+                Pass::Forward => true,
+                Pass::Recount(days) => days.contains(*day),
+            });
             self.report.events_counted -= u64::from(forward);
             let mut of_call = vec![place];
             of_call.extend((place + 1..).take_while(|next| gathered.derived.contains(next)));

@@ -22,3 +22,5 @@ mod site;
 mod state;
 #[path = "cli/sync.rs"]
 mod sync;
+#[path = "cli/upgrade.rs"]
+mod upgrade;

@@ -15,9 +15,9 @@ use super::{Batch, Store, StoreError};
 /// Values of counts are split beyond this.
 const CHUNK: usize = 4096;
 /// So many ids share a value of statements.
-const SHARD: Id = 64;
+pub(super) const SHARD: Id = 64;
 /// So many names share a value.
-const NAMES: usize = 128;
+pub(super) const NAMES: usize = 128;
 
 /// The interned kinds of names, their letters, and whether they have kinds of their own.
 const KINDS: [(u8, bool); 4] = [(b'a', false), (b's', true), (b'e', false), (b't', false)];

@@ -5,6 +5,7 @@ mod accounts;
 mod ask;
 mod demo;
 mod explain;
+mod forget;
 mod plan;
 mod run;
 mod sandbox;
@@ -21,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 use vitalsync_core::{Calendar, Day, Timestamp};
 
 use crate::clock::Clock;
-use crate::config::{Config, Refused};
+use crate::config::{Config, Refused, Unreadable};
 use crate::store::StoreError;
 use crate::telemetry;
 use crate::tick::ingest::IngestError;
@@ -103,6 +104,8 @@ enum Command {
         #[arg(long)]
         daemon: bool,
     },
+    /// Erase a person or an account from the state, for good.
+    Forget(forget::Arguments),
     /// Back the state up, restore it, make it small, check it.
     State {
         #[command(subcommand)]
@@ -126,6 +129,9 @@ impl From<anyhow::Error> for Failure {
         if let Some(IngestError::TimeZone { .. }) = error.downcast_ref() {
             return Self::Usage(error.to_string());
         }
+        if let Some(error) = error.downcast_ref::<Unreadable>() {
+            return Self::Usage(error.to_string());
+        }
         Self::Failed(error)
     }
 }
@@ -133,6 +139,12 @@ impl From<anyhow::Error> for Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         Self::Usage(refused.text)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 
@@ -220,6 +232,7 @@ pub fn main() -> ExitCode {
             Command::Accounts => accounts::run(&options).await,
             Command::Explain { account } => explain::run(&options, &account).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
+            Command::Forget(arguments) => forget::run(&options, &arguments).await,
             Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,
         }

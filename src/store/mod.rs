@@ -10,6 +10,7 @@
 pub mod check;
 pub mod codec;
 pub mod compact;
+pub mod erase;
 mod handle;
 pub mod keys;
 pub mod portable;

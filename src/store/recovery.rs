@@ -121,6 +121,11 @@ pub(super) fn begin(dir: &Path) -> io::Result<()> {
     sync(dir)
 }
 
+/// Removes the snapshots that were moved aside: what they hold may have been erased since.
+pub(super) fn clear_aside(dir: &Path) -> io::Result<()> {
+    clear(&dir.join(ASIDE))
+}
+
 /// What stands in the directory before sled opens it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Found {

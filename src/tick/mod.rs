@@ -4,6 +4,7 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+pub mod forget;
 pub mod ingest;
 mod look;
 
@@ -31,6 +32,7 @@ use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
 use crate::report::{Alerts, BenchmarkReport, DestinationReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
+use crate::store::suppressed::ACCOUNT;
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
 
@@ -77,6 +79,8 @@ impl Engine {
     pub fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let store = Store::open(&config.state)?;
         check_time_zone(&store, &config.model.calendar)?;
+        // An erasure that a kill broke off.
+        forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
         let mut budgets: HashMap<(String, String), Arc<Budget>> = HashMap::new();
         let mut tools = HashMap::new();
@@ -102,6 +106,7 @@ impl Engine {
 
     /// Reads what is new in a source.
     pub fn ingest(&self, source: &Source) -> anyhow::Result<SourceReport> {
+        self.forget_suppressed()?;
         let started = self.clock.now();
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
         let reading = Reading {
@@ -113,7 +118,7 @@ impl Engine {
             watch: &Unwatched,
         };
         let read = ingest::ingest(&reading, &mut filing, source, None);
-        let report = match read {
+        let mut report = match read {
             Ok(report) => report,
             Err(IngestError::Source(error)) => {
                 tracing::error!(source = %source.name, %error, "the source can't be read");
@@ -126,6 +131,7 @@ impl Engine {
             }
         };
         drop(filing);
+        report.deletions = self.forget_asked()?;
         if report.calls_read > 0 || !report.rejected.is_empty() || report.failed.is_some() {
             tracing::info!(
                 source = %source.name,
@@ -262,8 +268,12 @@ impl Engine {
         let model = &self.config.model;
         let mut batch = Batch::default();
         let mut fired: Vec<Alert> = Vec::new();
+        let forgotten = |account: &str| {
+            // Erased while it was measured.
+            self.filing.read().unwrap_or_else(poisoned).suppressed.has(ACCOUNT, account)
+        };
         for rule in rules {
-            for account in &evaluation.accounts {
+            for account in evaluation.accounts.iter().filter(|account| !forgotten(&account.id)) {
                 let state = remembered.get(&edge_name(&rule.name, &account.id));
                 let profile = model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
                 let names = AccountNames { account, model };

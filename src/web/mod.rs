@@ -20,6 +20,7 @@ use tokio::net::UnixListener;
 use vitalsync_core::Timestamp;
 
 use crate::app::Daemon;
+use crate::tick::forget::Kind;
 
 /// The socket's name in the state directory.
 const SOCKET: &str = "vitalsync.sock";
@@ -65,6 +66,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/explain", get(explain))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
+        .route("/v1/forget", post(forget))
         .route("/v1/export", get(export))
         .with_state(daemon);
     if let Err(error) = axum::serve(listener, router).await {
@@ -130,6 +132,19 @@ async fn approve(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> R
         let said = daemon.engine.approve(&destination)?;
         daemon.wake(&destination);
         Ok(Some(said))
+    })
+    .await
+}
+
+async fn forget(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let parameter = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+        let kind = match parameter("kind") {
+            "user" => Some(Kind::User),
+            "account" => Some(Kind::Account),
+            _ => None,
+        };
+        daemon.engine.forget(kind, parameter("name"), parameter("dry_run") == "true").map(Some)
     })
     .await
 }

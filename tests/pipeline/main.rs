@@ -2,4 +2,5 @@
 
 mod counts;
 mod delivery;
+mod forget;
 mod site;

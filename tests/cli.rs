@@ -12,6 +12,8 @@ mod daemon;
 mod demo;
 #[path = "cli/faults.rs"]
 mod faults;
+#[path = "cli/forget.rs"]
+mod forget;
 #[path = "cli/reading.rs"]
 mod reading;
 #[path = "cli/secrets.rs"]

@@ -58,10 +58,8 @@ pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
     let (answer, daemon) = match ask::source(options, config, false).await? {
         Source::Daemon(client, _socket) => {
             let kind = kind.map_or("", Kind::word).to_owned();
-            let parameters =
-                [("kind", kind), ("name", name.to_owned()), ("dry_run", arguments.dry_run.to_string())];
-            let answer: Option<Answer> =
-                ask::ask(&client, reqwest::Method::POST, "/v1/forget", &parameters).await?;
+            let parameters = [("kind", kind), ("name", name.to_owned()), ("dry_run", arguments.dry_run.to_string())];
+            let answer: Option<Answer> = ask::ask(&client, reqwest::Method::POST, "/v1/forget", &parameters).await?;
             (answer.unwrap_or(Answer::Unknown), true)
         }
         Source::State(engine) => (here(*engine, kind, name, arguments.dry_run)?, false),
@@ -136,7 +134,9 @@ fn told(done: &Forgotten, daemon: bool) -> String {
     if done.messages > 0 {
         let _ = writeln!(out, "  {} message(s) that were sent about it", done.messages);
     }
-    out.push_str("  the sources' own archives (Segment: its deletion and suppression API); what is read again is not counted\n");
+    out.push_str(
+        "  the sources' own archives (Segment: its deletion and suppression API); what is read again is not counted\n",
+    );
     out.push_str("  exports and backups made before, whatever their names\n");
     out.push_str("  figures of accounts that were told before: they are sums, and follow at the next sync\n");
     if !done.dry_run {

@@ -61,7 +61,11 @@ fn read(line: &str) -> Result<Option<Suppressible>, String> {
         "user" => false,
         "account" => true,
         // What stands there may be about a person: it is not repeated.
-        _ => return Err("expected an id, or `user,ID`, or `account,ID`: what stands before the comma is neither".to_owned()),
+        _ => {
+            return Err(
+                "expected an id, or `user,ID`, or `account,ID`: what stands before the comma is neither".to_owned()
+            );
+        }
     };
     if id.is_empty() {
         return Err("there is no id".to_owned());

@@ -20,8 +20,8 @@ const KEYS: usize = 2_000;
 pub struct Whom {
     /// Ids that act.
     pub subjects: BTreeSet<Id>,
-    /// An account, or 0.
-    pub account: Id,
+    /// Accounts, as stated.
+    pub accounts: BTreeSet<Id>,
 }
 
 impl Whom {
@@ -30,7 +30,7 @@ impl Whom {
     }
 
     fn is(&self, account: Id) -> bool {
-        account != 0 && account == self.account
+        self.accounts.contains(&account)
     }
 
     /// True if a statement is about them, or leads to them.
@@ -117,8 +117,7 @@ impl Store {
         }
         for entry in self.raw_scan(b"s") {
             let (key, value) = entry?;
-            let (about, _, _, month) =
-                keys::read_statements(&key).ok_or_else(|| self.broken("a key of statements"))?;
+            let (about, _, _, month) = keys::read_statements(&key).ok_or_else(|| self.broken("a key of statements"))?;
             let (mut kept, mut gone) = (Vec::new(), 0);
             self.read_entries(about, month, &value, |subject, stated| {
                 if whom.concerns(about, subject.id, &stated.value) {
@@ -143,8 +142,7 @@ impl Store {
 
     /// Blanks names: their numbers stay, and nothing leads to them. `ids` are the names as they are saved.
     pub fn blank_names(&self, ids: &mut Ids, whom: &Whom, batch: &mut Batch) {
-        let accounts: BTreeSet<Id> = Some(whom.account).filter(|account| *account > 0).into_iter().collect();
-        for (kind, kinds, numbers) in [(b's', true, &whom.subjects), (b'a', false, &accounts)] {
+        for (kind, kinds, numbers) in [(b's', true, &whom.subjects), (b'a', false, &whom.accounts)] {
             let names = interner(ids, kind);
             numbers.iter().for_each(|id| names.blank(*id, kinds));
             let groups: BTreeSet<usize> = numbers.iter().map(|id| (*id as usize).saturating_sub(1) / NAMES).collect();
@@ -170,10 +168,16 @@ impl Store {
                 let destination = String::from_utf8_lossy(key.get(1..end).unwrap_or_default());
                 let name = String::from_utf8_lossy(key.get(end + 1..).unwrap_or_default());
                 let goes = match kind {
-                    b'k' => serde_json::from_slice(&value).is_ok_and(|kept| about(&destination, &name, Said::Told(&kept))),
-                    b'q' => serde_json::from_slice(&value).is_ok_and(|entry| about(&destination, &name, Said::Refused(&entry))),
-                    b'o' => serde_json::from_slice(&value).is_ok_and(|entry| about(&destination, &name, Said::Waits(&entry))),
-                    _ => name.split_once('\u{1f}').is_some_and(|(_, account)| about(&destination, &name, Said::Edge(account))),
+                    b'k' => {
+                        serde_json::from_slice(&value).is_ok_and(|kept| about(&destination, &name, Said::Told(&kept)))
+                    }
+                    b'q' => serde_json::from_slice(&value)
+                        .is_ok_and(|entry| about(&destination, &name, Said::Refused(&entry))),
+                    b'o' => serde_json::from_slice(&value)
+                        .is_ok_and(|entry| about(&destination, &name, Said::Waits(&entry))),
+                    _ => name
+                        .split_once('\u{1f}')
+                        .is_some_and(|(_, account)| about(&destination, &name, Said::Edge(account))),
                 };
                 if goes {
                     batch.remove(key);

@@ -53,7 +53,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(&self, old: Id) -> Id {
+    fn renumbered(&self, old: Id) -> Id {
         match old {
             0 => 0,
             old if old == self.other => 1,
@@ -135,11 +135,11 @@ impl<'a> Upgrade<'a> {
                 place = now;
             }
             old::read_counts(month, &value, |subject, day, last, event, lag, count| {
-                let spot = Spot { account, subject: self.subjects.new(subject), day, lag };
+                let spot = Spot { account, subject: self.subjects.renumbered(subject), day, lag };
                 let mut left = count;
                 while left != 0 {
                     let part = left.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-                    rows.push(Row::new(&spot, self.events.new(event), part as i32, last));
+                    rows.push(Row::new(&spot, self.events.renumbered(event), part as i32, last));
                     left -= part;
                 }
             })
@@ -172,10 +172,10 @@ impl<'a> Upgrade<'a> {
                 let number = old::statements_generation(&key).ok_or_else(|| broken("a key of statements"))?;
                 let (_, month) = old::statements_key(&key).ok_or_else(|| broken("a key of statements"))?;
                 old::read_statements(month, &value, |id, day, names, at, message, value| {
-                    let id = if about == About::AccountTraits { id } else { self.subjects.new(id) };
+                    let id = if about == About::AccountTraits { id } else { self.subjects.renumbered(id) };
                     let (part, value) = match value {
                         old::Said::Id(value) => {
-                            let value = if about == About::Link { self.subjects.new(value) } else { value };
+                            let value = if about == About::Link { self.subjects.renumbered(value) } else { value };
                             (if names.is_empty() { LAST } else { FIRST }, Content::Id(value))
                         }
                         old::Said::Traits(json) => {
@@ -191,7 +191,7 @@ impl<'a> Upgrade<'a> {
                 .map_err(|Broken| broken("a value of statements"))?;
             }
             for ((shard, number, month), mut entries) in by_key {
-                entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+                entries.sort_unstable_by_key(|entry| entry.0);
                 copy.put(&keys::statements(about, shard, number, month), &codec::encode_statements(month, &entries))?;
             }
         }

@@ -246,19 +246,29 @@ impl Target {
         };
         let root = name(root);
         let ids = subjects.iter().copied().map(name).collect();
-        Self { kind: Kind::User, whom: Whom { subjects, account: 0 }, root, ids, shared_devices }
+        Self { kind: Kind::User, whom: Whom { subjects, accounts: BTreeSet::new() }, root, ids, shared_devices }
     }
 
-    fn account(name: &str, account: Id) -> Self {
-        let whom = Whom { subjects: BTreeSet::new(), account };
-        Self { whom, ..Self::unknown(Kind::Account, name) }
+    /// An account with all ids that the config says are its: today's and those of old.
+    fn account(ids: &Ids, aliases: &BTreeMap<String, String>, name: &str) -> Self {
+        let today = |name: &str| aliases.get(name).cloned().unwrap_or_else(|| name.to_owned());
+        let names: BTreeSet<String> = aliases
+            .keys()
+            .filter(|old| today(old) == today(name))
+            .cloned()
+            .chain([name.to_owned(), today(name)])
+            .collect();
+        let accounts = names.iter().filter_map(|name| ids.accounts.find(name)).collect();
+        let whom = Whom { subjects: BTreeSet::new(), accounts };
+        let ids = names.into_iter().map(|name| (ACCOUNT, name)).collect();
+        Self { kind: Kind::Account, whom, root: (ACCOUNT, name.to_owned()), ids, shared_devices: 0 }
     }
 
-    /// Somebody of whom the state knows nothing.
-    fn unknown(kind: Kind, name: &str) -> Self {
-        let letter = if kind == Kind::User { USER } else { ACCOUNT };
-        let root = (letter, name.to_owned());
-        Self { kind, whom: Whom::default(), ids: BTreeSet::from([root.clone()]), root, shared_devices: 0 }
+    /// A user of whom the state knows nothing.
+    fn unknown(name: &str) -> Self {
+        let root = (USER, name.to_owned());
+        let ids = BTreeSet::from([root.clone()]);
+        Self { kind: Kind::User, whom: Whom::default(), root, ids, shared_devices: 0 }
     }
 
     fn count(&self, kind: u8) -> usize {
@@ -298,10 +308,11 @@ impl Engine {
         {
             found.push((format!("user `{name}`"), Target::user(&filing.ids, &links, id)));
         }
-        if kind != Some(Kind::User)
-            && let Some(id) = filing.ids.accounts.find(name)
-        {
-            found.push((format!("account `{name}`"), Target::account(name, id)));
+        if kind != Some(Kind::User) {
+            let target = Target::account(&filing.ids, &self.config.model.account_aliases, name);
+            if !target.whom.accounts.is_empty() {
+                found.push((format!("account `{name}`"), target));
+            }
         }
         if kind.is_none() && name.contains('@') {
             for root in by_email(&self.store, &filing.ids, &links, name)? {
@@ -328,9 +339,9 @@ impl Engine {
     /// Erases whom the config suppresses and who has no tombstone yet. How many that were.
     pub fn forget_suppressed(&self) -> anyhow::Result<u64> {
         let suppressed = self.config.suppress.all()?;
-        let named = suppressed.into_iter().map(|Suppressible { account, id }| {
-            (if account { Kind::Account } else { Kind::User }, id)
-        });
+        let named = suppressed
+            .into_iter()
+            .map(|Suppressible { account, id }| (if account { Kind::Account } else { Kind::User }, id));
         self.forget_all(named.collect(), By::Config)
     }
 
@@ -361,12 +372,9 @@ impl Engine {
             let target = match kind {
                 Kind::User => match filing.ids.subjects.find_of(USER, &name) {
                     Some(id) => Target::user(&filing.ids, &links(&self.store)?, id),
-                    None => Target::unknown(kind, &name),
+                    None => Target::unknown(&name),
                 },
-                Kind::Account => match filing.ids.accounts.find(&name) {
-                    Some(id) => Target::account(&name, id),
-                    None => Target::unknown(kind, &name),
-                },
+                Kind::Account => Target::account(&filing.ids, &self.config.model.account_aliases, &name),
             };
             let done = self.erase(&mut filing, &target, by, false, taken_off)?;
             for Remains { destination, record, id } in &done.remains {
@@ -422,7 +430,8 @@ impl Engine {
             };
             batch.put_meta(PENDING, &Some(&pending));
             also(&mut batch)?;
-            let finished = self.store.apply(batch).map_err(anyhow::Error::from).and_then(|()| finish(&self.store, &self.config));
+            let finished =
+                self.store.apply(batch).map_err(anyhow::Error::from).and_then(|()| finish(&self.store, &self.config));
             // Memory held the names, too; and after a failure it is not what is on disk.
             *filing = Filing::load(&self.store)?;
             // What was confirmed meanwhile.
@@ -440,17 +449,20 @@ impl Engine {
         let sets = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let levels: BTreeMap<&str, Level> = sets.map(|set| (set.kind, set.level)).collect();
         // Records of a destination that is not in the config any more are known by the kinds that there are.
-        let of_user = |slot: &str| {
-            let kind = slot.split('/').next().unwrap_or_default();
-            levels.get(kind).map_or(kind == "contact", |level| *level == Level::User)
+        let level = |kind: &str| match (levels.get(kind), kind) {
+            (None, "contact") => Some(Level::User),
+            (None, "company") => Some(Level::Account),
+            (level, _) => level.copied(),
         };
-        let named = |letter: u8, subject: &str| target.ids.iter().any(|(kind, name)| *kind == letter && name == subject);
+        let named =
+            |letter: u8, subject: &str| target.ids.iter().any(|(kind, name)| *kind == letter && name == subject);
+        // What was only looked for has no subject yet; what is no record is at most about an account.
         let is = |slot: &str, subject: &str| {
-            if of_user(slot) {
-                let name = slot.split_once('/').map_or("", |(_, name)| name);
-                named(USER, subject) || named(USER, name)
-            } else {
-                named(ACCOUNT, subject)
+            let (kind, name) = slot.split_once('/').unwrap_or_default();
+            match level(kind) {
+                Some(Level::User) => named(USER, subject) || named(USER, name),
+                Some(Level::Account) => named(ACCOUNT, subject) || named(ACCOUNT, name),
+                None => named(ACCOUNT, subject),
             }
         };
         self.store.erase_records(

@@ -328,7 +328,10 @@ fn a_tools_records_are_not_deleted_and_nobody_is_told_that_they_are() {
     assert_eq!(read(&with("    on_forget: keep\n")).destinations.len(), 1);
     assert_eq!(
         faults(&with("    on_forget: delete\n")),
-        ["5:16 this version deletes no record in a tool", "1 error"]
+        [
+            "5:16 this version deletes no record in a tool; write `on_forget: keep`, or leave it out: `vitalsync forget` says which records to delete by hand",
+            "1 error"
+        ]
     );
     assert_eq!(
         faults(&with("    on_forget: deleted\n")),

@@ -139,7 +139,6 @@ fn a_person_is_erased_and_stays_away() {
     assert_eq!(accounts(&site), without_jane());
 
     // Nobody brings her back: not the archive under another name, not a new device, not another alias.
-    site.archive("again.ndjson", &lines());
     site.archive(
         "more.ndjson",
         &[
@@ -156,16 +155,16 @@ fn a_person_is_erased_and_stays_away() {
                 "2026-03-19",
                 json!({"userId": "jane", "groupId": "janes-own", "traits": {"name": "Jane"}}),
             ),
-            call(
-                "track",
-                "n4",
-                "2026-03-19",
-                json!({"userId": "jane", "event": "Jane Shared", "context": {"groupId": "zeta"}}),
-            ),
         ],
     );
     let run = site.once(DATE, 0);
     assert!(run["sources"]["product"]["suppressed"].as_u64() > Some(0), "{run}");
+    // What names come in depends on what came before them in a pass.
+    let event = json!({"userId": "jane", "event": "Jane Shared", "context": {"groupId": "janes-shop"}});
+    site.archive("most.ndjson", &[call("track", "n4", "2026-03-19", event)]);
+    site.once(DATE, 0);
+    site.archive("again.ndjson", &lines());
+    site.once(DATE, 0);
     site.run(&["state", "compact"]).exits(0);
     holds_nothing_of(&site, &["jane", "j-old", "janes-phone", "people.example", "new-phone"]);
     assert_eq!(accounts(&site), without_jane());

@@ -86,6 +86,16 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.files_rewritten
             );
         }
+        if source.suppressed > 0 {
+            let _ = writeln!(out, "  {} of people and accounts that were forgotten: not counted", source.suppressed);
+        }
+        if source.deletions > 0 {
+            let _ = writeln!(
+                out,
+                "  {} users forgotten, because the source asked for it; what tools hold of them stands in the log; now run `vitalsync state compact`",
+                source.deletions
+            );
+        }
         for example in &source.examples {
             let _ = writeln!(out, "  not counted: {example}");
         }

@@ -29,6 +29,7 @@ const OTHER: &str = "other";
 pub(super) fn upgrade(dir: &Path, handle: Handle) -> Result<(), super::StoreError> {
     let io = |why| super::StoreError::Io { dir: dir.to_owned(), why };
     let new = dir.join(recovery::UPGRADING);
+    tracing::info!(from = FROM, to = LAYOUT, "the state is written anew in this program's layout");
     let written = Upgrade::of(&handle).and_then(|upgrade| upgrade.write(Copy::into(&new)?));
     let closed = written.and_then(|()| handle.close());
     let swapped = closed.map_err(|fault| failure(dir, fault)).and_then(|()| {

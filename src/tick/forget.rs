@@ -17,6 +17,7 @@ use vitalsync_core::usage::{About, Content, DEVICE, Id, Ids, USER, members};
 
 use super::ingest::names::{Filing, parts};
 use super::{Engine, poisoned};
+use crate::clock;
 use crate::config::{Config, Suppressible};
 use crate::store::compact::Compacted;
 use crate::store::erase::{Erased, Said, Whom};
@@ -382,6 +383,12 @@ impl Engine {
             }
             count += 1;
         }
+        if count > 0 {
+            tracing::warn!(
+                count,
+                "erased; the log of the state holds old bytes until `vitalsync state compact` writes it anew"
+            );
+        }
         Ok(count)
     }
 
@@ -421,7 +428,8 @@ impl Engine {
             }
             self.store.blank_names(&mut filing.ids, &target.whom, &mut batch);
             let pending = Pending {
-                at: self.clock.now(),
+                // Not the as-of time: this is about when it was done.
+                at: clock::system(),
                 kind: target.kind,
                 by,
                 hash: done.hash.clone(),

@@ -52,7 +52,7 @@ pub struct SourceReport {
     pub events_counted: u64,
     /// Calls that had been counted before.
     pub duplicates: u64,
-    /// Calls of people and accounts that are to be forgotten.
+    /// Events and statements of people and accounts that are to be forgotten.
     pub suppressed: u64,
     /// Users whom the source asked to forget.
     pub deletions: u64,

@@ -18,9 +18,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
+use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
-use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
 
 use crate::budget::Budget;
 use crate::config::Destination;

@@ -272,8 +272,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         for entry in self.raw_scan(&keys::statements_of(about)) {
             let (key, value) = entry?;
-            let (about, _, _, month) =
-                keys::read_statements(&key).ok_or_else(|| self.broken("a key of statements"))?;
+            let (about, _, _, month) = keys::read_statements(&key).ok_or_else(|| self.broken("a key of statements"))?;
             self.read_entries(about, month, &value, &mut take)?;
         }
         Ok(())

@@ -14,6 +14,8 @@ mod daemon;
 mod demo;
 #[path = "cli/faults.rs"]
 mod faults;
+#[path = "cli/forget.rs"]
+mod forget;
 #[path = "cli/hostile.rs"]
 mod hostile;
 #[path = "cli/kill.rs"]
@@ -28,3 +30,5 @@ mod site;
 mod state;
 #[path = "cli/sync.rs"]
 mod sync;
+#[path = "cli/upgrade.rs"]
+mod upgrade;

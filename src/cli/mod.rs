@@ -6,6 +6,7 @@ mod ask;
 mod backfill;
 mod demo;
 mod explain;
+mod forget;
 mod plan;
 mod run;
 mod sandbox;
@@ -22,7 +23,7 @@ use tracing::level_filters::LevelFilter;
 use vitalsync_core::{Calendar, Day, Timestamp};
 
 use crate::clock::Clock;
-use crate::config::{Config, Refused};
+use crate::config::{Config, Refused, Unreadable};
 use crate::store::StoreError;
 use crate::telemetry;
 use crate::tick::ingest::IngestError;
@@ -136,6 +137,8 @@ enum Command {
     },
     /// Read what was not read yet, or count days anew with `--rebuild`.
     Backfill(backfill::Arguments),
+    /// Erase a person or an account from the state, for good.
+    Forget(forget::Arguments),
     /// Back the state up, restore it, make it small, check it.
     State {
         #[command(subcommand)]
@@ -159,6 +162,9 @@ impl From<anyhow::Error> for Failure {
         if let Some(IngestError::TimeZone { .. }) = error.downcast_ref() {
             return Self::Usage(error.to_string());
         }
+        if let Some(error) = error.downcast_ref::<Unreadable>() {
+            return Self::Usage(error.to_string());
+        }
         Self::Failed(error)
     }
 }
@@ -166,6 +172,12 @@ impl From<anyhow::Error> for Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         Self::Usage(refused.text)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 
@@ -254,6 +266,7 @@ pub fn main() -> ExitCode {
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::Backfill(arguments) => backfill::run(&options, arguments).await,
+            Command::Forget(arguments) => forget::run(&options, &arguments).await,
             Command::State { command } => state::run(&options, command).await,
             Command::Sandbox => sandbox::run(&options).await,
         }

@@ -91,6 +91,16 @@ pub(super) fn summary(report: &RunReport) -> String {
         source.said_of_names().for_each(|line| {
             let _ = writeln!(out, "  {line}");
         });
+        if source.suppressed > 0 {
+            let _ = writeln!(out, "  {} of people and accounts that were forgotten: not counted", source.suppressed);
+        }
+        if source.deletions > 0 {
+            let _ = writeln!(
+                out,
+                "  {} users forgotten, because the source asked for it; what tools hold of them stands in the log; now run `vitalsync state compact`",
+                source.deletions
+            );
+        }
         for example in &source.examples {
             let _ = writeln!(out, "  not counted: {example}");
         }

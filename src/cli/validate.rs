@@ -4,6 +4,7 @@ use super::{Options, Outcome, say, say_json};
 
 pub(super) fn run(options: &Options) -> Outcome {
     let config = options.load()?;
+    config.suppress.all()?;
     if options.json() {
         say_json(&serde_json::json!({
             "config": config.file.display().to_string(),

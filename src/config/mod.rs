@@ -4,6 +4,7 @@
 //! found out at run time that can be known here. Secrets are kept apart and never printed.
 
 mod read;
+mod suppress;
 pub mod yaml;
 
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use vitalsync_core::connector::{Connector, Manifest};
 use vitalsync_core::model::Model;
 use vitalsync_core::section::{Fault, Faults};
 
+pub use self::suppress::{Suppressible, Unreadable};
 use crate::schedule::Schedule;
 
 /// The config as meant.
@@ -90,8 +92,6 @@ pub struct Destination {
     pub schedule: Schedule,
     /// True: writes; false: plans and reports until approved.
     pub live: bool,
-    /// True: erasure of a person or account also deletes their record in the tool; false: it stays there.
-    pub delete_on_forget: bool,
 }
 
 /// A secret: never printed.

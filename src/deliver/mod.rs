@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
+use vitalsync_core::mapping::Level;
+use vitalsync_core::usage::USER;
 
 use crate::budget::Budget;
 use crate::config::Destination;
 use crate::http::Client;
 use crate::store::records::{Quarantined, VendorAccount, told};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Store, StoreError, suppressed};
 
 /// So many batches of one destination are under way at once.
 const LANES: usize = 4;
@@ -279,6 +281,11 @@ impl Lanes<'_> {
     /// Fills in the ids behind what an operation needs; fields whose need was refused drop out alone. `None`: it can't be done
     /// now, and that is recorded.
     fn with_needs(&self, mut operation: Operation, progress: &Progress) -> Result<Option<Operation>, StoreError> {
+        if self.is_forgotten(&operation)? {
+            let mut report = lock(&progress.report);
+            report.changed = report.changed.saturating_sub(1);
+            return Ok(None);
+        }
         for need in operation.needs.clone() {
             let settled = lock(&progress.settled).get(&need.slot).cloned();
             let id = match (settled, &need.field) {
@@ -316,6 +323,15 @@ impl Lanes<'_> {
             return Ok(None);
         }
         Ok(Some(operation))
+    }
+
+    /// True if an operation is about somebody who was erased after it was planned.
+    fn is_forgotten(&self, operation: &Operation) -> Result<bool, StoreError> {
+        let kind = operation.slot.split('/').next().unwrap_or_default();
+        let sets = self.destination.connector.record_sets();
+        let user = sets.iter().any(|set| set.kind == kind && set.level == Level::User);
+        let letter = if user { USER } else { suppressed::ACCOUNT };
+        Ok(!operation.subject.is_empty() && self.store.is_forgotten(letter, &operation.subject)?)
     }
 
     /// Leaves an operation for the next pass, and with it what needs it.
@@ -383,6 +399,9 @@ impl Lanes<'_> {
                 }
                 _ => kept.absent_since = Some(self.at),
             }
+            if self.is_forgotten(operation)? {
+                continue;
+            }
             batch.put_kept(&progress.namespace, &operation.slot, &kept);
             batch.remove_quarantined(&self.destination.name, &operation.slot);
             if operation.mode == Mode::Once {
@@ -409,6 +428,10 @@ impl Lanes<'_> {
     fn reject(&self, operation: &Operation, why: &str, progress: &Progress) -> Result<(), StoreError> {
         let why = self.clean(why);
         tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "refused");
+        if self.is_forgotten(operation)? {
+            lock(&progress.settled).insert(operation.slot.clone(), Settled::Refused(why));
+            return Ok(());
+        }
         let mut batch = Batch::default();
         batch.put_quarantined(
             &self.destination.name,

@@ -2,6 +2,8 @@
 //!
 //! Decoding takes any bytes and answers with an error, never with a panic or a huge allocation.
 
+pub(super) mod old;
+
 use vitalsync_core::message::Message;
 use vitalsync_core::time::{DAY_MS, Day};
 use vitalsync_core::usage::{About, Content, Id, JOINT, Spot, Stated, Subject};

@@ -75,6 +75,7 @@ impl Store {
         let swapped = copied.and_then(|(bytes_after, sum)| {
             handle.close().map_err(|fault| super::failure(&dir, fault))?;
             recovery::swap(&dir, recovery::COMPACTING).map_err(io)?;
+            recovery::clear_aside(&dir).map_err(io)?;
             Ok(Compacted { keys: sum.keys, bytes_before, bytes_after })
         });
         if swapped.is_err() {

@@ -3,12 +3,14 @@
 //! Everything that must be true together is one batch in one tree, and a batch that was acknowledged survives power loss:
 //! sled's own `flush` does not fsync, so this type does. sled's traps are kept from everybody else: [`handle`] has its panics
 //! and locks, [`recovery`] its files, [`sum`] notices what it loses in silence. What keys mean is in [`keys`], how values are
-//! encoded in [`codec`] and [`records`], what each kind is called in [`check`]; [`portable`] and [`compact`] make copies.
+//! encoded in [`codec`] and [`records`], what each kind is called in [`check`]; [`portable`] and [`compact`] make copies,
+//! [`upgrade`] one in a newer layout.
 //! Nothing here knows sources, tools or schedules.
 
 pub mod check;
 pub mod codec;
 pub mod compact;
+pub mod erase;
 mod handle;
 pub mod keys;
 pub mod portable;
@@ -17,6 +19,7 @@ mod recovery;
 pub mod retain;
 mod sum;
 pub mod suppressed;
+mod upgrade;
 pub mod usage;
 
 use std::collections::BTreeMap;
@@ -228,6 +231,14 @@ impl Store {
         }
         match handle.get(&keys::layout()).map_err(fault)?.map(|layout| layout.first().copied().unwrap_or_default()) {
             Some(layout) if layout > LAYOUT => return Err(StoreError::Newer { dir: dir.to_owned(), layout }),
+            Some(upgrade::FROM) => {
+                if let Some(bytes) = handle.get(sum::KEY).map_err(fault)? {
+                    let sum = Sum::read(&bytes).ok_or_else(|| damaged("its sum does not read".to_owned()))?;
+                    sum.compare(Sum::of(&handle).map_err(fault)?).map_err(damaged)?;
+                }
+                upgrade::upgrade(dir, handle)?;
+                return Self::open_checked(dir);
+            }
             Some(_) => {}
             None if found.begun || handle.scan(b"").next().is_some() => {
                 return Err(damaged("its log has lost its beginning".to_owned()));

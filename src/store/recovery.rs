@@ -14,6 +14,8 @@ pub(super) const DB: &str = "db";
 pub(super) const IMPORTING: &str = "db.importing";
 /// Half a database, by `state compact`.
 pub(super) const COMPACTING: &str = "db.compacting";
+/// Half a database, in this program's layout.
+pub(super) const UPGRADING: &str = "db.upgrading";
 /// A whole one that is to take the place of the old one.
 const READY: &str = "db.ready";
 /// The old one.
@@ -65,7 +67,7 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
 /// Ends what a killed process began: a swap that was decided is finished, a half database is removed.
 pub(super) fn settle(dir: &Path) -> io::Result<()> {
     let [db, ready, old] = [DB, READY, OLD].map(|name| dir.join(name));
-    for half in [IMPORTING, COMPACTING] {
+    for half in [IMPORTING, COMPACTING, UPGRADING] {
         clear(&dir.join(half))?;
     }
     if ready.exists() {
@@ -117,6 +119,11 @@ pub(super) fn begin(dir: &Path) -> io::Result<()> {
     File::create(mark)?.sync_all()?;
     sync(&db)?;
     sync(dir)
+}
+
+/// Removes the snapshots that were moved aside: what they hold may have been erased since.
+pub(super) fn clear_aside(dir: &Path) -> io::Result<()> {
+    clear(&dir.join(ASIDE))
 }
 
 /// What stands in the directory before sled opens it.

@@ -15,7 +15,7 @@ use super::{Batch, Store, StoreError, keys};
 pub const ACCOUNT: u8 = b'g';
 
 /// A tombstone: the first half of an HMAC-SHA-256.
-type Tombstone = [u8; 16];
+pub type Tombstone = [u8; 16];
 
 /// The ids that are to be forgotten.
 #[derive(Default)]
@@ -57,8 +57,8 @@ impl Suppressed {
         !self.tombstones.is_empty() && self.tombstones.contains(&hash(&self.key, kind, id))
     }
 
-    /// From now on an id of a kind is to be forgotten. `at`: when that was decided, for the audit.
-    pub fn add(&mut self, kind: u8, id: &str, batch: &mut Batch) {
+    /// From now on an id of a kind is to be forgotten. Its tombstone.
+    pub fn add(&mut self, kind: u8, id: &str, batch: &mut Batch) -> Tombstone {
         if self.key.is_empty() {
             let mut key = vec![0; 32];
             // Without randomness the hashes are only less hard to guess.
@@ -69,6 +69,7 @@ impl Suppressed {
         let tombstone = hash(&self.key, kind, id);
         self.tombstones.insert(tombstone);
         batch.put(keys::tombstone(&tombstone), vec![kind]);
+        tombstone
     }
 
     /// How many there are.
@@ -86,6 +87,21 @@ impl Store {
     /// Users whom sources asked to forget and who still have data.
     pub fn deletions(&self) -> Result<BTreeSet<String>, StoreError> {
         Ok(self.meta("deletions")?.unwrap_or_default())
+    }
+
+    /// Takes a user off that list.
+    pub fn deletion_done(&self, user: &str, batch: &mut Batch) -> Result<(), StoreError> {
+        let mut asked = self.deletions()?;
+        if asked.remove(user) {
+            batch.put_meta("deletions", &asked);
+        }
+        Ok(())
+    }
+
+    /// True if an id of a kind is to be forgotten, for those who ask rarely.
+    pub fn is_forgotten(&self, kind: u8, id: &str) -> Result<bool, StoreError> {
+        let Some(key) = self.meta::<Vec<u8>>("tombstones")? else { return Ok(false) };
+        Ok(self.get(&keys::tombstone(&hash(&key, kind, id)))?.is_some())
     }
 
     /// Keeps requests to forget users until they are carried out.

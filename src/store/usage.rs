@@ -20,14 +20,14 @@ const MANY: usize = 8;
 /// So many keys are changed in one write of tidying.
 const TIDIED: usize = 10_000;
 /// So many ids share a value of statements.
-const SHARD: Id = 64;
+pub(super) const SHARD: Id = 64;
 /// So many names share a value.
-const NAMES: usize = 128;
+pub(super) const NAMES: usize = 128;
 
 /// The interned kinds of names, their letters, and whether they have kinds of their own.
 const KINDS: [(u8, bool); 4] = [(b'a', false), (b's', true), (b'e', false), (b't', false)];
 
-fn interner(ids: &mut Ids, kind: u8) -> &mut Interner {
+pub(super) fn interner(ids: &mut Ids, kind: u8) -> &mut Interner {
     match kind {
         b'a' => &mut ids.accounts,
         b's' => &mut ids.subjects,
@@ -133,6 +133,17 @@ impl Store {
             *count = names.len();
         }
         Ok((ids, saved))
+    }
+
+    /// All names that are kept, with the letter of their kind.
+    pub fn each_name(&self, mut take: impl FnMut(u8, &str)) -> Result<(), StoreError> {
+        for (kind, _) in KINDS {
+            for entry in self.scan(&keys::names(kind)) {
+                let (_, value) = entry?;
+                codec::read_names(&value, |name| take(kind, name)).map_err(|Broken| self.broken("a value of names"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds names that the state does not have yet to a batch.
@@ -292,6 +303,21 @@ impl Store {
 
     fn apply_if_full(&self, batch: &mut Batch) -> Result<(), StoreError> {
         if batch.len() >= TIDIED { self.apply(std::mem::take(batch)) } else { Ok(()) }
+    }
+
+    /// All statements about one kind of thing, of all generations.
+    pub fn each_statement(
+        &self,
+        about: About,
+        mut take: impl FnMut(Subject, Stated<Content>),
+    ) -> Result<(), StoreError> {
+        for entry in self.raw_scan(&keys::statements_of(about)) {
+            let (key, value) = entry?;
+            let (about, _, _, month, _) =
+                keys::read_statements(&key).ok_or_else(|| self.broken("a key of statements"))?;
+            self.read_entries(about, month, &value, &mut take)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn read_entries(

@@ -4,6 +4,7 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+pub mod forget;
 pub mod ingest;
 mod look;
 pub mod read;
@@ -33,6 +34,7 @@ use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
 use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
+use crate::store::suppressed::ACCOUNT;
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
 
@@ -81,6 +83,8 @@ impl Engine {
     pub fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let store = Store::open(&config.state)?;
         check_time_zone(&store, &config.model.calendar)?;
+        // An erasure that a kill broke off.
+        forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
         let mut budgets: HashMap<(String, String), Arc<Budget>> = HashMap::new();
         let mut tools = HashMap::new();
@@ -228,8 +232,12 @@ impl Engine {
         let model = &self.config.model;
         let mut batch = Batch::default();
         let mut fired: Vec<Alert> = Vec::new();
+        let forgotten = |account: &str| {
+            // Erased while it was measured.
+            self.filing.read().unwrap_or_else(poisoned).suppressed.has(ACCOUNT, account)
+        };
         for rule in rules {
-            for account in &evaluation.accounts {
+            for account in evaluation.accounts.iter().filter(|account| !forgotten(&account.id)) {
                 let state = remembered.get(&edge_name(&rule.name, &account.id));
                 let profile = model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
                 let names = AccountNames { account, model };

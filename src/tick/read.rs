@@ -97,6 +97,7 @@ impl Engine {
         watch: &dyn Watch,
         how: impl FnOnce(&Reading<'_>, &mut Filing) -> Result<SourceReport, IngestError>,
     ) -> anyhow::Result<SourceReport> {
+        self.forget_suppressed()?;
         let started = self.clock.now();
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
         let reading = Reading {
@@ -108,7 +109,7 @@ impl Engine {
             watch,
             grain: self.grain,
         };
-        let report = match how(&reading, &mut filing) {
+        let mut report = match how(&reading, &mut filing) {
             Ok(report) => report,
             Err(IngestError::Source(error)) => {
                 tracing::error!(source = %source.name, %error, "the source can't be read");
@@ -121,6 +122,7 @@ impl Engine {
             }
         };
         drop(filing);
+        report.deletions = self.forget_asked()?;
         if report.calls_read > 0 || !report.rejected.is_empty() || report.failed.is_some() {
             tracing::info!(
                 source = %source.name,

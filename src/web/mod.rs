@@ -22,6 +22,7 @@ use vitalsync_core::{Day, Timestamp};
 
 use crate::app::Daemon;
 use crate::progress::{Lines, clock};
+use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
 use crate::tick::read::{Backfill, BackfillReport};
 
@@ -70,6 +71,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
         .route("/v1/backfill", post(backfill))
+        .route("/v1/forget", post(forget))
         .route("/v1/export", get(export))
         .with_state(daemon);
     if let Err(error) = axum::serve(listener, router).await {
@@ -146,6 +148,19 @@ async fn approve(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> R
         let said = daemon.engine.approve(&destination)?;
         daemon.wake(&destination);
         Ok(Some(said))
+    })
+    .await
+}
+
+async fn forget(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let parameter = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+        let kind = match parameter("kind") {
+            "user" => Some(Kind::User),
+            "account" => Some(Kind::Account),
+            _ => None,
+        };
+        daemon.engine.forget(kind, parameter("name"), parameter("dry_run") == "true").map(Some)
     })
     .await
 }

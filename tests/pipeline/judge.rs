@@ -181,7 +181,8 @@ fn end_of(offset: i64, zone: Tz) -> (chrono::NaiveDate, i64) {
 /// All that is said of accounts and users as of a time; `reasons`: with sentences.
 fn told(engine: &Engine, at: i64, reasons: bool) -> Value {
     let evaluation = engine.evaluate(Timestamp(at)).unwrap();
-    let mut accounts = serde_json::to_value(engine.accounts(vitalsync_core::identity::Horizon::at(Timestamp(at))).unwrap()).unwrap();
+    let mut accounts =
+        serde_json::to_value(engine.accounts(vitalsync_core::identity::Horizon::at(Timestamp(at))).unwrap()).unwrap();
     for account in accounts.as_array_mut().unwrap() {
         if let Some(time) = account["last_active"].as_str() {
             account["last_active"] = chrono::DateTime::parse_from_rfc3339(time).unwrap().timestamp_millis().into();

@@ -2,8 +2,9 @@
 
 mod counts;
 mod delivery;
-mod names;
+mod forget;
 mod judge;
+mod names;
 mod rebuild;
 mod retention;
 mod site;

@@ -91,10 +91,15 @@ fn destination(
         None => false,
         Some(node) => node.one_of(faults, "the mode", &["observe", "live"]) == Some(1),
     };
-    let delete_on_forget = match table.get("on_forget") {
-        None => false,
-        Some(node) => node.one_of(faults, "what erasure does here", &["keep", "delete"]) == Some(1),
-    };
+    if let Some(node) = table.get("on_forget")
+        && node.one_of(faults, "what erasure does here", &["keep", "delete"]) == Some(1)
+    {
+        faults.error_with_hint(
+            node.place,
+            "this version deletes no record in a tool",
+            "write `on_forget: keep`, or leave it out: `vitalsync forget` says which records to delete by hand",
+        );
+    }
     if let Some(node) = table.get("brake") {
         let off =
             matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
@@ -112,7 +117,6 @@ fn destination(
         base_url: base_url?,
         schedule: schedule?,
         live,
-        delete_on_forget,
     })
 }
 

@@ -319,14 +319,20 @@ fn nothing_is_kept_about_those_who_are_suppressed() {
 }
 
 #[test]
-fn erasure_deletes_at_a_destination_only_where_it_is_asked_to() {
+fn a_tools_records_are_not_deleted_and_nobody_is_told_that_they_are() {
     let with = |key: &str| {
         format!(
             "destinations:\n  crm:\n    type: hubspot\n    token: sandbox\n{key}    companies: {{ match: [ domain: traits.domain ], properties: {{ x: health.score }} }}\n"
         )
     };
-    let deletes = |key: &str| read(&with(key)).destinations[0].delete_on_forget;
-    assert!(!deletes("") && !deletes("    on_forget: keep\n") && deletes("    on_forget: delete\n"));
+    assert_eq!(read(&with("    on_forget: keep\n")).destinations.len(), 1);
+    assert_eq!(
+        faults(&with("    on_forget: delete\n")),
+        [
+            "5:16 this version deletes no record in a tool; write `on_forget: keep`, or leave it out: `vitalsync forget` says which records to delete by hand",
+            "1 error"
+        ]
+    );
     assert_eq!(
         faults(&with("    on_forget: deleted\n")),
         [

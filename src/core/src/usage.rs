@@ -282,6 +282,11 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
     filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
 }
 
+/// The traits that a statement's names and values are, as JSON texts by name.
+pub fn members<'a>(names: &'a str, joined: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    names.split(JOINT).zip(values(joined))
+}
+
 /// The values of traits, as JSON texts, of a statement that joins them.
 pub fn values(joined: &str) -> impl Iterator<Item = &str> {
     // No trait at all has an empty value; a trait without a name has a value.

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::call::AccountPaths;
 use vitalsync_core::model::Model;
-use vitalsync_core::usage::{Content, Stated, Subject, fingerprint_seed};
+use vitalsync_core::usage::{About, Content, Stated, Subject, fingerprint_seed};
 use vitalsync_core::{Calendar, Day};
 
 use self::generation::Generation;
@@ -65,7 +65,7 @@ pub struct SourceReport {
     pub events_counted: u64,
     /// Calls that had been counted before.
     pub duplicates: u64,
-    /// Calls of people and accounts that are to be forgotten.
+    /// Events and statements of people and accounts that are to be forgotten.
     pub suppressed: u64,
     /// Users whom the source asked to forget.
     pub deletions: u64,
@@ -494,8 +494,16 @@ impl Filer<'_> {
         self.lines(filing, &path, &lines, rewritten, told);
         self.gathered.deletions.extend(lines.deletions.iter().map(|user| user.to_string()));
         if let Some(translation) = self.translations.get(lines.worker) {
+            // What somebody who is to be forgotten says of an account comes right after the membership of the same call.
+            let mut silenced = None;
             for (mut subject, mut stated) in lines.statements {
-                if let Some(why) = translation.statement(filing, &mut subject, &mut stated) {
+                if subject.about == About::AccountTraits && silenced == Some(stated.at) {
+                    silenced = None;
+                    continue;
+                }
+                let why = translation.statement(filing, &mut subject, &mut stated);
+                silenced = Some(stated.at).filter(|_| why == Some(SUPPRESSED) && subject.about == About::Membership);
+                if let Some(why) = why {
                     self.report.count_other(why);
                     continue;
                 }

@@ -134,11 +134,14 @@ impl Filing {
     }
 
     /// `kept`: the id with its kind before it.
+    fn is_nobody(&self, kept: &str) -> bool {
+        let (kind, name) = parts(kept);
+        self.suppressed.has(kind, name)
+    }
+
+    /// `kept`: the id with its kind before it.
     fn subject(&mut self, kept: &str, account: Id) -> Id {
-        let (kind, name) = match kept.as_bytes().first() {
-            Some(&USER) => (USER, kept.get(1..).unwrap_or_default()),
-            _ => (DEVICE, kept.get(1..).unwrap_or_default()),
-        };
+        let (kind, name) = parts(kept);
         if self.suppressed.has(kind, name) {
             return NOBODY;
         }
@@ -152,6 +155,12 @@ impl Filing {
             OTHER_SUBJECT
         }
     }
+}
+
+/// The kind and the name of a subject as it is kept.
+pub fn parts(kept: &str) -> (u8, &str) {
+    let kind = if kept.as_bytes().first() == Some(&USER) { USER } else { DEVICE };
+    (kind, kept.get(1..).unwrap_or_default())
 }
 
 /// A worker's number for a name, and ours.
@@ -183,6 +192,19 @@ fn of(table: &mut [Known], id: Id, number: impl FnOnce(&str) -> Id) -> Id {
     }
 }
 
+/// True if a worker's number stands for somebody who is to be forgotten. Gives nobody else a number.
+fn nobody(table: &mut [Known], id: Id, is: impl Fn(&str) -> bool) -> bool {
+    let Some(known) = id.checked_sub(1).and_then(|place| table.get_mut(place as usize)) else { return false };
+    match known {
+        Known::Is(id) => *id == NOBODY,
+        Known::New(name) if is(name) => {
+            *known = Known::Is(NOBODY);
+            true
+        }
+        Known::New(_) => false,
+    }
+}
+
 impl Translation {
     /// Takes names that are new to the worker.
     pub fn learn(&mut self, names: [Vec<Box<str>>; 4]) {
@@ -195,6 +217,10 @@ impl Translation {
     /// The row of a line that counts an event; `None` if it is to be forgotten.
     pub fn row(&mut self, filing: &mut Filing, line: &Line) -> Option<Row> {
         let mut spot = line.spot;
+        // What a call of somebody who is to be forgotten names is not learnt from it.
+        if nobody(&mut self.subjects, spot.subject, |name| filing.is_nobody(name)) {
+            return None;
+        }
         spot.account = of(&mut self.accounts, spot.account, |name| filing.account(name));
         if spot.account == NOBODY {
             return None;
@@ -216,6 +242,18 @@ impl Translation {
         stated: &mut Stated<Content>,
     ) -> Option<&'static str> {
         let accounts = subject.about == About::AccountTraits;
+        let forgotten = |name: &str| filing.is_nobody(name);
+        let account_forgotten = |name: &str| filing.suppressed.has(ACCOUNT, name);
+        let leads_to_nobody = match (subject.about, &stated.value) {
+            (About::Membership, Content::Id(account)) => nobody(&mut self.accounts, *account, account_forgotten),
+            (About::Link, Content::Id(user)) => nobody(&mut self.subjects, *user, forgotten),
+            _ => false,
+        };
+        let (table, is): (_, &dyn Fn(&str) -> bool) =
+            if accounts { (&mut self.accounts, &account_forgotten) } else { (&mut self.subjects, &forgotten) };
+        if leads_to_nobody || nobody(table, subject.id, is) {
+            return Some(SUPPRESSED);
+        }
         subject.id = if accounts {
             of(&mut self.accounts, subject.id, |name| filing.account(name))
         } else {

@@ -62,7 +62,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
             let (about, _, _, month, _) = keys::read_statements(key).ok_or("has a key that does not read")?;
             codec::read_statements(about, month, value, |_, _| {}).map_err(not_read)
         }
-        Some(b'd') if value.len() % 8 != 0 => Err(not_read(Broken)),
+        Some(b'd') if !value.len().is_multiple_of(8) => Err(not_read(Broken)),
         _ => kind(key).map(|_| ()).ok_or_else(|| "is of no known kind".to_owned()),
     }
 }

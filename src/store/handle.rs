@@ -146,11 +146,6 @@ impl Handle {
         })
     }
 
-    /// The last key below a prefix, with its value.
-    pub(super) fn last(&self, prefix: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Fault> {
-        self.guarded(|| self.db.scan_prefix(prefix).next_back().transpose())
-    }
-
     /// Makes changes, all or none; they survive once [`Handle::sync`] returned.
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), Fault> {
         self.guarded(|| self.db.apply_batch(batch))

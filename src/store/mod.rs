@@ -293,12 +293,6 @@ impl Store {
         })
     }
 
-    /// The last key below a prefix, with its value.
-    pub fn last_below(&self, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let last = self.handle.last(prefix).map_err(|fault| self.fault(fault))?;
-        Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
-    }
-
     /// All keys below a prefix with their values, in order, as sled holds them.
     pub(crate) fn raw_scan(
         &self,

@@ -342,7 +342,7 @@ pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
             }
         }
     }
-    entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    entries.sort_unstable_by_key(|entry| entry.0);
     entries.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
         if same && replaces(&kept.0, &next.1, &kept.1) {

@@ -173,7 +173,7 @@ pub(crate) struct Gathered<'a> {
     pub excluded: FxHashMap<Id, bool>,
     /// Users of accounts that are left out.
     pub of_excluded: FxHashSet<Id>,
-    pub unassigned: u64,
+    pub unassigned: i64,
     pub unassigned_last: FxHashMap<Id, Timestamp>,
     /// Each user's latest event in each account: user, moment, account.
     pub user_last: Vec<(Id, Timestamp, Id)>,
@@ -372,7 +372,8 @@ impl<'a> Gather<'a> {
             let own = self.gathered.unassigned_last.entry(user).or_insert(last);
             *own = (*own).max(last);
             let events = counts.iter().filter(|(event, _)| names.event_today(*event) != 0 && !names.is_derived(*event));
-            self.gathered.unassigned += events.map(|(_, count)| count.unsigned_abs()).sum::<u64>();
+            // One part of a spot may take back what another one has.
+            self.gathered.unassigned += events.map(|(_, count)| count).sum::<i64>();
             return;
         };
         if self.is_excluded(user) {

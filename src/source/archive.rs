@@ -20,7 +20,7 @@ use super::SourceError;
 use super::inflate::{Room, content};
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
-pub const BLOCK: usize = 512 << 10;
+pub const BLOCK: usize = 256 << 10;
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
 /// How much is read at once of what was read before.
@@ -30,7 +30,7 @@ const HEAD: usize = 64 << 10;
 /// Calls shrink about so much: progress within a file is told by it.
 const SHRINKS: u64 = 8;
 /// So many blocks a reader may be ahead of the file whose turn it is.
-const AHEAD: usize = 256;
+const AHEAD: usize = 512;
 
 /// What is remembered of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -217,7 +217,12 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
     let places = 0..model.profiles.len();
     let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
-    let mut evaluation = Evaluation { at, over, unassigned_events: u64::try_from(gathered.unassigned).unwrap_or(0), ..Evaluation::default() };
+    let mut evaluation = Evaluation {
+        at,
+        over,
+        unassigned_events: u64::try_from(gathered.unassigned).unwrap_or(0),
+        ..Evaluation::default()
+    };
     for scale in &scales {
         if let Some(peg) = scale.peg(today, over) {
             evaluation.benchmarks.insert(scale.profile.name.clone(), peg);

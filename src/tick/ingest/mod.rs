@@ -280,7 +280,7 @@ fn pass(
         report,
     };
     std::thread::scope(|scope| -> Result<(), IngestError> {
-        let (blocks, to_parse) = sync_channel::<Block>(2 * threads);
+        let (blocks, to_parse) = sync_channel::<Block>(threads);
         let (parsed, to_file) = sync_channel::<(Block, Parsed)>(16 * threads);
         let to_parse = Arc::new(Mutex::new(to_parse));
         let (pool, turn, tasks) = (&pool, &turn, &tasks);

@@ -163,46 +163,52 @@ pub fn parts(kept: &str) -> (u8, &str) {
     (kind, kept.get(1..).unwrap_or_default())
 }
 
-/// A worker's number for a name, and ours.
-#[derive(Debug)]
-enum Known {
-    New(Box<str>),
-    Is(Id),
+/// A worker's numbers for names, and ours: a few bytes for each that is known, since all are asked for again and again.
+#[derive(Debug, Default)]
+struct Known {
+    /// Ours; 0 for one that has none yet.
+    ids: Vec<Id>,
+    /// The names of those, by the worker's number.
+    new: FxHashMap<Id, Box<str>>,
+}
+
+impl Known {
+    fn learn(&mut self, names: Vec<Box<str>>) {
+        for name in names {
+            self.ids.push(0);
+            self.new.insert(self.ids.len() as Id, name);
+        }
+    }
+
+    /// Our number, given by `number` the first time; 0 for 0.
+    fn of(&mut self, id: Id, number: impl FnOnce(&str) -> Id) -> Id {
+        let Some(known) = id.checked_sub(1).and_then(|place| self.ids.get_mut(place as usize)) else { return 0 };
+        if *known == 0
+            && let Some(name) = self.new.remove(&id)
+        {
+            *known = number(&name);
+        }
+        *known
+    }
+
+    /// True if it stands for somebody who is to be forgotten. Gives nobody else a number.
+    fn is_nobody(&mut self, id: Id, is: impl FnOnce(&str) -> bool) -> bool {
+        let Some(known) = id.checked_sub(1).and_then(|place| self.ids.get_mut(place as usize)) else { return false };
+        if *known == 0 && self.new.get(&id).is_some_and(|name| is(name)) {
+            self.new.remove(&id);
+            *known = NOBODY;
+        }
+        *known == NOBODY
+    }
 }
 
 /// From one worker's numbers to ours.
 #[derive(Debug, Default)]
 pub struct Translation {
-    accounts: Vec<Known>,
-    subjects: Vec<Known>,
-    events: Vec<Known>,
-    shapes: Vec<Known>,
-}
-
-fn of(table: &mut [Known], id: Id, number: impl FnOnce(&str) -> Id) -> Id {
-    match id.checked_sub(1).and_then(|place| table.get_mut(place as usize)) {
-        None => 0,
-        Some(Known::Is(id)) => *id,
-        Some(known) => {
-            let Known::New(name) = known else { return 0 };
-            let id = number(name);
-            *known = Known::Is(id);
-            id
-        }
-    }
-}
-
-/// True if a worker's number stands for somebody who is to be forgotten. Gives nobody else a number.
-fn nobody(table: &mut [Known], id: Id, is: impl Fn(&str) -> bool) -> bool {
-    let Some(known) = id.checked_sub(1).and_then(|place| table.get_mut(place as usize)) else { return false };
-    match known {
-        Known::Is(id) => *id == NOBODY,
-        Known::New(name) if is(name) => {
-            *known = Known::Is(NOBODY);
-            true
-        }
-        Known::New(_) => false,
-    }
+    accounts: Known,
+    subjects: Known,
+    events: Known,
+    shapes: Known,
 }
 
 impl Translation {
@@ -210,7 +216,7 @@ impl Translation {
     pub fn learn(&mut self, names: [Vec<Box<str>>; 4]) {
         let tables = [&mut self.accounts, &mut self.subjects, &mut self.events, &mut self.shapes];
         for (table, names) in tables.into_iter().zip(names) {
-            table.extend(names.into_iter().map(Known::New));
+            table.learn(names);
         }
     }
 
@@ -218,19 +224,19 @@ impl Translation {
     pub fn row(&mut self, filing: &mut Filing, line: &Line) -> Option<Row> {
         let mut spot = line.spot;
         // What a call of somebody who is to be forgotten names is not learnt from it.
-        if nobody(&mut self.subjects, spot.subject, |name| filing.is_nobody(name)) {
+        if self.subjects.is_nobody(spot.subject, |name| filing.is_nobody(name)) {
             return None;
         }
-        spot.account = of(&mut self.accounts, spot.account, |name| filing.account(name));
+        spot.account = self.accounts.of(spot.account, |name| filing.account(name));
         if spot.account == NOBODY {
             return None;
         }
         let account = spot.account;
-        spot.subject = of(&mut self.subjects, spot.subject, |name| filing.subject(name, account));
+        spot.subject = self.subjects.of(spot.subject, |name| filing.subject(name, account));
         if spot.subject == NOBODY {
             return None;
         }
-        let event = of(&mut self.events, line.event, |name| filing.event(name, account));
+        let event = self.events.of(line.event, |name| filing.event(name, account));
         Some(Row::new(&spot, event, 1, line.at))
     }
 
@@ -245,24 +251,24 @@ impl Translation {
         let forgotten = |name: &str| filing.is_nobody(name);
         let account_forgotten = |name: &str| filing.suppressed.has(ACCOUNT, name);
         let leads_to_nobody = match (subject.about, &stated.value) {
-            (About::Membership, Content::Id(account)) => nobody(&mut self.accounts, *account, account_forgotten),
-            (About::Link, Content::Id(user)) => nobody(&mut self.subjects, *user, forgotten),
+            (About::Membership, Content::Id(account)) => self.accounts.is_nobody(*account, account_forgotten),
+            (About::Link, Content::Id(user)) => self.subjects.is_nobody(*user, forgotten),
             _ => false,
         };
         let (table, is): (_, &dyn Fn(&str) -> bool) =
             if accounts { (&mut self.accounts, &account_forgotten) } else { (&mut self.subjects, &forgotten) };
-        if leads_to_nobody || nobody(table, subject.id, is) {
+        if leads_to_nobody || table.is_nobody(subject.id, is) {
             return Some(SUPPRESSED);
         }
         subject.id = if accounts {
-            of(&mut self.accounts, subject.id, |name| filing.account(name))
+            self.accounts.of(subject.id, |name| filing.account(name))
         } else {
-            of(&mut self.subjects, subject.id, |name| filing.subject(name, 0))
+            self.subjects.of(subject.id, |name| filing.subject(name, 0))
         };
         if let Content::Id(value) = &mut stated.value {
             *value = match subject.about {
-                About::Membership => of(&mut self.accounts, *value, |name| filing.account(name)),
-                _ => of(&mut self.subjects, *value, |name| filing.subject(name, 0)),
+                About::Membership => self.accounts.of(*value, |name| filing.account(name)),
+                _ => self.subjects.of(*value, |name| filing.subject(name, 0)),
             };
             if *value == NOBODY {
                 return Some(SUPPRESSED);
@@ -271,7 +277,7 @@ impl Translation {
                 return Some("accounts");
             }
         } else {
-            subject.part = of(&mut self.shapes, subject.part, |names| {
+            subject.part = self.shapes.of(subject.part, |names| {
                 let shapes = &mut filing.ids.shapes;
                 match shapes.find(names) {
                     Some(id) => id,

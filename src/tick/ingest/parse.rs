@@ -68,6 +68,10 @@ impl Filer for Parsed {
     }
 }
 
+fn no_names() -> Ids {
+    Ids { subjects: Interner::default().with_recent(), ..Ids::default() }
+}
+
 /// Parses blocks.
 pub struct Worker<'a> {
     number: usize,
@@ -82,7 +86,7 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// A worker that knows no name yet. `seed` stands for the source in fingerprints.
     pub fn new(number: usize, seed: u64, paths: &'a AccountPaths, model: &'a Model) -> Self {
-        let (ids, sent) = (Ids::default(), [0; 4]);
+        let (ids, sent) = (no_names(), [0; 4]);
         Self { number, ids, sent, seed, paths, calendar: &model.calendar, conditions: Conditions::of(model) }
     }
 
@@ -93,7 +97,7 @@ impl<'a> Worker<'a> {
         let anew = all.iter().map(|names| names.len()).sum::<usize>() > NAMES
             || all.iter().map(|names| names.bytes()).sum::<usize>() > BYTES;
         if anew {
-            self.ids = Ids::default();
+            self.ids = no_names();
             self.sent = [0; 4];
         }
         let mut parsed = Parsed {

@@ -13,7 +13,7 @@ use crate::store::{Batch, Store, StoreError, keys};
 /// So many keys are removed in one write.
 const REMOVED: usize = 10_000;
 /// Calls that are received so many days after others may be read in any order: the fingerprints of these days more are kept.
-const SLACK: i32 = 4;
+const SLACK: i32 = 7;
 /// After so many writes the months that they added to are tidied.
 const TIDY: u32 = 8;
 /// Conditions count from here in a generation that saw all calls with them.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vitalsync_core::message::Message;
-use vitalsync_core::usage::{About, Content, DEVICE, FIRST, Id, Interner, JOINT, LAST, Spot, Stated, Subject};
+use vitalsync_core::usage::{About, Content, DEVICE, FIRST, Id, Interner, LAST, Spot, Stated, Subject, joined};
 
 use super::codec::{self, Broken, Entry, old};
 use super::compact::Copy;
@@ -271,16 +271,7 @@ fn device(name: &str) -> String {
 /// A JSON object of traits as names and values.
 fn traits(json: &str) -> Option<(String, String)> {
     let traits: BTreeMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(json).ok()?;
-    let (mut names, mut values) = (String::new(), String::new());
-    for (name, value) in traits.iter().filter(|(name, _)| !name.contains(JOINT)) {
-        if !values.is_empty() {
-            names.push(JOINT);
-            values.push(JOINT);
-        }
-        names.push_str(name);
-        values.push_str(value.get());
-    }
-    Some((names, values))
+    Some(joined(traits.iter().map(|(name, value)| (name.as_str(), value.get()))))
 }
 
 fn put_names(copy: &mut Copy, kind: u8, names: Vec<&str>) -> Result<(), Fault> {

@@ -9,29 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::site::{Output, program, write};
+use super::site::{Output, Random, program, write};
 
 const ROUNDS: u64 = 25;
 const SEED: u64 = 20_260_310;
 const DATE: &str = "2026-03-31";
 const ACCOUNTS: usize = 9;
-
-/// A sequence that looks random and is always the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
 
 const CONFIG: &str = "sources: { product: { type: segment_archive, location: ./archive } }
 profiles: [ { name: all, window: 40d, hold: off, benchmark: { fixed: 100 }, events: { Core: 1, Minor: 0.5 } } ]

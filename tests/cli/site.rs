@@ -437,3 +437,26 @@ destinations:
     alerts:
       score_drop: { drop: 15, within: 7d, to: "#cs-alerts", cooldown: 3d }
 "##;
+
+/// A sequence that looks random and is always the same.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below another.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// A moment within a time, and a bit beyond.
+    pub fn moment(&mut self, of: Duration) -> Duration {
+        of.mul_f64((self.next() % 1100) as f64 / 1000.0)
+    }
+}

@@ -5,29 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::site::{Site, story, track};
+use super::site::{Random, Site, story, track};
 
 const DATE: &str = "2026-03-10";
 /// Kills of each kind.
 const ROUNDS: u64 = 25;
-
-/// A sequence that looks random and is always the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A moment within a time, and a bit beyond.
-    fn moment(&mut self, of: Duration) -> Duration {
-        of.mul_f64((self.next() % 1100) as f64 / 1000.0)
-    }
-}
 
 /// The lines of an export, without the first and the last, which say when it was made.
 fn lines(file: &Path) -> Vec<String> {

@@ -268,8 +268,16 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
     if traits.is_empty() && subject.about == About::UserTraits {
         return;
     }
+    let (names, values) = joined(traits.iter().map(|(name, value)| (&**name, *value)));
+    subject.part = ids.shapes.id(&names);
+    let value = Content::Traits(values.into());
+    filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
+}
+
+/// Names of traits, which come in order, and their values as JSON texts, each joined by [`JOINT`].
+pub fn joined<'a>(traits: impl Iterator<Item = (&'a str, &'a str)>) -> (String, String) {
     let (mut names, mut values) = (String::new(), String::new());
-    for (name, value) in traits.iter().filter(|(name, _)| !name.contains(JOINT)) {
+    for (name, value) in traits.filter(|(name, _)| !name.contains(JOINT)) {
         if !values.is_empty() {
             names.push(JOINT);
             values.push(JOINT);
@@ -277,9 +285,7 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
         names.push_str(name);
         values.push_str(value);
     }
-    subject.part = ids.shapes.id(&names);
-    let value = Content::Traits(values.into());
-    filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
+    (names, values)
 }
 
 /// The traits that a statement's names and values are, as JSON texts by name.

@@ -381,6 +381,23 @@ async fn without_rebuild_only_files_that_begin_in_the_span_are_read() {
     same(&figures(&site), &fresh(&site, MODEL).await);
 }
 
+#[tokio::test]
+async fn a_first_copy_on_the_last_day_that_can_be_judged_counts_instead_of_a_later_one() {
+    let site = Site::new().await;
+    let model = model("").replace("location: ./archive }", "location: ./archive, dedupe: 4d }");
+    let ingest = || {
+        let engine = site.open_with(&model);
+        engine.ingest(&engine.config.sources[0].clone()).unwrap()
+    };
+    site.write("new", &call("new", "Minor", LAST, 0));
+    site.write("later", &call("m11", "Core", 33, 24));
+    ingest();
+    site.write("earlier", &call("m11", "Core", 33, 20));
+    let report = ingest();
+    assert_eq!((report.duplicates, report.days_recounted), (1, 0), "in passing: {report:?}");
+    same(&asked(&site.open_with(&model)), &fresh(&site, &model).await);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// A file is written: which, and its calls: id and days it was received late.

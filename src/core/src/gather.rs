@@ -111,6 +111,22 @@ struct Raw {
 }
 
 impl Raw {
+    /// Adds up what belongs together where a part of a spot takes back what another one has: nothing is counted by what was
+    /// taken back.
+    fn net(&mut self) {
+        if self.cells.iter().all(|cell| cell.count > 0) {
+            return;
+        }
+        self.cells.sort_unstable_by_key(|cell| (cell.user, cell.event, cell.day, cell.count));
+        self.cells.dedup_by(|next, kept| {
+            let same = (next.user, next.event, next.day) == (kept.user, kept.event, kept.day);
+            let sum = kept.count.checked_add(next.count).filter(|_| same);
+            kept.count = sum.unwrap_or(kept.count);
+            sum.is_some()
+        });
+        self.cells.retain(|cell| cell.count != 0);
+    }
+
     /// Takes what is rolled up into the account: its users' own figures are those of the account below.
     fn roll_up(&mut self, below: &Self) {
         self.cells.extend_from_slice(&below.cells);
@@ -404,7 +420,7 @@ impl<'a> Gather<'a> {
 
     /// The current account has passed.
     fn close(&mut self) {
-        let (stated, raw) = std::mem::take(&mut self.current);
+        let (stated, mut raw) = std::mem::take(&mut self.current);
         let id = self.gathered.names.account_today(stated);
         if id == 0 || self.structure.gathers(id) {
             return;
@@ -417,6 +433,7 @@ impl<'a> Gather<'a> {
         } else if self.structure.parent(id) != 0 {
             self.settle(id, raw);
         } else {
+            raw.net();
             self.tally(id, &raw, raw.cells.len(), 0);
             // Its memory serves the next one.
             self.current.1.cells = raw.cells;
@@ -466,6 +483,7 @@ impl<'a> Gather<'a> {
 
     /// Adds an account up with all that is rolled up into it, and rolls it up.
     fn settle(&mut self, id: Id, mut raw: Raw) {
+        raw.net();
         let own = raw.cells.len();
         let (below, children) = self.below.remove(&id).unwrap_or_default();
         raw.roll_up(&below);

@@ -3,6 +3,8 @@
 //! All names of a kind lie in one text, and the table that finds them holds numbers only: hundreds of thousands of users
 //! cost their names and some twenty bytes each.
 
+mod near;
+
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -18,25 +20,11 @@ struct Slot {
     id: Id,
 }
 
-/// A name that was asked for lately, whole, with its number: one line of a core's cache.
-#[derive(Debug, Clone, Copy)]
-struct Recent {
-    id: Id,
-    kind: u8,
-    length: u8,
-    name: [u8; RECENT],
-}
-
-/// Longer names are not held so.
-const RECENT: usize = 58;
-/// So many names are held so, each in one place.
-const RECENTS: usize = 1 << 16;
-
 /// Names, numbered from 1 in the order of their coming. Numbers never leave the program.
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
-    /// Names that were asked for lately, if they are held.
-    recent: Vec<Recent>,
+    /// Where short names are found, if they are asked for by those who read; all others are in `table`.
+    near: Option<near::Near>,
     text: String,
     /// Where each name lies in `text`: its begin and its length.
     spans: Vec<(u32, u32)>,
@@ -61,8 +49,16 @@ fn hash_kept(kinds: bool, kept: &str) -> u32 {
 }
 
 impl Interner {
+    /// The table of short names, if this one is.
+    fn near_of(&self, name: &str) -> Option<&near::Near> {
+        self.near.as_ref().filter(|_| name.len() <= near::LONGEST)
+    }
+
     fn look(&self, kind: Option<u8>, name: &str) -> Option<Id> {
         let hash = hash(kind, name);
+        if let Some(near) = self.near_of(name) {
+            return near.find(hash, kind.unwrap_or(0), name.as_bytes());
+        }
         let text = self.text.as_bytes();
         let found = self.table.find(spread(hash), |slot| {
             let from = slot.from as usize;
@@ -88,15 +84,22 @@ impl Interner {
         }
         self.text.extend(kind.map(char::from));
         self.text.push_str(name);
-        self.enter(from, hash(kind, name))
+        self.enter(from, kind, name.len())
     }
 
-    /// Makes what was added to the text the next name.
-    fn enter(&mut self, from: usize, hash: u32) -> Id {
-        let (from, length) = (from as u32, (self.text.len() - from) as u32);
-        self.spans.push((from, length));
+    /// Makes what was added to the text, whose last bytes are the name, the next one.
+    fn enter(&mut self, from: usize, kind: Option<u8>, name: usize) -> Id {
+        self.spans.push((from as u32, (self.text.len() - from) as u32));
         let id = self.spans.len() as Id;
-        self.table.insert_unique(spread(hash), Slot { hash, from, length, id }, |slot| spread(slot.hash));
+        let name = self.text.get(self.text.len() - name..).unwrap_or_default();
+        let hash = hash(kind, name);
+        match self.near.as_mut().filter(|_| name.len() <= near::LONGEST) {
+            Some(near) => near.add(hash, kind.unwrap_or(0), name.as_bytes(), id),
+            None => {
+                let slot = Slot { hash, from: from as u32, length: (self.text.len() - from) as u32, id };
+                self.table.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
+            }
+        }
         id
     }
 
@@ -105,33 +108,23 @@ impl Interner {
         self.look(None, name).unwrap_or_else(|| self.add(None, name))
     }
 
-    /// Holds names that are asked for often where they are found at once, in 4 MiB.
+    /// For those who read: short names are found at once, for 64 bytes each.
     #[must_use]
-    pub fn with_recent(mut self) -> Self {
-        self.recent = vec![Recent { id: 0, kind: 0, length: 0, name: [0; RECENT] }; RECENTS];
-        self
+    pub fn for_reading() -> Self {
+        Self { near: Some(near::Near::default()), ..Self::default() }
     }
 
-    /// The number of a name of a kind, an ASCII letter. It is kept as the letter and the name. An interner is used with kinds or
-    /// without, not both.
+    /// The number of a name of a kind, an ASCII letter, given one if it has none. It is kept as the letter and the name. An
+    /// interner is used with kinds or without, not both.
     pub fn id_of(&mut self, kind: u8, name: &str) -> Id {
-        if self.recent.is_empty() || name.len() > RECENT {
-            return self.look(Some(kind), name).unwrap_or_else(|| self.add(Some(kind), name));
+        self.look(Some(kind), name).unwrap_or_else(|| self.add(Some(kind), name))
+    }
+
+    /// Fetches what a search for a name will need. What many names in a row wait for memory they wait for together.
+    pub fn warm(&self, kind: Option<u8>, name: &str) {
+        if let Some(near) = self.near_of(name) {
+            near.warm(hash(kind, name));
         }
-        let place = hash(Some(kind), name) as usize % RECENTS;
-        if let Some(recent) = self.recent.get(place)
-            && recent.id != 0
-            && (recent.kind, usize::from(recent.length)) == (kind, name.len())
-            && recent.name.get(..name.len()) == Some(name.as_bytes())
-        {
-            return recent.id;
-        }
-        let id = self.look(Some(kind), name).unwrap_or_else(|| self.add(Some(kind), name));
-        if let Some(recent) = self.recent.get_mut(place) {
-            (recent.id, recent.kind, recent.length) = (id, kind, name.len() as u8);
-            recent.name[..name.len()].copy_from_slice(name.as_bytes());
-        }
-        id
     }
 
     /// The number of a name, if it has one.
@@ -159,7 +152,9 @@ impl Interner {
 
     /// Forgets a name: its number stays, and nothing leads to it.
     pub fn blank(&mut self, id: Id, kinds: bool) {
-        self.recent.iter_mut().filter(|recent| recent.id == id).for_each(|recent| recent.id = 0);
+        if let Some(near) = &mut self.near {
+            near.blank(id);
+        }
         let hash = hash_kept(kinds, self.name(id));
         if let Ok(entry) = self.table.find_entry(spread(hash), |slot| slot.id == id) {
             entry.remove();
@@ -176,7 +171,8 @@ impl Interner {
         if kept.is_empty() {
             self.spans.push((from as u32, 0));
         } else {
-            self.enter(from, hash_kept(kinds, kept));
+            let kind = kept.as_bytes().first().copied().filter(|_| kinds);
+            self.enter(from, kind, kept.len() - usize::from(kind.is_some()));
         }
     }
 
@@ -225,15 +221,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_changes_nothing() {
-        let (mut plain, mut held) = (Interner::default(), Interner::default().with_recent());
+    fn where_names_are_found_changes_nothing() {
+        let (mut plain, mut near) = (Interner::default(), Interner::for_reading());
         let name = |n: u32| format!("{}{n}", "x".repeat((n % 67) as usize));
         for n in (0..90_000).chain((0..90_000).rev()) {
             let kind = if n % 3 == 0 { b'u' } else { b'a' };
-            assert_eq!(plain.id_of(kind, &name(n)), held.id_of(kind, &name(n)), "{n}");
+            assert_eq!(plain.id_of(kind, &name(n)), near.id_of(kind, &name(n)), "{n}");
         }
-        let id = held.id_of(b'u', &name(0));
-        held.blank(id, true);
-        assert_eq!(held.id_of(b'u', &name(0)) as usize, held.len(), "a forgotten name is not held");
+        let id = near.id_of(b'u', &name(0));
+        near.blank(id, true);
+        assert_eq!(near.id_of(b'u', &name(0)) as usize, near.len(), "a forgotten name is not found");
     }
 }

@@ -203,6 +203,18 @@ pub trait Filer {
     fn state(&mut self, subject: Subject, stated: Stated<Content>);
 }
 
+/// Looks for the names of a call that is filed soon.
+pub fn warm(call: &Call<'_>, ids: &Ids) {
+    match (&call.user_id, &call.anonymous_id) {
+        (Some(user), _) => ids.subjects.warm(Some(USER), user),
+        (None, Some(device)) => ids.subjects.warm(Some(DEVICE), device),
+        (None, None) => {}
+    }
+    if let Some(account) = &call.account {
+        ids.accounts.warm(None, account);
+    }
+}
+
 /// Hands what a call says to a filer, derived events included. Returns true if it is an event (track, page, screen).
 pub fn file(
     call: &Call<'_>,

@@ -577,9 +577,11 @@ impl Filer<'_> {
                 }
             }
         }
-        drop(prints);
         store.add_counts(number, write, &mut rows, &mut batch)?;
-        drop(rows);
+        // The largest buffers serve the next write too.
+        rows.clear();
+        prints.clear();
+        (self.gathered.rows, self.gathered.prints) = (rows, prints);
         store.add_statements(number, write, gathered.statements, &mut batch)?;
         for (path, progress) in gathered.progress {
             batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());

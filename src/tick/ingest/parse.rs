@@ -3,10 +3,10 @@
 //! Every worker numbers names for itself, so that none waits for another; what files the rows translates the numbers.
 //! A worker's names are a cache: when hostile input fills it, it begins anew.
 
-use vitalsync_core::call::{self, AccountPaths, MAX_LINE, Rejection};
+use vitalsync_core::call::{self, AccountPaths, Call, MAX_LINE, Rejection};
 use vitalsync_core::derived::Conditions;
 use vitalsync_core::model::Model;
-use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, file, fingerprint};
+use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, file, fingerprint, warm};
 use vitalsync_core::{Calendar, Day};
 
 use crate::source::archive::Block;
@@ -15,6 +15,9 @@ use crate::source::archive::Block;
 const NAMES: usize = 500_000;
 /// … or so many bytes of them.
 const BYTES: usize = 64 << 20;
+
+/// So many calls are filed together.
+const GROUP: usize = 32;
 
 /// A call in a worker's numbers.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +72,7 @@ impl Filer for Parsed {
 }
 
 fn no_names() -> Ids {
-    Ids { subjects: Interner::default().with_recent(), ..Ids::default() }
+    Ids { accounts: Interner::for_reading(), subjects: Interner::for_reading(), ..Ids::default() }
 }
 
 /// Parses blocks.
@@ -112,6 +115,7 @@ impl<'a> Worker<'a> {
             deletions: Vec::new(),
         };
         let data = block.data();
+        let mut group = Vec::with_capacity(GROUP);
         let mut begin = 0;
         while begin < data.len() {
             let end = memchr::memchr(b'\n', &data[begin..]).map_or(data.len(), |at| begin + at);
@@ -127,9 +131,17 @@ impl<'a> Worker<'a> {
             // A call without an id is known by its text, whatever ends its line.
             let line = line.trim_ascii();
             if !line.is_empty() {
-                self.line(line, &mut parsed);
+                match call::parse(line, self.paths) {
+                    Ok(call) => group.push((call, line)),
+                    Err(Rejection::Deletion) => parsed.deletions.extend(call::deletion(line).map(Into::into)),
+                    Err(why) => parsed.rejected.push((parsed.count, why)),
+                }
+            }
+            if group.len() == GROUP {
+                self.file(&mut group, &mut parsed);
             }
         }
+        self.file(&mut group, &mut parsed);
         for _ in 0..block.too_long {
             parsed.count += 1;
             parsed.rejected.push((parsed.count, Rejection::TooLong));
@@ -142,27 +154,21 @@ impl<'a> Worker<'a> {
         parsed
     }
 
-    fn line(&mut self, line: &[u8], parsed: &mut Parsed) {
-        let call = match call::parse(line, self.paths) {
-            Ok(call) => call,
-            Err(Rejection::Deletion) => {
-                parsed.deletions.extend(call::deletion(line).map(Into::into));
-                return;
+    /// Files calls one after the other. Names lie all over the memory: all are looked for before any is needed, so that
+    /// their ways from there overlap.
+    fn file(&mut self, calls: &mut Vec<(Call<'_>, &[u8])>, parsed: &mut Parsed) {
+        calls.iter().for_each(|(call, _)| warm(call, &self.ids));
+        for (call, line) in calls.drain(..) {
+            parsed.undated |= call.undated;
+            let print = fingerprint(self.seed, &call, line);
+            let from = parsed.lines.len();
+            if file(&call, &mut self.ids, self.calendar, &self.conditions, parsed) {
+                parsed.lines.iter_mut().skip(from).for_each(|line| line.print = print);
+            } else {
+                let day = self.calendar.day(call.received);
+                let spot = Spot { account: 0, subject: 0, day, lag: 0 };
+                parsed.lines.push(Line { print, spot, event: 0, at: 0, derived: false });
             }
-            Err(why) => {
-                parsed.rejected.push((parsed.count, why));
-                return;
-            }
-        };
-        parsed.undated |= call.undated;
-        let print = fingerprint(self.seed, &call, line);
-        let from = parsed.lines.len();
-        if file(&call, &mut self.ids, self.calendar, &self.conditions, parsed) {
-            parsed.lines.iter_mut().skip(from).for_each(|line| line.print = print);
-        } else {
-            let day = self.calendar.day(call.received);
-            let spot = Spot { account: 0, subject: 0, day, lag: 0 };
-            parsed.lines.push(Line { print, spot, event: 0, at: 0, derived: false });
         }
     }
 }

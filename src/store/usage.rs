@@ -342,7 +342,8 @@ pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
             }
         }
     }
-    entries.sort_unstable_by_key(|entry| entry.0);
+    // Parts come in order, one after the other: a stable sort merges them.
+    entries.sort_by_key(|entry| entry.0);
     entries.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
         if same && replaces(&kept.0, &next.1, &kept.1) {

@@ -223,6 +223,40 @@ impl Marks {
     }
 }
 
+/// Adds up counts in a table of which each account uses a part; a sort would take longest of all.
+#[derive(Debug, Default)]
+struct Sums {
+    sums: Vec<u32>,
+    used: Vec<u32>,
+}
+
+impl Sums {
+    fn add(&mut self, place: usize, count: u32) {
+        if self.sums.len() <= place {
+            self.sums.resize(place + 1, 0);
+        }
+        let sum = &mut self.sums[place];
+        if *sum == 0 {
+            self.used.push(place as u32);
+        }
+        *sum = sum.saturating_add(count);
+    }
+
+    /// All sums that are not 0, in order; from then on none.
+    fn drain(&mut self) -> Vec<(usize, u32)> {
+        // Where most of the table is in use, going through it is less than sorting.
+        let until = self.used.iter().max().map_or(0, |last| *last as usize + 1);
+        if self.used.len() * 16 > until {
+            self.used.clear();
+            self.used.extend((0..until as u32).filter(|place| self.sums[*place as usize] != 0));
+        } else {
+            self.used.sort_unstable();
+        }
+        let sums = &mut self.sums;
+        self.used.drain(..).map(|place| (place as usize, std::mem::take(&mut sums[place as usize]))).collect()
+    }
+}
+
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
 /// counted.
 fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option<HeldOut> {
@@ -242,6 +276,8 @@ struct Gather<'a> {
     identity: Identity<'a>,
     /// By profile, the weight of each event by its number, in millionths; 0 for others.
     weights: Vec<Vec<i64>>,
+    /// By profile, the scored events in the order of their numbers.
+    columns: Vec<Vec<Id>>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
@@ -254,6 +290,7 @@ struct Gather<'a> {
     gathered: Gathered<'a>,
     marks: [Marks; 4],
     daily: Vec<i64>,
+    scored: Sums,
 }
 
 /// Adds up every account of a history.
@@ -313,7 +350,8 @@ impl<'a> Gather<'a> {
     ) -> Self {
         let at = ask.horizon.at;
         let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
-        let (mut weights, mut features, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut weights, mut columns) = (Vec::new(), Vec::new());
+        let (mut features, mut held_out) = (Vec::new(), Vec::new());
         for profile in &model.profiles {
             let mut of_profile = vec![0; names.events()];
             let mut scored = 0;
@@ -327,6 +365,8 @@ impl<'a> Gather<'a> {
                     of_profile[event as usize] = *weight;
                 }
             }
+            let weighted = of_profile.iter().enumerate().filter(|(_, weight)| **weight != 0);
+            columns.push(weighted.map(|(event, _)| event as Id).collect());
             weights.push(of_profile);
             features.push(scored);
         }
@@ -341,6 +381,7 @@ impl<'a> Gather<'a> {
             today_start: model.calendar.start(today),
             identity,
             weights,
+            columns,
             book,
             user_traits,
             structure,
@@ -364,6 +405,7 @@ impl<'a> Gather<'a> {
             },
             marks: Default::default(),
             daily: Vec::new(),
+            scored: Sums::default(),
         }
     }
 
@@ -567,6 +609,7 @@ impl<'a> Gather<'a> {
     /// What needs the account's own profile: its users, active days, features, scored events.
     fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw, own: usize) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
+        let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
         let window_since = self.over.plus(-window);
@@ -586,8 +629,11 @@ impl<'a> Gather<'a> {
             if day <= self.today && ever.mark(cell.event) {
                 tally.used.1 += 1;
             }
-            if day > scored_since {
-                tally.scored.push((day, cell.event, cell.count.unsigned_abs().into()));
+            if day > scored_since
+                && let Ok(column) = columns.binary_search(&cell.event)
+            {
+                let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
+                self.scored.add(place, cell.count.unsigned_abs().into());
             }
             if day <= self.over && day > window_since {
                 tally.active_users += u32::from(active.mark(cell.user));
@@ -599,15 +645,11 @@ impl<'a> Gather<'a> {
             }
         }
         tally.active_days = days.iter().filter(|active| **active).count() as u32;
-        tally.scored.sort_unstable();
-        tally.scored.dedup_by(|next, kept| {
-            let same = (next.0, next.1) == (kept.0, kept.1);
-            if same {
-                kept.2 = kept.2.saturating_add(next.2);
-            }
-            same
+        let scored = self.scored.drain().into_iter().filter_map(|(place, count)| {
+            let day = scored_since.plus(1 + (place / columns.len()) as i32);
+            Some((day, *columns.get(place % columns.len())?, count))
         });
-        tally.scored.shrink_to_fit();
+        tally.scored = scored.collect();
     }
 
     fn steps(&mut self, id: Id, raw: &Raw) -> Vec<Option<Day>> {

@@ -220,6 +220,12 @@ impl Translation {
         }
     }
 
+    /// No more names will come.
+    fn end(&mut self) {
+        let Self { accounts, subjects, events, shapes } = self;
+        [accounts, subjects, events, shapes].into_iter().for_each(|table| table.new.shrink_to_fit());
+    }
+
     /// The row of a line that counts an event; `None` if it is to be forgotten.
     pub fn row(&mut self, filing: &mut Filing, line: &Line) -> Option<Row> {
         let mut spot = line.spot;
@@ -308,8 +314,10 @@ pub struct Translations {
 impl Translations {
     /// Takes a worker's new names; the place of its numbers' translation. `anew`: the worker began to count from 1 again.
     pub fn learn(&mut self, worker: usize, anew: bool, names: [Vec<Box<str>>; 4]) -> usize {
-        if anew {
-            self.current.remove(&worker);
+        if anew
+            && let Some(translation) = self.current.remove(&worker).and_then(|place| self.all.get_mut(place))
+        {
+            translation.end();
         }
         let place = *self.current.entry(worker).or_insert_with(|| {
             self.all.push(Translation::default());

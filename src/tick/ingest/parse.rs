@@ -12,7 +12,7 @@ use vitalsync_core::{Calendar, Day};
 use crate::source::archive::Block;
 
 /// A worker that knows so many names forgets them all.
-const NAMES: usize = 500_000;
+const NAMES: usize = 300_000;
 /// … or so many bytes of them.
 const BYTES: usize = 64 << 20;
 

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
@@ -26,39 +27,39 @@ pub struct Room {
 }
 
 /// A part of the room.
-struct Taken<'r> {
-    room: &'r Room,
+struct Taken {
+    room: Arc<Room>,
     bytes: usize,
 }
 
 impl Room {
-    fn take(&self, bytes: usize) -> Option<Taken<'_>> {
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
         let fits = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= ROOM);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Taken { room: self, bytes })
+        Some(Taken { room: Arc::clone(self), bytes })
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
         self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// An inflated member.
-struct Whole<'r> {
+struct Whole {
     content: io::Cursor<Vec<u8>>,
-    _taken: Taken<'r>,
+    _taken: Taken,
 }
 
-impl Read for Whole<'_> {
+impl Read for Whole {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.content.read(into)
     }
 }
 
 /// The content of a file. `room`: where it may be inflated whole.
-pub fn content<'r>(full: &Path, room: Option<&'r Room>) -> io::Result<Box<dyn Read + 'r>> {
+pub fn content(full: &Path, room: Option<&Arc<Room>>) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(full)?;
     let mut magic = [0u8; 2];
     let mut got = 0;
@@ -83,7 +84,7 @@ pub fn content<'r>(full: &Path, room: Option<&'r Room>) -> io::Result<Box<dyn Re
 }
 
 /// A file that is one member of bounded size, inflated; `None` if it is not, or is not sound: the stream will tell.
-fn whole<'r>(full: &Path, room: &'r Room) -> Option<Whole<'r>> {
+fn whole(full: &Path, room: &Arc<Room>) -> Option<Whole> {
     let size = usize::try_from(std::fs::metadata(full).ok()?.len()).ok()?;
     let taken = room.take(size)?;
     let compressed = std::fs::read(full).ok().filter(|bytes| bytes.len() == size)?;
@@ -116,7 +117,7 @@ mod tests {
     }
 
     /// Whether a file is inflated whole, and what it gives.
-    fn read(bytes: &[u8], room: &Room) -> (bool, io::Result<Vec<u8>>) {
+    fn read(bytes: &[u8], room: &Arc<Room>) -> (bool, io::Result<Vec<u8>>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let is_whole = whole(file.path(), room).is_some();
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn one_member_is_inflated_whole_and_anything_else_as_a_stream() {
-        let room = Room::default();
+        let room = Arc::new(Room::default());
         let (one, other) = (b"one\n".repeat(1000), b"other\n".repeat(7));
         for (bytes, is_whole, content) in [
             (gzip(&one), true, one.clone()),
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn damage_and_lies_are_left_to_the_stream() {
-        let room = Room::default();
+        let room = Arc::new(Room::default());
         let bytes = gzip(&b"one\n".repeat(1000));
         let mut torn = bytes.clone();
         torn.truncate(bytes.len() - 3);
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_a_stream() {
-        let room = Room::default();
+        let room = Arc::new(Room::default());
         let taken = room.take(ROOM - 10).unwrap();
         assert!(room.take(11).is_none());
         let (whole, content) = read(&gzip(b"one\n"), &room);

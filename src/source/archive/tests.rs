@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::sync::Mutex;
 
 use super::*;
 
@@ -58,17 +59,18 @@ impl Fixture {
     }
 
     /// So many blocks of what is new.
-    fn blocks(&self, readers: usize, limit: usize) -> Vec<Block> {
-        let taken = Mutex::new(Vec::new());
-        let turn = Turn::default();
+    fn blocks(&self, workers: usize, limit: usize) -> Vec<Block> {
         let tasks = tasks(self.dir.path(), &self.ledger, &|_| None).unwrap();
-        read(&tasks, readers, BLOCK, &Pool::default(), &turn, &|block| {
-            let mut taken = taken.lock().unwrap();
-            if block.ends {
-                turn.next();
+        let files = Files::new(&tasks, BLOCK);
+        let taken = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while !files.done() && taken.lock().unwrap().len() < limit {
+                        taken.lock().unwrap().extend(files.next(true, &mut Vec::new()));
+                    }
+                });
             }
-            taken.push(block);
-            taken.len() < limit
         });
         taken.into_inner().unwrap()
     }
@@ -187,4 +189,28 @@ fn links_that_lead_back_are_followed_once() {
 fn what_is_not_there_is_said() {
     let error = list(Path::new("/does/not/exist")).unwrap_err();
     assert!(error.to_string().contains("check `location`"));
+}
+
+#[test]
+fn many_read_one_file_and_those_behind_it() {
+    let mut fixture = Fixture::new();
+    let text = |from: u64| (from..from + 60_000).map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>();
+    fixture.write("a", text(0).as_bytes());
+    fixture.write("b.gz", &gzip(text(60_000).as_bytes()));
+    fixture.write("c", b"");
+    fixture.write("d", text(120_000).as_bytes());
+    let mut blocks = fixture.blocks(4, usize::MAX);
+    blocks.sort_by_key(|block| (block.order, block.index));
+    assert!(blocks.iter().filter(|block| block.order == 0).count() > 2, "it is cut");
+    let bytes: Vec<u8> = blocks.iter().flat_map(|block| block.data().to_vec()).collect();
+    assert!(bytes == (text(0) + &text(60_000) + &text(120_000)).into_bytes(), "nothing is lost, doubled or misplaced");
+}
+
+#[test]
+fn what_follows_a_line_that_is_too_long_is_read_where_the_file_ends_right_after_it() {
+    let mut fixture = Fixture::new();
+    let mut bytes = vec![b'x'; 3 << 20];
+    bytes.extend(b"\n{\"n\":1}\n{\"n\":2}\n");
+    fixture.write("a", &bytes);
+    assert_eq!(fixture.read(), ["a:1 too long", "a:2 {\"n\":1}", "a:3 {\"n\":2}"]);
 }

@@ -6,6 +6,7 @@
 //! noticed any more, because they were received before the days whose fingerprints are kept, and files that were
 //! rewritten, are not counted in passing: the days of their receipt are counted anew as a whole ([`recount`]).
 
+mod desk;
 pub mod generation;
 pub mod names;
 pub mod parse;
@@ -15,8 +16,6 @@ pub mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 use vitalsync_core::call::AccountPaths;
@@ -24,6 +23,7 @@ use vitalsync_core::model::Model;
 use vitalsync_core::usage::{About, Content, Stated, Subject, fingerprint_seed};
 use vitalsync_core::{Calendar, Day};
 
+use self::desk::Desk;
 use self::generation::Generation;
 use self::names::{Filing, OTHER_EVENT, OTHER_SUBJECT, SUPPRESSED, Translations};
 use self::parse::{Line, Parsed, Worker, received};
@@ -32,7 +32,7 @@ pub use self::report::SourceReport;
 use self::seen::{Print, Seen, Verdict};
 use crate::config::Source;
 use crate::source::SourceError;
-use crate::source::archive::{self, Block, Pool, Progress, Turn};
+use crate::source::archive::{self, Block, Files, Progress};
 use crate::store::usage::Row;
 use crate::store::{Batch, Store, StoreError, codec, keys};
 
@@ -160,12 +160,12 @@ enum Pass<'a> {
     Recount(&'a Days),
 }
 
-struct Files<'a> {
+struct Ledger<'a> {
     store: &'a Store,
     generation: keys::Generation,
 }
 
-impl archive::Ledger for Files<'_> {
+impl archive::Ledger for Ledger<'_> {
     fn progress(&self, path: &str) -> Option<Progress> {
         let bytes = self.store.get(&keys::file(self.generation, path)).ok()??;
         serde_json::from_slice(&bytes).ok()
@@ -235,7 +235,7 @@ fn forward(
         generation.save(&mut batch);
         reading.store.apply(batch)?;
     }
-    let files = Files { store: reading.store, generation: generation.number };
+    let files = Ledger { store: reading.store, generation: generation.number };
     reading.watch.phase(Phase::Reading);
     pass(reading, filing, source, &mut generation, Pass::Forward, &files, span, &mut report)?;
     if !reading.stop.load(Ordering::Relaxed) && generation.is_stale() {
@@ -266,7 +266,6 @@ fn pass(
     watch.begins(tasks.len(), tasks.iter().map(|task| task.size).sum());
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);
     let seed = fingerprint_seed(&source.name);
-    let (pool, turn) = (Pool::default(), Turn::default());
     let mut pass = Filer {
         reading,
         source,
@@ -279,39 +278,29 @@ fn pass(
         open: FxHashMap::default(),
         report,
     };
-    std::thread::scope(|scope| -> Result<(), IngestError> {
-        let (blocks, to_parse) = sync_channel::<Block>(threads);
-        let (parsed, to_file) = sync_channel::<(Block, Parsed)>(16 * threads);
-        let to_parse = Arc::new(Mutex::new(to_parse));
-        let (pool, turn, tasks) = (&pool, &turn, &tasks);
-        scope.spawn(move || {
-            archive::read(tasks, threads, grain.block, pool, turn, &|block| {
-                !stop.load(Ordering::Relaxed) && blocks.send(block).is_ok()
-            });
-        });
+    let (desk, files) = (Desk::new(threads), Files::new(&tasks, grain.block));
+    std::thread::scope(|scope| {
+        let (desk, files) = (&desk, &files);
         for number in 0..threads {
-            let (parsed, to_parse) = (parsed.clone(), Arc::clone(&to_parse));
             scope.spawn(move || {
+                let place = desk.place();
                 let mut worker = Worker::new(number, seed, paths, model);
-                while let Some(mut block) = next(&to_parse) {
+                let mut buffer = Vec::new();
+                while !files.done()
+                    && !stop.load(Ordering::Relaxed)
+                    && let Some(ahead) = place.may_read(|| files.first())
+                {
+                    let Some(mut block) = files.next(ahead, &mut buffer) else { continue };
                     let lines = worker.parse(&block);
-                    pool.take_back(&mut block);
-                    if parsed.send((block, lines)).is_err() {
-                        break;
-                    }
+                    buffer = block.take_buffer();
+                    let weight = lines.weight();
+                    place.lay((block, lines), weight);
                 }
             });
         }
-        drop((parsed, to_parse));
-        let filed = pass.file(filing, to_file, turn);
-        turn.stop();
-        filed
-    })?;
-    Ok(())
-}
-
-fn next(blocks: &Mutex<Receiver<Block>>) -> Option<Block> {
-    blocks.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+        let _ends = desk.ends();
+        pass.file(filing, desk)
+    })
 }
 
 /// What is gathered and not yet written.
@@ -357,22 +346,24 @@ struct Filer<'a> {
 }
 
 impl Filer<'_> {
-    fn file(&mut self, filing: &mut Filing, parsed: Receiver<(Block, Parsed)>, turn: &Turn) -> Result<(), IngestError> {
+    fn file(&mut self, filing: &mut Filing, desk: &Desk<(Block, Parsed)>) -> Result<(), IngestError> {
         // Blocks come as they are parsed; they are taken in the order of their files.
         let mut waiting: BTreeMap<(usize, usize), (Block, Parsed)> = BTreeMap::new();
         // Blocks of one worker carry its new names, so these are learnt in the order of its parsing.
         let mut due = (0, 0);
-        for (block, mut lines) in parsed {
-            let names = std::mem::take(&mut lines.names);
-            lines.worker = self.translations.learn(lines.worker, lines.anew, names);
-            waiting.insert((block.order, block.index), (block, lines));
+        let mut came = Vec::new();
+        while desk.take(&mut came) {
+            for (block, mut lines) in came.drain(..) {
+                let names = std::mem::take(&mut lines.names);
+                lines.worker = self.translations.learn(lines.worker, lines.anew, names);
+                waiting.insert((block.order, block.index), (block, lines));
+            }
             while let Some((mut block, lines)) = waiting.remove(&due) {
                 due = if block.ends { (due.0 + 1, 0) } else { (due.0, due.1 + 1) };
                 let (calls, size, ends) = (lines.lines.len() as u64, block.size, block.ends);
+                let weight = lines.weight();
                 self.block(filing, &mut block, lines)?;
-                if ends {
-                    turn.next();
-                }
+                desk.filed(weight, ends);
                 self.reading.watch.filed(calls, usize::from(ends), size);
                 if self.gathered.rows.len() + self.gathered.prints.len() / 4 >= self.reading.grain.batch {
                     self.write(filing)?;

@@ -57,6 +57,20 @@ pub struct Parsed {
     pub deletions: Vec<Box<str>>,
 }
 
+/// What a statement takes besides itself, about.
+const CONTENT: usize = 64;
+
+impl Parsed {
+    /// About so many bytes of memory, without its names: they are taken out first.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + size_of_val(&*self.lines)
+            + self.statements.len() * (size_of::<(Subject, Stated<Content>)>() + CONTENT)
+            + size_of_val(&*self.rejected)
+            + self.deletions.iter().map(|user| size_of_val(user) + user.len()).sum::<usize>()
+    }
+}
+
 impl Filer for Parsed {
     fn count(&mut self, spot: Spot, event: Id, at: i64) {
         self.lines.push(Line { print: 0, spot, event, at, derived: false });

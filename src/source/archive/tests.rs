@@ -166,7 +166,7 @@ fn large_files_come_in_blocks_that_can_be_resumed() {
         (0..200_000).map(|n| format!("{{\"n\":{n},\"pad\":\"................................\"}}\n")).collect();
     fixture.write("a", lines.as_bytes());
     let mut count = 0;
-    for _ in 0..80 {
+    for _ in 0..200 {
         for block in fixture.blocks(1, 1) {
             count += block.data().split_inclusive(|byte| *byte == b'\n').count();
             fixture.ledger.insert(block.path.to_string(), block.progress);

@@ -64,7 +64,7 @@ impl Parsed {
     /// About so many bytes of memory, without its names: they are taken out first.
     pub fn weight(&self) -> usize {
         size_of::<Self>()
-            + size_of_val(&*self.lines)
+            + self.lines.capacity() * size_of::<Line>()
             + self.statements.len() * (size_of::<(Subject, Stated<Content>)>() + CONTENT)
             + size_of_val(&*self.rejected)
             + self.deletions.iter().map(|user| size_of_val(user) + user.len()).sum::<usize>()

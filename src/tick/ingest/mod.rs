@@ -541,9 +541,7 @@ impl Filer<'_> {
         let (mut rows, mut prints) = (gathered.rows, gathered.prints);
         let window = self.source.dedupe_days;
         let forward = matches!(self.kind, Pass::Forward);
-        let mut months: BTreeSet<u16> =
-            rows.chunk_by(|a, b| a.month() == b.month()).filter_map(|rows| Some(rows.first()?.month())).collect();
-        months.extend(gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)));
+        let months: BTreeSet<u16> = gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)).collect();
         let write = self.generation.write(months, &mut batch);
         for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
             let (place, instead_of, repeated) = match verdict {
@@ -578,7 +576,8 @@ impl Filer<'_> {
             }
         }
         drop(prints);
-        store.add_counts(number, write, &mut rows, &mut batch)?;
+        let run = store.add_counts(number, write, &mut rows, &mut batch)?;
+        self.generation.runs.extend(run);
         drop(rows);
         store.add_statements(number, write, gathered.statements, &mut batch)?;
         for (path, progress) in gathered.progress {

@@ -55,8 +55,8 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
         Some(b'n') => json::<Vec<(u32, u32)>>(value),
         Some(b'i') => codec::read_names(value, |_| {}).map_err(not_read),
         Some(b'c') => {
-            let (account, _, month, _) = keys::read_counts(key).ok_or("has a key that does not read")?;
-            codec::read_counts(account, month, value, &mut Vec::new(), |_, _, _| {}).map_err(not_read)
+            let (.., account, month) = keys::read_counts(key).ok_or("has a key that does not read")?;
+            codec::read_counts((account, month), value, &mut Vec::new(), |_, _, _| {}).map_err(not_read)
         }
         Some(b's') => {
             let (about, _, _, month, _) = keys::read_statements(key).ok_or("has a key that does not read")?;

@@ -4,6 +4,8 @@
 
 pub(super) mod old;
 
+use std::ops::Range;
+
 use vitalsync_core::message::Message;
 use vitalsync_core::time::{DAY_MS, Day};
 use vitalsync_core::usage::{About, Content, Id, JOINT, Spot, Stated, Subject};
@@ -19,7 +21,7 @@ pub struct Broken;
 pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
     /// The days that calls can have: 2000 to 2099.
-    const DAYS: std::ops::Range<i32> = 10_957..47_482;
+    const DAYS: Range<i32> = 10_957..47_482;
     static MONTHS: std::sync::LazyLock<Vec<u16>> =
         std::sync::LazyLock::new(|| DAYS.map(|day| slow(Day(day))).collect());
     fn slow(day: Day) -> u16 {
@@ -37,7 +39,7 @@ pub fn month_start(month: u16) -> Day {
 
 /// The same, from a table.
 pub fn month_start_fast(month: u16) -> Day {
-    const MONTHS: std::ops::Range<u16> = 24_000..25_200;
+    const MONTHS: Range<u16> = 24_000..25_200;
     static STARTS: std::sync::LazyLock<Vec<Day>> = std::sync::LazyLock::new(|| MONTHS.map(month_start).collect());
     let known = month.checked_sub(MONTHS.start).and_then(|place| STARTS.get(usize::from(place)));
     known.copied().unwrap_or_else(|| month_start(month))
@@ -188,16 +190,48 @@ pub fn put_subject(out: &mut Vec<u8>, month: u16, previous: Id, cells: &[Cell]) 
     }
 }
 
-/// Reads a value of counts, spot by spot.
-pub fn read_counts(
+/// Ends a block: what one account has in one month, behind one of the account and month `previous`, in whose order they
+/// come. The first block of a value follows on what its key says.
+pub fn put_block(out: &mut Vec<u8>, previous: (Id, u16), (account, month): (Id, u16), body: &[u8]) {
+    put(out, u64::from(account - previous.0));
+    put_signed(out, i64::from(month) - i64::from(previous.1));
+    put(out, body.len() as u64);
+    out.extend_from_slice(body);
+}
+
+/// Where the blocks of a value begin.
+pub fn blocks_begin(value: &[u8]) -> Result<usize, Broken> {
+    Reader::new(value).map(|reader| value.len() - reader.bytes.len())
+}
+
+/// The block at a place in a value, behind one of the account and month `previous`: its account and month, and where its
+/// body is.
+pub fn next_block(value: &[u8], at: usize, previous: (Id, u16)) -> Result<((Id, u16), Range<usize>), Broken> {
+    let mut reader = Reader { bytes: value.get(at..).ok_or(Broken)? };
+    let account = previous.0.checked_add(reader.id()?).ok_or(Broken)?;
+    let month = i64::from(previous.1).checked_add(reader.signed()?).ok_or(Broken)?;
+    let month = u16::try_from(month).map_err(|_| Broken)?;
+    let length = usize::try_from(reader.number()?).map_err(|_| Broken)?;
+    let begin = value.len() - reader.bytes.len();
+    let end = begin.checked_add(length).filter(|end| *end <= value.len()).ok_or(Broken)?;
+    Ok(((account, month), begin..end))
+}
+
+/// The first id in a block.
+pub fn first_subject(body: &[u8]) -> Result<Id, Broken> {
+    Reader { bytes: body }.id()
+}
+
+/// Reads a block of counts, spot by spot.
+pub fn read_block(
     account: Id,
     month: u16,
-    bytes: &[u8],
+    body: &[u8],
     counts: &mut Vec<(Id, i64)>,
     mut take: impl FnMut(&Spot, i64, &[(Id, i64)]),
 ) -> Result<(), Broken> {
     let start = month_start_fast(month);
-    let mut reader = Reader::new(bytes)?;
+    let mut reader = Reader { bytes: body };
     let mut subject = 0u32;
     while !reader.bytes.is_empty() {
         subject = subject.checked_add(reader.id()?).ok_or(Broken)?;
@@ -215,6 +249,22 @@ pub fn read_counts(
             }
             take(&Spot { account, subject, day, lag }, last, counts);
         }
+    }
+    Ok(())
+}
+
+/// Reads a value of counts whose key begins with an account and month, spot by spot.
+pub fn read_counts(
+    mut place: (Id, u16),
+    value: &[u8],
+    counts: &mut Vec<(Id, i64)>,
+    mut take: impl FnMut(&Spot, i64, &[(Id, i64)]),
+) -> Result<(), Broken> {
+    let mut read = blocks_begin(value)?;
+    while read < value.len() {
+        let (next, body) = next_block(value, read, place)?;
+        (place, read) = (next, body.end);
+        read_block(place.0, place.1, value.get(body).ok_or(Broken)?, counts, &mut take)?;
     }
     Ok(())
 }
@@ -377,14 +427,15 @@ mod tests {
                 let day = start.plus(day);
                 Cell { subject, day, lag, event, count, last: i64::from(day.0) * DAY_MS + i64::from(last) }
             }).collect();
-            let (mut out, mut previous) = (Vec::new(), 0);
+            let (mut out, mut body, mut previous) = (Vec::new(), Vec::new(), 0);
             begin_counts(&mut out);
             for subject in cells.chunk_by(|a, b| a.subject == b.subject) {
-                put_subject(&mut out, month, previous, subject);
+                put_subject(&mut body, month, previous, subject);
                 previous = subject[0].subject;
             }
+            put_block(&mut out, (5, 25_000), (7, month), &body);
             let mut back = Vec::new();
-            read_counts(7, month, &out, &mut Vec::new(), |spot, last, counts| {
+            read_counts((5, 25_000), &out, &mut Vec::new(), |spot, last, counts| {
                 back.extend(counts.iter().map(|(event, count)| (*spot, last, *event, *count)));
             }).unwrap();
             prop_assert_eq!(back.len(), cells.len());
@@ -443,9 +494,11 @@ mod tests {
     fn decode(bytes: &[u8]) -> usize {
         let mut read = 0;
         for month in [24_300, 0, u16::MAX] {
-            let _ = read_counts(1, month, bytes, &mut Vec::new(), |spot, _, counts| {
+            let _ = read_counts((1, month), bytes, &mut Vec::new(), |spot, _, counts| {
                 read += counts.len() + usize::from(spot.received() > spot.day);
             });
+            let key = crate::store::keys::counts(1, 1, 1, month, 0);
+            let _ = crate::store::runs::keep(&key, bytes, |spot, _| spot.subject % 2 == 0);
             for about in About::ALL {
                 let _ = read_statements(about, month, bytes, |subject, _| {
                     read += usize::from(subject.received() > subject.day)
@@ -464,6 +517,7 @@ mod tests {
             0 => {
                 begin_counts(&mut out);
                 let (mut previous, mut subject) = (0, 0);
+                let mut body = Vec::new();
                 for _ in 0..1 + random.below(6) {
                     subject += 1 + random.below(300) as u32;
                     let cells: Vec<Cell> = (0..1 + random.below(4) as i32)
@@ -476,9 +530,14 @@ mod tests {
                             last: i64::from(start.0) * DAY_MS + random.below(1 << 31) as i64,
                         })
                         .collect();
-                    put_subject(&mut out, february(), previous, &cells);
+                    put_subject(&mut body, february(), previous, &cells);
                     previous = subject;
+                    if random.below(3) == 0 {
+                        put_block(&mut out, (1, february()), (2, february()), &std::mem::take(&mut body));
+                        previous = 0;
+                    }
                 }
+                put_block(&mut out, (1, february()), (1, february()), &body);
             }
             1 => {
                 let is_id = random.below(2) == 0;

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use vitalsync_core::usage::{About, Content, Id, Ids};
 
 use super::records::{Kept, Outgoing, Quarantined};
-use super::usage::{Merger, NAMES, Row, interner};
+use super::runs::{self, Left};
+use super::usage::{NAMES, interner};
 use super::{Batch, Store, StoreError, codec, keys};
 
 /// So many changed keys are one write.
-const KEYS: usize = 2_000;
+const KEYS: usize = 500;
 
 /// The numbers of those who are to be forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,35 +82,29 @@ impl Store {
         let mut changed = 0;
         let mut write = |batch: &mut Batch, erased: &Erased, force: bool| -> Result<(), StoreError> {
             changed += 1;
-            if !dry && (force || changed % KEYS == 0) {
-                mark(erased, batch);
-                self.apply(std::mem::take(batch))?;
+            if !force && changed % KEYS != 0 {
+                return Ok(());
             }
-            Ok(())
+            let mut changes = std::mem::take(batch);
+            if dry {
+                return Ok(());
+            }
+            mark(erased, &mut changes);
+            self.apply(changes)
         };
-        let mut merger = Merger::default();
-        let mut counts = Vec::new();
         for entry in self.raw_scan(b"c") {
             let (key, value) = entry?;
-            let (account, generation, month, part) =
-                keys::read_counts(&key).ok_or_else(|| self.broken("a key of counts"))?;
-            let mut rows: Vec<Row> = Vec::new();
-            let mut gone = false;
-            codec::read_counts(account, month, &value, &mut counts, |spot, last, counts| {
-                if whom.is(account) || whom.acts(spot.subject) {
-                    gone = true;
+            let left = runs::keep(&key, &value, |spot, counts| {
+                let goes = whom.is(spot.account) || whom.acts(spot.subject);
+                if goes {
                     erased.counts += counts.iter().map(|(_, count)| count.unsigned_abs()).sum::<u64>();
-                } else {
-                    rows.extend(counts.iter().map(|(event, count)| Row::new(spot, *event, *count as i32, last)));
                 }
-            })
-            .map_err(|_| self.broken("a value of counts"))?;
-            if !gone && !whom.is(account) {
-                continue;
-            }
-            match merger.value(month, &rows) {
-                Some(value) => batch.put(keys::counts(account, generation, month, part), value),
-                None => batch.remove(key.to_vec()),
+                !goes
+            });
+            match left.map_err(|_| self.broken("a value of counts"))? {
+                Left::All => continue,
+                Left::Some(value) => batch.put(key.to_vec(), value),
+                Left::Nothing => batch.remove(key.to_vec()),
             }
             write(&mut batch, erased, false)?;
         }

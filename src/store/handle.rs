@@ -133,7 +133,7 @@ impl Handle {
     pub(super) fn scan<'h>(
         &'h self,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Fault>> + 'h {
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Fault>> + use<'h> {
         let mut entries = self.db.scan_prefix(prefix);
         let mut ended = false;
         std::iter::from_fn(move || {
@@ -144,6 +144,11 @@ impl Handle {
             ended = !matches!(entry, Some(Ok(_)));
             entry
         })
+    }
+
+    /// The first key that is not before a key.
+    pub(super) fn first_from(&self, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
+        self.guarded(|| self.db.range(key..).next().transpose()).map(|entry| entry.map(|(key, _)| key))
     }
 
     /// Makes changes, all or none; they survive once [`Handle::sync`] returned.

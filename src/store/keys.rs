@@ -26,33 +26,32 @@ pub fn part(write: u32, number: usize) -> Part {
     write.saturating_mul(PARTS) | (number as u32).min(PARTS - 1)
 }
 
-/// Counts of one stated account, generation and month. The account comes first, so that its counts from all sources lie
-/// side by side.
-pub fn counts(account: Id, generation: Generation, month: u16, part: Part) -> Vec<u8> {
-    join(b"c", &[&account.to_be_bytes(), &generation.to_be_bytes(), &month.to_be_bytes(), &part.to_be_bytes()])
-}
-
-/// What all parts of one stated account, generation and month begin with.
-pub fn counts_of(account: Id, generation: Generation, month: u16) -> [u8; 9] {
-    let mut key = [b'c'; 9];
-    key[1..5].copy_from_slice(&account.to_be_bytes());
-    key[5..7].copy_from_slice(&generation.to_be_bytes());
-    key[7..9].copy_from_slice(&month.to_be_bytes());
+/// Counts of a run, from a stated account and month on: the value with a number in the run. Accounts and months ascend.
+pub fn counts(generation: Generation, run: u32, account: Id, month: u16, number: u32) -> Vec<u8> {
+    let mut key = self::run(generation, run);
+    key.extend_from_slice(&account.to_be_bytes());
+    key.extend_from_slice(&month.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
-/// What a key of counts says: stated account, generation, month, part.
-pub fn read_counts(key: &[u8]) -> Option<(Id, Generation, u16, Part)> {
-    let account = key.get(1..5)?.try_into().ok()?;
-    let generation = key.get(5..7)?.try_into().ok()?;
-    let month = key.get(7..9)?.try_into().ok()?;
-    let part = key.get(9..13)?.try_into().ok()?;
-    Some((
-        Id::from_be_bytes(account),
-        Generation::from_be_bytes(generation),
-        u16::from_be_bytes(month),
-        Part::from_be_bytes(part),
-    ))
+/// All counts of a run.
+pub fn run(generation: Generation, run: u32) -> Vec<u8> {
+    join(b"c", &[&generation.to_be_bytes(), &run.to_be_bytes()])
+}
+
+/// All counts of a generation.
+pub fn runs_of(generation: Generation) -> Vec<u8> {
+    join(b"c", &[&generation.to_be_bytes()])
+}
+
+/// What a key of counts says: generation, run, and the account and month with which the value begins.
+pub fn read_counts(key: &[u8]) -> Option<(Generation, u32, Id, u16)> {
+    let generation = Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?);
+    let run = u32::from_be_bytes(key.get(3..7)?.try_into().ok()?);
+    let account = Id::from_be_bytes(key.get(7..11)?.try_into().ok()?);
+    let month = u16::from_be_bytes(key.get(11..13)?.try_into().ok()?);
+    Some((generation, run, account, month))
 }
 
 /// Statements about a group of ids of one generation in one month. The group comes before the generation, so that all about
@@ -110,17 +109,15 @@ pub fn read_fingerprints(key: &[u8]) -> Option<(i32, u32)> {
 /// The generation of a key of counts, statements, fingerprints or files.
 pub fn generation(key: &[u8]) -> Option<Generation> {
     match key.first()? {
-        b'c' => read_counts(key).map(|(_, generation, ..)| generation),
         b's' => read_statements(key).map(|(_, _, generation, ..)| generation),
-        b'd' | b'f' => Some(Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?)),
+        b'c' | b'd' | b'f' => Some(Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?)),
         _ => None,
     }
 }
 
-/// The number of the write that made a part of counts, statements or fingerprints.
+/// The number of the write that made a part of statements or fingerprints.
 pub fn write(key: &[u8]) -> Option<u32> {
     let part = match key.first()? {
-        b'c' => read_counts(key).map(|(.., part)| part),
         b's' => read_statements(key).map(|(.., part)| part),
         b'd' => read_fingerprints(key).map(|(_, part)| part),
         _ => None,

@@ -3,8 +3,8 @@
 //! Everything that must be true together is one batch in one tree, and a batch that was acknowledged survives power loss:
 //! sled's own `flush` does not fsync, so this type does. sled's traps are kept from everybody else: [`handle`] has its panics
 //! and locks, [`recovery`] its files, [`sum`] notices what it loses in silence. What keys mean is in [`keys`], how values are
-//! encoded in [`codec`] and [`records`], what each kind is called in [`check`]; [`portable`] and [`compact`] make copies,
-//! [`upgrade`] one in a newer layout.
+//! encoded in [`codec`] and [`records`], how counts lie in [`runs`], what each kind is called in [`check`]; [`portable`] and
+//! [`compact`] make copies, [`upgrade`] one in a newer layout.
 //! Nothing here knows sources, tools or schedules.
 
 pub mod check;
@@ -17,6 +17,7 @@ pub mod portable;
 pub mod records;
 mod recovery;
 pub mod retain;
+pub mod runs;
 mod sum;
 pub mod suppressed;
 mod upgrade;
@@ -36,6 +37,8 @@ const LAYOUT: u8 = 2;
 
 /// So many keys make a batch large.
 const SPILLED: usize = 512;
+/// So many bytes of new keys do: some pages.
+const SPILLED_BYTES: usize = 64 << 10;
 
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
@@ -150,6 +153,7 @@ pub struct Batch {
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Keys that certainly are not there yet.
     new: Vec<(Vec<u8>, Vec<u8>)>,
+    new_bytes: usize,
 }
 
 impl Batch {
@@ -160,6 +164,7 @@ impl Batch {
 
     /// Sets a key that certainly is not there.
     pub fn put_new(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.new_bytes += key.len() + value.len();
         self.new.push((key, value));
     }
 
@@ -294,11 +299,16 @@ impl Store {
     }
 
     /// All keys below a prefix with their values, in order, as sled holds them.
-    pub(crate) fn raw_scan(
-        &self,
+    pub(crate) fn raw_scan<'s>(
+        &'s self,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + '_ {
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'s> {
         self.handle.scan(prefix).map(|entry| entry.map_err(|fault| self.fault(fault)))
+    }
+
+    /// The first key that is not before a key.
+    fn first_from(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.handle.first_from(key).map_err(|fault| self.fault(fault))?.map(|key| key.to_vec()))
     }
 
     /// Makes changes, all or none. When this returns they survive a crash and a power cut.
@@ -313,10 +323,18 @@ impl Store {
     /// once and survive only what comes after them. Whoever uses this tells what was not finished. sled takes the keys of
     /// a batch in no order, and pages that lie side by side are cheap one after the other, so batches are kept small.
     pub fn spill(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        if batch.len() < SPILLED {
+        if batch.len() < SPILLED && batch.new_bytes < SPILLED_BYTES {
             return Ok(());
         }
-        self.change(std::mem::take(batch)).map_err(|fault| self.fault(fault))
+        self.append(std::mem::take(batch))
+    }
+
+    /// Makes the last changes before those that make them count, as [`Store::spill`] does.
+    fn append(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.change(batch).map_err(|fault| self.fault(fault))
     }
 
     fn change(&self, batch: Batch) -> Result<(), Fault> {

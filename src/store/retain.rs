@@ -10,12 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vitalsync_core::Day;
-use vitalsync_core::usage::{About, Id, Spot};
+use vitalsync_core::usage::About;
 
-use super::codec::{self, Broken, Entry};
+use super::codec::{Cell, Entry};
 use super::keys::{self, Generation};
-use super::usage::{Merger, Row, said};
+use super::runs::{self, Merged, Run};
+use super::usage::{said, values};
 use super::{Batch, Store, StoreError};
 
 /// So many keys are changed in one write.
@@ -24,12 +24,21 @@ const CHANGED: usize = 1_000;
 /// What was made small.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Retained {
-    /// Values of counts that lost their days.
+    /// Counts that became one with others of their month.
     pub rolled: u64,
-    /// Values of counts that were removed.
+    /// Counts that were removed.
     pub removed: u64,
     /// Statements that were removed.
     pub statements: u64,
+}
+
+/// Runs that are to count, and those whose place they take.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Swap {
+    /// These don't count any more …
+    pub old: Vec<Run>,
+    /// … but these.
+    pub new: Vec<Run>,
 }
 
 /// Writes now and then.
@@ -38,7 +47,7 @@ struct Writer<'a> {
     /// By generation the number of the write that this is.
     writes: &'a BTreeMap<Generation, u32>,
     batch: Batch,
-    retained: Retained,
+    retained: &'a mut Retained,
 }
 
 /// What several writes said of one month.
@@ -57,71 +66,71 @@ impl Writer<'_> {
     fn part(&self, generation: Generation, number: usize) -> keys::Part {
         keys::part(self.writes.get(&generation).copied().unwrap_or_default(), number)
     }
-
-    /// One account's counts of a month.
-    fn roll(&mut self, account: Id, of: Parts<Vec<u8>>, merger: &mut Merger) -> Result<(), StoreError> {
-        let (month, mut cells) = (of.month, Vec::new());
-        for (_, value) in &of.parts {
-            read(account, month, value, &mut cells).map_err(|Broken| self.store.broken("a value of counts"))?;
-        }
-        let mut written = Vec::new();
-        merger.write_rows(month, &mut rolled(account, cells), |number, value| written.push((number, value)));
-        if written.iter().map(|(_, value)| value).eq(of.parts.iter().map(|(_, value)| value)) {
-            return Ok(());
-        }
-        self.retained.rolled += of.parts.len() as u64;
-        of.parts.into_iter().for_each(|(key, _)| self.batch.remove(key));
-        for (number, value) in written {
-            self.batch.put(keys::counts(account, of.generation, month, self.part(of.generation, number)), value);
-        }
-        self.changed()
-    }
 }
 
 impl Store {
-    /// Takes the days from the counts of months before `by_day`, and the counts from months before `any`; and statements
-    /// from before `any` that later ones took the place of. `writes`: for each generation a number that no write had.
-    pub fn retain(&self, writes: &BTreeMap<Generation, u32>, by_day: u16, any: u16) -> Result<Retained, StoreError> {
-        let mut writer = Writer { store: self, writes, batch: Batch::default(), retained: Retained::default() };
-        let mut merger = Merger::default();
-        let mut current: Option<(Id, Parts<Vec<u8>>)> = None;
-        for entry in self.raw_scan(b"c") {
-            let (key, value) = entry?;
-            let (account, generation, month, _) =
-                keys::read_counts(&key).ok_or_else(|| self.broken("a key of counts"))?;
-            if !writes.contains_key(&generation) || month >= by_day.max(any) {
-                continue;
-            }
+    /// Takes the days from the counts of months before `by_day`, and the counts from months before `any`: writes runs with
+    /// these numbers, the older months apart, so that they need not be written again when the next month's turn comes.
+    /// They count for nothing yet. `None`: all is small.
+    pub fn retain_counts(
+        &self,
+        generation: Generation,
+        runs: &[Run],
+        numbers: [u32; 2],
+        by_day: u16,
+        any: u16,
+        retained: &mut Retained,
+    ) -> Result<Option<Swap>, StoreError> {
+        let before = by_day.max(any);
+        // Several that have older months have to be put together: one may take back what another one has.
+        let old: Vec<Run> = runs.iter().filter(|run| run.first < before).copied().collect();
+        match old.as_slice() {
+            [] => return Ok(None),
+            [one] if one.first >= any && one.small >= before => return Ok(None),
+            _ => {}
+        }
+        let mut merged = Merged::of(self, old.iter().map(|run| (generation, run.number)))?;
+        let [mut older, mut newer] = numbers.map(|number| runs::Writer::new(generation, number));
+        let mut batch = Batch::default();
+        let mut put = |key, value| {
+            batch.put_new(key, value);
+            self.spill(&mut batch)
+        };
+        let mut cells = Vec::new();
+        while let Some(place) = merged.next(&mut cells)? {
+            let month = place.1;
             if month < any {
-                writer.batch.remove(key.to_vec());
-                writer.retained.removed += 1;
-                writer.changed()?;
-                continue;
-            }
-            let part = (key.to_vec(), value.to_vec());
-            match &mut current {
-                Some((of, parts)) if (*of, parts.generation, parts.month) == (account, generation, month) => {
-                    parts.parts.push(part);
-                }
-                other => {
-                    let next = (account, Parts { generation, month, parts: vec![part] });
-                    if let Some((of, parts)) = other.replace(next) {
-                        writer.roll(of, parts, &mut merger)?;
-                    }
-                }
+                retained.removed += cells.len() as u64;
+            } else if month < before {
+                let small = rolled(&mut cells);
+                retained.rolled += (cells.len() - small.len().min(cells.len())) as u64;
+                older.add(place, &small, &mut put)?;
+            } else {
+                newer.add(place, &cells, &mut put)?;
             }
         }
-        if let Some((of, parts)) = current {
-            writer.roll(of, parts, &mut merger)?;
-        }
-        for about in About::ALL {
-            self.retain_statements(about, any, &mut writer)?;
-        }
-        self.apply(writer.batch)?;
-        Ok(writer.retained)
+        let older = older.finish(&mut put)?.map(|run| Run { small: before, ..run });
+        let newer = newer.finish(&mut put)?;
+        self.append(batch)?;
+        Ok(Some(Swap { old, new: older.into_iter().chain(newer).collect() }))
     }
 
-    fn retain_statements(&self, about: About, before: u16, writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    /// Removes the statements from before `any` that later ones took the place of. `writes`: for each generation a number
+    /// that no write had.
+    pub fn retain_statements(
+        &self,
+        writes: &BTreeMap<Generation, u32>,
+        any: u16,
+        retained: &mut Retained,
+    ) -> Result<(), StoreError> {
+        let mut writer = Writer { store: self, writes, batch: Batch::default(), retained };
+        for about in About::ALL {
+            self.retain_about(about, any, &mut writer)?;
+        }
+        self.apply(writer.batch)
+    }
+
+    fn retain_about(&self, about: About, before: u16, writer: &mut Writer<'_>) -> Result<(), StoreError> {
         // All that is said about a group of ids decides together, whichever source said it.
         let mut group: Vec<Parts<Vec<Entry>>> = Vec::new();
         let mut current = 0;
@@ -148,41 +157,32 @@ impl Store {
     }
 }
 
-/// The id that acted, the event, its day, how often, the latest moment.
-type Count = (Id, Id, Day, i64, i64);
-
-fn read(account: Id, month: u16, value: &[u8], cells: &mut Vec<Count>) -> Result<(), Broken> {
-    codec::read_counts(account, month, value, &mut Vec::new(), |spot, last, counts| {
-        cells.extend(counts.iter().map(|(event, count)| (spot.subject, *event, spot.day, *count, last)));
-    })
-}
-
-/// A month's rows without their days.
-fn rolled(account: Id, mut cells: Vec<Count>) -> Vec<Row> {
-    cells.sort_unstable();
-    let mut rows = Vec::new();
-    for of_event in cells.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-        let sum: i64 = of_event.iter().map(|cell| cell.3).sum();
-        let used = || of_event.iter().filter(|cell| cell.3 > 0);
+/// What some ids did in a month, without its days. What they took back more often than they did it is nothing.
+fn rolled(cells: &mut [Cell]) -> Vec<Cell> {
+    cells.sort_unstable_by_key(|cell| (cell.subject, cell.event, cell.day, cell.lag));
+    let mut small = Vec::new();
+    for of_event in cells.chunk_by(|a, b| (a.subject, a.event) == (b.subject, b.event)) {
+        let sum: i64 = of_event.iter().map(|cell| cell.count).sum();
+        let used = || of_event.iter().filter(|cell| cell.count > 0);
         let (Some(first), Some(last)) = (used().next(), used().next_back()) else { continue };
         if sum <= 0 {
             continue;
         }
-        let mut row = |day, count: i64| {
-            let at = used().filter(|cell| cell.2 == day).map(|cell| cell.4).max().unwrap_or_default();
-            let spot = Spot { account, subject: first.0, day, lag: 0 };
-            rows.push(Row::new(&spot, first.1, i32::try_from(count).unwrap_or(i32::MAX), at));
+        let mut put = |day, count| {
+            let latest = used().filter(|cell| cell.day == day).map(|cell| cell.last).max().unwrap_or_default();
+            small.push(Cell { day, lag: 0, count, last: latest, ..*first });
         };
-        if first.2 == last.2 {
-            row(first.2, sum);
+        if first.day == last.day {
+            put(first.day, sum);
         } else {
-            row(first.2, 1);
+            put(first.day, 1);
             if sum > 1 {
-                row(last.2, sum - 1);
+                put(last.day, sum - 1);
             }
         }
     }
-    rows
+    runs::add_up(&mut small);
+    small
 }
 
 /// Of old statements about some ids those stay that say something new: of links each that is another one than the link
@@ -234,9 +234,10 @@ fn settle(about: About, shard: u32, group: Vec<Parts<Vec<Entry>>>, writer: &mut 
         }
         writer.retained.statements += (entries.len() - left.len()) as u64;
         of.parts.iter().for_each(|(key, ())| writer.batch.remove(key.clone()));
-        if !left.is_empty() {
-            let key = keys::statements(about, shard, of.generation, of.month, writer.part(of.generation, 0));
-            writer.batch.put(key, codec::encode_statements(of.month, &left));
+        let values = if left.is_empty() { Vec::new() } else { values(of.month, &left) };
+        for (number, value) in values.into_iter().enumerate() {
+            let part = writer.part(of.generation, number);
+            writer.batch.put(keys::statements(about, shard, of.generation, of.month, part), value);
         }
         writer.changed()?;
     }

@@ -10,13 +10,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vitalsync_core::message::Message;
-use vitalsync_core::usage::{About, Content, DEVICE, FIRST, Id, Interner, LAST, Spot, Stated, Subject, joined};
+use vitalsync_core::usage::{About, Content, DEVICE, FIRST, Id, Interner, LAST, Stated, Subject, joined};
 
-use super::codec::{self, Broken, Entry, old};
+use super::codec::{self, Broken, Cell, Entry, old};
 use super::compact::Copy;
 use super::handle::{Fault, Handle};
 use super::keys::{self, Generation};
-use super::usage::{Merger, NAMES, Row, SHARD};
+use super::runs::{self, Run};
+use super::usage::{NAMES, SHARD, values};
 use super::{LAYOUT, failure, recovery};
 
 /// The layout that is read.
@@ -95,7 +96,7 @@ impl<'a> Upgrade<'a> {
 
     fn write(mut self, mut copy: Copy) -> Result<(), Fault> {
         copy.put(&keys::layout(), &[LAYOUT])?;
-        self.counts(&mut copy)?;
+        let runs = self.counts(&mut copy)?;
         let generations = self.fingerprints(&mut copy)?;
         for entry in self.handle.scan(b"f") {
             let (key, value) = entry?;
@@ -104,7 +105,7 @@ impl<'a> Upgrade<'a> {
         }
         self.statements(&mut copy)?;
         self.names(&mut copy)?;
-        self.single_values(&mut copy, generations)?;
+        self.single_values(&mut copy, generations, &runs)?;
         for kind in [b"k", b"q", b"o", b"e"] {
             for entry in self.handle.scan(kind) {
                 let (key, value) = entry?;
@@ -114,44 +115,42 @@ impl<'a> Upgrade<'a> {
         copy.finish().map(|_| ())
     }
 
-    /// The latest moment of a day becomes that of each of its lags: which of them it was is not known.
-    fn counts(&self, copy: &mut Copy) -> Result<(), Fault> {
-        let mut merger = Merger::default();
-        let mut rows: Vec<Row> = Vec::new();
-        let mut place = None;
-        let mut write = |copy: &mut Copy, place: Option<(Id, Generation, u16)>, rows: &mut Vec<Row>| {
-            let Some((account, generation, month)) = place else { return Ok(()) };
-            let mut written = Ok(());
-            merger.write_rows(month, rows, |number, value| {
-                let key = keys::counts(account, generation, month, keys::part(WRITE, number));
-                if written.is_ok() {
-                    written = copy.put(&key, &value);
-                }
-            });
-            rows.clear();
-            written
-        };
-        // All slices of a source, account and month lie side by side.
+    /// The latest moment of a day becomes that of each of its lags: which of them it was is not known. The runs that come
+    /// of it.
+    fn counts(&self, copy: &mut Copy) -> Result<BTreeMap<Generation, Run>, Fault> {
+        let mut put = |key: Vec<u8>, value: Vec<u8>| copy.put(&key, &value);
+        let mut runs = BTreeMap::new();
+        let mut run: Option<(Generation, runs::Writer)> = None;
+        let (mut place, mut cells) = ((0, 0), Vec::new());
+        // All slices of a source, account and month lie side by side, and in the order of a run.
         for entry in self.handle.scan(b"c") {
             let (key, value) = entry?;
-            let (account, month) = old::counts_key(&key).ok_or_else(|| broken("a key of counts"))?;
-            let now = Some((account, generation(&key)?, month));
-            if place != now {
-                write(copy, place, &mut rows)?;
-                place = now;
+            let now = old::counts_key(&key).ok_or_else(|| broken("a key of counts"))?;
+            let number = generation(&key)?;
+            let other = run.as_ref().is_none_or(|(of, _)| *of != number);
+            if (other || now != place)
+                && let Some((_, writer)) = &mut run
+            {
+                runs::add_up(&mut cells);
+                writer.add(place, &cells, &mut put)?;
+                cells.clear();
             }
-            old::read_counts(month, &value, |subject, day, last, event, lag, count| {
-                let spot = Spot { account, subject: self.subjects.renumbered(subject), day, lag };
-                let mut left = count;
-                while left != 0 {
-                    let part = left.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-                    rows.push(Row::new(&spot, self.events.renumbered(event), part as i32, last));
-                    left -= part;
-                }
+            if other && let Some((of, writer)) = run.replace((number, runs::Writer::new(number, WRITE))) {
+                runs.extend(writer.finish(&mut put)?.map(|run| (of, run)));
+            }
+            place = now;
+            old::read_counts(now.1, &value, |subject, day, last, event, lag, count| {
+                let (subject, event) = (self.subjects.renumbered(subject), self.events.renumbered(event));
+                cells.push(Cell { subject, day, lag, event, count, last });
             })
             .map_err(|Broken| broken("a value of counts"))?;
         }
-        write(copy, place, &mut rows)
+        if let Some((of, mut writer)) = run {
+            runs::add_up(&mut cells);
+            writer.add(place, &cells, &mut put)?;
+            runs.extend(writer.finish(&mut put)?.map(|run| (of, run)));
+        }
+        Ok(runs)
     }
 
     /// Fingerprints are what they were. For each source with one the latest day.
@@ -199,8 +198,9 @@ impl<'a> Upgrade<'a> {
             }
             for ((shard, number, month), mut entries) in by_key {
                 entries.sort_unstable_by_key(|entry| entry.0);
-                let key = keys::statements(about, shard, number, month, keys::part(WRITE, 0));
-                copy.put(&key, &codec::encode_statements(month, &entries))?;
+                for (part, value) in values(month, &entries).into_iter().enumerate() {
+                    copy.put(&keys::statements(about, shard, number, month, keys::part(WRITE, part)), &value)?;
+                }
             }
         }
         Ok(())
@@ -221,7 +221,12 @@ impl<'a> Upgrade<'a> {
         put_names(copy, b't', (1..=self.shapes.len()).map(|id| self.shapes.name(id as Id)).collect())
     }
 
-    fn single_values(&self, copy: &mut Copy, newest: BTreeMap<Generation, i32>) -> Result<(), Fault> {
+    fn single_values(
+        &self,
+        copy: &mut Copy,
+        newest: BTreeMap<Generation, i32>,
+        runs: &BTreeMap<Generation, Run>,
+    ) -> Result<(), Fault> {
         let sources = keys::meta("sources");
         let mut names: Vec<String> = Vec::new();
         for entry in self.handle.scan(b"m") {
@@ -234,7 +239,7 @@ impl<'a> Upgrade<'a> {
         }
         let numbers: BTreeMap<&String, usize> = names.iter().zip(1..).collect();
         let known: BTreeSet<usize> = numbers.values().copied().collect();
-        if newest.keys().any(|number| !known.contains(&usize::from(*number))) {
+        if newest.keys().chain(runs.keys()).any(|number| !known.contains(&usize::from(*number))) {
             return Err(broken("the list of sources"));
         }
         let mut put = |name: &str, value: Value| copy.put(&keys::meta(name), value.to_string().as_bytes());
@@ -244,8 +249,10 @@ impl<'a> Upgrade<'a> {
         put("sources", json!(numbers))?;
         put("generations", json!(names.len()))?;
         for number in 1..=names.len() {
-            let newest = Generation::try_from(number).ok().and_then(|number| newest.get(&number));
-            put(&format!("generation:{number}"), json!({"number": number, "newest": newest, "writes": self.writes}))?;
+            let key = Generation::try_from(number).unwrap_or_default();
+            let (newest, runs): (_, Vec<&Run>) = (newest.get(&key), runs.get(&key).into_iter().collect());
+            let generation = json!({"number": number, "newest": newest, "writes": self.writes, "runs": runs});
+            put(&format!("generation:{number}"), generation)?;
         }
         Ok(())
     }

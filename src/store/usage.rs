@@ -1,8 +1,8 @@
 //! Usage in the state: how a batch of counts and statements is merged into what is kept, and read back.
 //!
-//! One value holds what one write added for a stated account, generation and month, split at about 4 KiB: sled likes few and
-//! fat keys, and pays dearly for values that are read and written again, so that a write only adds. Parts are put together
-//! when there are many of them. Names lie 128 together.
+//! Counts are sorted runs, one a write: [`runs`](super::runs). Of statements one value holds what one write added for some
+//! ids, a generation and a month; parts are put together when there are many of them. sled pays dearly for values that are
+//! read and written again, so a write only adds. Names lie 128 together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,15 @@ use vitalsync_core::usage::{About, Content, FIRST, Id, Ids, Interner, LAST, Spot
 
 use super::codec::{self, Broken, Cell, Entry};
 use super::keys::{self, Generation};
+use super::runs::{self, Merged, Run};
 use super::{Batch, Store, StoreError};
 
-/// Values of counts are split beyond this.
-const CHUNK: usize = 4096;
 /// Parts of the same month that so many writes made are put together.
 const MANY: usize = 8;
 /// So many keys are changed in one write of tidying.
 const TIDIED: usize = 10_000;
-/// So many ids share a value of statements.
-pub(super) const SHARD: Id = 64;
+/// So many ids share values of statements: as many as give a write a page or so of each month.
+pub(super) const SHARD: Id = 512;
 /// So many names share a value.
 pub(super) const NAMES: usize = 128;
 
@@ -96,6 +95,11 @@ impl Row {
         (self.key >> 96) as u32
     }
 
+    /// The account and month, between which runs don't look.
+    fn place(&self) -> (Id, u16) {
+        (self.account(), self.month())
+    }
+
     /// The month.
     pub fn month(&self) -> u16 {
         (self.key >> 80) as u16
@@ -163,27 +167,29 @@ impl Store {
         now
     }
 
-    /// Adds counts of a generation, in any order, as parts of a write. Nothing that is kept is read: parts are put together
-    /// when they have become many, by [`Store::tidy`].
+    /// Adds counts of a generation, in any order, as the run of a write. Nothing that is kept is read.
     pub fn add_counts(
         &self,
         generation: Generation,
         write: u32,
         rows: &mut [Row],
         batch: &mut Batch,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Run>, StoreError> {
         rows.sort_unstable_by_key(|row| row.key);
-        let mut merger = Merger::default();
-        for rows in rows.chunk_by(|a, b| a.key >> 80 == b.key >> 80) {
+        let mut writer = runs::Writer::new(generation, write);
+        let mut put = |key, value| {
+            batch.put_new(key, value);
+            self.spill(batch)
+        };
+        let mut cells = Vec::new();
+        for rows in rows.chunk_by(|a, b| a.place() == b.place()) {
             let Some(first) = rows.first() else { continue };
-            let (account, month) = (first.account(), first.month());
-            merger.merge(rows);
-            merger.write(month, |number, value| {
-                batch.put_new(keys::counts(account, generation, month, keys::part(write, number)), value);
-            });
-            self.spill(batch)?;
+            cells.clear();
+            cells.extend(rows.iter().filter(|row| row.count != 0).map(Row::cell));
+            runs::add_up(&mut cells);
+            writer.add(first.place(), &cells, &mut put)?;
         }
-        Ok(())
+        writer.finish(&mut put)
     }
 
     /// Adds statements of a generation, in any order, as parts of a write.
@@ -203,18 +209,18 @@ impl Store {
             while let Some(entry) = entries.next_if(|(subject, _)| place(subject) == (about, shard, month)) {
                 of_place.push(entry);
             }
-            let of_place = said(about, of_place);
-            let key = keys::statements(about, shard, generation, month, keys::part(write, 0));
-            batch.put_new(key, codec::encode_statements(month, &of_place));
-            self.spill(batch)?;
+            for (number, value) in values(month, &said(about, of_place)).into_iter().enumerate() {
+                batch.put_new(keys::statements(about, shard, generation, month, keys::part(write, number)), value);
+                self.spill(batch)?;
+            }
         }
         Ok(())
     }
 
-    /// Removes the parts of writes of a generation that were not finished: those after the last that was.
+    /// Removes the statements and fingerprints of writes of a generation that were not finished: those after the last that was.
     pub fn drop_unfinished(&self, generation: Generation, writes: u32) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        for kind in [&b"c"[..], b"s", b"d"] {
+        for kind in [&b"s"[..], b"d"] {
             for entry in self.raw_scan(kind) {
                 let (key, _) = entry?;
                 if keys::generation(&key) == Some(generation) && keys::write(&key).is_some_and(|write| write > writes) {
@@ -226,7 +232,7 @@ impl Store {
         self.apply(batch)
     }
 
-    /// Puts the parts together that several writes made of the same month, where they are many.
+    /// Puts the statements together that several writes made of the same month, where they are many.
     pub fn tidy(
         &self,
         generation: Generation,
@@ -235,27 +241,6 @@ impl Store {
         ids: &Ids,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        let mut merger = Merger::default();
-        for account in 0..=ids.accounts.len() as Id {
-            for month in months {
-                let Some(parts) = self.many(&keys::counts_of(account, generation, *month), write)? else { continue };
-                let mut rows: Vec<Row> = Vec::new();
-                let mut counts = Vec::new();
-                for (key, value) in parts {
-                    codec::read_counts(account, *month, &value, &mut counts, |spot, last, counts| {
-                        rows.extend(counts.iter().map(|(event, count)| Row::new(spot, *event, *count as i32, last)));
-                    })
-                    .map_err(|Broken| self.broken("a value of counts"))?;
-                    batch.remove(key);
-                }
-                rows.sort_unstable_by_key(|row| row.key);
-                merger.merge(&rows);
-                merger.write(*month, |number, value| {
-                    batch.put(keys::counts(account, generation, *month, keys::part(write, number)), value);
-                });
-                self.apply_if_full(&mut batch)?;
-            }
-        }
         let shards = |ids: usize| 0..=ids as u32 / SHARD;
         for about in About::ALL {
             let ids = if about == About::AccountTraits { ids.accounts.len() } else { ids.subjects.len() };
@@ -268,8 +253,10 @@ impl Store {
                         self.read_entries(about, *month, &value, |subject, stated| entries.push((subject, stated)))?;
                         batch.remove(key);
                     }
-                    let key = keys::statements(about, shard, generation, *month, keys::part(write, 0));
-                    batch.put(key, codec::encode_statements(*month, &said(about, entries)));
+                    for (number, value) in values(*month, &said(about, entries)).into_iter().enumerate() {
+                        let key = keys::statements(about, shard, generation, *month, keys::part(write, number));
+                        batch.put(key, value);
+                    }
                     self.apply_if_full(&mut batch)?;
                 }
             }
@@ -331,6 +318,23 @@ impl Store {
     }
 }
 
+/// Statements as values of about a page's worth, as long as there is a number for each.
+pub(super) fn values(month: u16, entries: &[Entry]) -> Vec<Vec<u8>> {
+    fn split(month: u16, entries: &[Entry], deep: u32, values: &mut Vec<Vec<u8>>) {
+        let value = codec::encode_statements(month, entries);
+        if value.len() <= runs::VALUE || entries.len() < 2 || 2 << deep > keys::PARTS {
+            values.push(value);
+            return;
+        }
+        let (first, second) = entries.split_at(entries.len() / 2);
+        split(month, first, deep + 1, values);
+        split(month, second, deep + 1, values);
+    }
+    let mut values = Vec::new();
+    split(month, entries, 0, &mut values);
+    values
+}
+
 /// What statements come to, in order: of those about the same the one that stands; of links and memberships, each of which
 /// stands for the last and perhaps the first of its day, the first where it is another one.
 pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
@@ -360,91 +364,30 @@ pub(super) fn said(about: About, mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-/// Buffers that are used over and over while counts are merged.
-#[derive(Debug, Default)]
-pub struct Merger {
-    merged: Vec<Cell>,
-    subject: Vec<u8>,
-}
-
-impl Merger {
-    /// Adds up rows, in order. Counts that cancel out vanish.
-    fn merge(&mut self, rows: &[Row]) {
-        self.merged.clear();
-        for row in rows.iter().filter(|row| row.count != 0) {
-            let cell = row.cell();
-            match self.merged.last_mut() {
-                Some(last) if last.order() == cell.order() => {
-                    last.count += cell.count;
-                    last.last = last.last.max(cell.last);
-                }
-                _ => self.merged.push(cell),
-            }
-        }
-        self.merged.retain(|cell| cell.count != 0);
-    }
-
-    /// A value of rows, in order, of one account and month; `None` if nothing is left of them.
-    pub fn value(&mut self, month: u16, rows: &[Row]) -> Option<Vec<u8>> {
-        self.merge(rows);
-        let mut whole: Option<Vec<u8>> = None;
-        self.split(month, usize::MAX, |_, value| whole = Some(value));
-        whole
-    }
-
-    /// Writes rows of one account and month, in any order, into numbered values.
-    pub fn write_rows(&mut self, month: u16, rows: &mut [Row], put: impl FnMut(usize, Vec<u8>)) {
-        rows.sort_unstable_by_key(|row| row.key);
-        self.merge(rows);
-        self.write(month, put);
-    }
-
-    fn write(&mut self, month: u16, put: impl FnMut(usize, Vec<u8>)) {
-        self.split(month, CHUNK, put);
-    }
-
-    /// Writes the merged cells into numbered values of about a size.
-    fn split(&mut self, month: u16, size: usize, mut put: impl FnMut(usize, Vec<u8>)) {
-        if self.merged.is_empty() {
-            return;
-        }
-        let mut value = Vec::with_capacity(256);
-        codec::begin_counts(&mut value);
-        let (mut number, mut previous) = (0, 0);
-        for cells in self.merged.chunk_by(|a, b| a.subject == b.subject) {
-            let Some(subject) = cells.first().map(|cell| cell.subject) else { continue };
-            self.subject.clear();
-            codec::put_subject(&mut self.subject, month, previous, cells);
-            let last = number + 1 == keys::PARTS as usize;
-            if value.len() + self.subject.len() > size && previous > 0 && !last {
-                put(number, std::mem::take(&mut value));
-                number += 1;
-                codec::begin_counts(&mut value);
-                self.subject.clear();
-                codec::put_subject(&mut self.subject, month, 0, cells);
-            }
-            value.extend_from_slice(&self.subject);
-            previous = subject;
-        }
-        put(number, value);
-    }
-}
-
 /// The usage of some generations, to read through.
 #[derive(Debug)]
 pub struct Kept<'a> {
     store: &'a Store,
-    generations: BTreeMap<Generation, u32>,
+    generations: BTreeMap<Generation, Counting>,
+}
+
+/// What counts of a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counting {
+    /// The number of its last finished write.
+    pub writes: u32,
+    /// Its runs of counts.
+    pub runs: Vec<Run>,
 }
 
 impl<'a> Kept<'a> {
-    /// The usage of generations, each with the number of its last finished write.
-    pub fn of(store: &'a Store, generations: impl IntoIterator<Item = (Generation, u32)>) -> Self {
+    /// The usage of generations.
+    pub fn of(store: &'a Store, generations: impl IntoIterator<Item = (Generation, Counting)>) -> Self {
         Self { store, generations: generations.into_iter().collect() }
     }
 
     fn counts(&self, generation: Generation, part: keys::Part) -> bool {
-        self.generations.get(&generation).is_some_and(|writes| part / keys::PARTS <= *writes)
+        self.generations.get(&generation).is_some_and(|counting| part / keys::PARTS <= counting.writes)
     }
 }
 
@@ -485,16 +428,11 @@ impl History for Kept<'_> {
     }
 
     fn spots(&self, take: &mut dyn FnMut(&Spot, i64, &[(Id, i64)])) -> Result<(), StoreError> {
+        let all = self.generations.iter();
+        let runs = all.flat_map(|(number, counting)| counting.runs.iter().map(|run| (*number, run.number)));
+        let mut merged = Merged::of(self.store, runs)?;
         let mut counts = Vec::new();
-        for entry in self.store.raw_scan(b"c") {
-            let (key, value) = entry?;
-            let (account, generation, month, part) =
-                keys::read_counts(&key).ok_or_else(|| self.store.broken("a key of counts"))?;
-            if self.counts(generation, part) {
-                codec::read_counts(account, month, &value, &mut counts, &mut *take)
-                    .map_err(|Broken| self.store.broken("a value of counts"))?;
-            }
-        }
+        while merged.block(|account, month, body| codec::read_block(account, month, body, &mut counts, &mut *take))? {}
         Ok(())
     }
 }

@@ -3,8 +3,6 @@
 //! From which event day on a generation's counts have their days is remembered first, then its months are made small, so
 //! that a kill between the two leads to nothing but doing it again. A source whose days are being counted anew waits.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use vitalsync_core::{Day, Timestamp};
 
@@ -12,6 +10,7 @@ use super::ingest::generation::{self, Generation};
 use super::ingest::recount;
 use super::{Engine, poisoned};
 use crate::config::Retention;
+use crate::store::retain::Retained;
 use crate::store::{Batch, StoreError, codec};
 
 /// When it was done, and how.
@@ -40,7 +39,7 @@ impl Engine {
         let kept_from = codec::month_start(by_day.max(any)).0;
         // Nothing is counted meanwhile.
         let _filing = self.filing.write().unwrap_or_else(poisoned);
-        let (mut numbers, mut all, mut batch) = (BTreeMap::new(), true, Batch::default());
+        let (mut generations, mut all, mut batch) = (Vec::new(), true, Batch::default());
         for (source, number) in generation::sources(&self.store)? {
             if recount::is_begun(&self.store, &source)? {
                 all = false;
@@ -49,11 +48,20 @@ impl Engine {
             let mut generation = Generation::load(&self.store, number)?;
             generation.clear(&self.store)?;
             generation.kept_from = generation.kept_from.max(Some(kept_from));
-            numbers.insert(number, generation.spend());
+            let numbers = [generation.spend(), generation.spend()];
             generation.save(&mut batch);
+            generations.push((generation, numbers));
         }
         self.store.apply(batch)?;
-        let retained = self.store.retain(&numbers, by_day, any)?;
+        let mut retained = Retained::default();
+        for (generation, numbers) in &mut generations {
+            let (number, runs) = (generation.number, generation.runs.clone());
+            if let Some(swap) = self.store.retain_counts(number, &runs, *numbers, by_day, any, &mut retained)? {
+                generation.swap(&self.store, &swap.old, swap.new)?;
+            }
+        }
+        let writes = generations.iter().map(|(generation, [write, _])| (generation.number, *write)).collect();
+        self.store.retain_statements(&writes, any, &mut retained)?;
         tracing::info!(
             rolled = retained.rolled,
             removed = retained.removed,

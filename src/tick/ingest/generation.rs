@@ -8,13 +8,15 @@ use vitalsync_core::Day;
 use vitalsync_core::model::Model;
 use vitalsync_core::usage::Ids;
 
+use crate::store::runs::{self, Run};
+use crate::store::usage::Counting;
 use crate::store::{Batch, Store, StoreError, keys};
 
 /// So many keys are removed in one write.
 const REMOVED: usize = 10_000;
 /// Calls that are received so many days after others may be read in any order: the fingerprints of these days more are kept.
 const SLACK: i32 = 7;
-/// After so many writes the months that they added to are tidied.
+/// After so many writes the months that they stated something of are tidied.
 const TIDY: u32 = 8;
 /// Conditions count from here in a generation that saw all calls with them.
 pub const ALWAYS: i32 = i32::MIN;
@@ -39,7 +41,9 @@ pub struct Generation {
     pub writes: u32,
     /// True while the next write makes parts, before they count.
     pub writing: bool,
-    /// The months that they added to since it was last tidied …
+    /// Its runs of counts. Others that are there count for nothing.
+    pub runs: Vec<Run>,
+    /// The months that they stated something of since it was last tidied …
     pub untidy: BTreeSet<u16>,
     /// … in so many writes.
     pub untidy_writes: u32,
@@ -117,7 +121,7 @@ impl Generation {
         self.since.retain(|key, _| model.derived.iter().any(|derived| derived.key == *key));
     }
 
-    /// Begins a write that adds to some months; its number. Until the generation is saved again its parts count for nothing.
+    /// Begins a write that states something of some months; its number. Until the generation is saved again its parts count for nothing.
     pub fn write(&mut self, months: impl IntoIterator<Item = u16>, batch: &mut Batch) -> u32 {
         Self { writing: true, ..self.clone() }.save(batch);
         self.untidy.extend(months);
@@ -132,8 +136,9 @@ impl Generation {
         self.writes
     }
 
-    /// Removes what a write left behind that was not finished.
+    /// Removes what a write, or putting runs together, left behind that was not finished.
     pub fn clear(&mut self, store: &Store) -> Result<(), StoreError> {
+        store.drop_runs(self.number, &self.runs)?;
         if !self.writing {
             return Ok(());
         }
@@ -144,8 +149,24 @@ impl Generation {
         store.apply(batch)
     }
 
-    /// Puts parts together after many writes.
+    /// Other runs count from now on instead of some. Whenever this ends early, either those count or these, and what does
+    /// not is removed, now or when it is next cleared.
+    pub fn swap(&mut self, store: &Store, old: &[Run], new: impl IntoIterator<Item = Run>) -> Result<(), StoreError> {
+        self.runs.retain(|run| !old.contains(run));
+        self.runs.extend(new);
+        let mut batch = Batch::default();
+        self.save(&mut batch);
+        store.apply(batch)?;
+        store.drop_runs(self.number, &self.runs)
+    }
+
+    /// Puts together what many writes made.
     pub fn tidy(&mut self, store: &Store, ids: &Ids) -> Result<(), StoreError> {
+        while let Some(old) = runs::due(&self.runs) {
+            let number = self.spend();
+            let new = store.merge_runs(self.number, &old, number)?;
+            self.swap(store, &old, new)?;
+        }
         if self.untidy_writes < TIDY {
             return Ok(());
         }
@@ -176,9 +197,15 @@ pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, Stor
     Ok(store.meta("sources")?.unwrap_or_default())
 }
 
-/// The generations that count, each with the number of its last finished write.
-pub fn counting(store: &Store) -> Result<Vec<(keys::Generation, u32)>, StoreError> {
-    sources(store)?.into_values().map(|number| Ok((number, Generation::load(store, number)?.writes))).collect()
+/// The generations that count, and what of them.
+pub fn counting(store: &Store) -> Result<Vec<(keys::Generation, Counting)>, StoreError> {
+    let numbers = sources(store)?.into_values();
+    numbers
+        .map(|number| {
+            let Generation { writes, runs, .. } = Generation::load(store, number)?;
+            Ok((number, Counting { writes, runs }))
+        })
+        .collect()
 }
 
 /// Since which day of receipt derived events are counted in all sources, by their key; always, if not named. What a source
@@ -256,7 +283,10 @@ pub fn drop_leftovers(store: &Store) -> Result<(), StoreError> {
     }
     let mut batch = Batch::default();
     let mut count = 0;
-    for kind in [&b"c"[..], b"s", b"d", b"f"] {
+    for number in &leftovers {
+        store.drop_runs(*number, &[])?;
+    }
+    for kind in [&b"s"[..], b"d", b"f"] {
         for entry in store.raw_scan(kind) {
             let (key, _) = entry?;
             if keys::generation(&key).is_some_and(|number| leftovers.contains(&number)) {
@@ -274,3 +304,6 @@ pub fn drop_leftovers(store: &Store) -> Result<(), StoreError> {
     batch.put_meta("leftovers", &BTreeSet::<keys::Generation>::new());
     store.apply(batch)
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,7 +293,7 @@ fn pass(
                     let Some(mut block) = files.next(ahead, &mut buffer) else { continue };
                     let lines = worker.parse(&block);
                     buffer = block.take_buffer();
-                    let weight = lines.weight();
+                    let weight = lines.weight;
                     place.lay((block, lines), weight);
                 }
             });
@@ -361,7 +361,7 @@ impl Filer<'_> {
             while let Some((mut block, lines)) = waiting.remove(&due) {
                 due = if block.ends { (due.0 + 1, 0) } else { (due.0, due.1 + 1) };
                 let (calls, size, ends) = (lines.lines.len() as u64, block.size, block.ends);
-                let weight = lines.weight();
+                let weight = lines.weight;
                 self.block(filing, &mut block, lines)?;
                 desk.filed(weight, ends);
                 self.reading.watch.filed(calls, usize::from(ends), size);
@@ -532,9 +532,7 @@ impl Filer<'_> {
         let (mut rows, mut prints) = (gathered.rows, gathered.prints);
         let window = self.source.dedupe_days;
         let forward = matches!(self.kind, Pass::Forward);
-        let mut months: BTreeSet<u16> =
-            rows.chunk_by(|a, b| a.month() == b.month()).filter_map(|rows| Some(rows.first()?.month())).collect();
-        months.extend(gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)));
+        let months: BTreeSet<u16> = gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)).collect();
         let write = self.generation.write(months, &mut batch);
         for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
             let (place, instead_of, repeated) = match verdict {
@@ -568,7 +566,8 @@ impl Filer<'_> {
                 }
             }
         }
-        store.add_counts(number, write, &mut rows, &mut batch)?;
+        let run = store.add_counts(number, write, &mut rows, &mut batch)?;
+        self.generation.runs.extend(run);
         // The largest buffers serve the next write too.
         rows.clear();
         prints.clear();

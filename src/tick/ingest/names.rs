@@ -314,9 +314,7 @@ pub struct Translations {
 impl Translations {
     /// Takes a worker's new names; the place of its numbers' translation. `anew`: the worker began to count from 1 again.
     pub fn learn(&mut self, worker: usize, anew: bool, names: [Vec<Box<str>>; 4]) -> usize {
-        if anew
-            && let Some(translation) = self.current.remove(&worker).and_then(|place| self.all.get_mut(place))
-        {
+        if anew && let Some(translation) = self.current.remove(&worker).and_then(|place| self.all.get_mut(place)) {
             translation.end();
         }
         let place = *self.current.entry(worker).or_insert_with(|| {

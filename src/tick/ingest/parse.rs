@@ -55,15 +55,20 @@ pub struct Parsed {
     pub undated: bool,
     /// Users whom the source asks to forget.
     pub deletions: Vec<Box<str>>,
+    /// About so many bytes of memory it took when it was parsed.
+    pub weight: usize,
 }
 
+/// What a name takes besides its bytes, about, until it has a number.
+const NAME: usize = 64;
 /// What a statement takes besides itself, about.
 const CONTENT: usize = 64;
 
 impl Parsed {
-    /// About so many bytes of memory, without its names: they are taken out first.
-    pub fn weight(&self) -> usize {
+    /// About so many bytes of memory.
+    fn weigh(&self) -> usize {
         size_of::<Self>()
+            + self.names.iter().flatten().map(|name| name.len() + NAME).sum::<usize>()
             + self.lines.capacity() * size_of::<Line>()
             + self.statements.len() * (size_of::<(Subject, Stated<Content>)>() + CONTENT)
             + size_of_val(&*self.rejected)
@@ -127,6 +132,7 @@ impl<'a> Worker<'a> {
             rejected: Vec::new(),
             undated: false,
             deletions: Vec::new(),
+            weight: 0,
         };
         let data = block.data();
         let mut group = Vec::with_capacity(GROUP);
@@ -165,6 +171,7 @@ impl<'a> Worker<'a> {
             new.extend((*sent + 1..=names.len()).map(|id| Box::from(names.name(id as Id))));
             *sent = names.len();
         }
+        parsed.weight = parsed.weigh();
         parsed
     }
 

@@ -11,18 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
-use vitalsync_core::usage::Spot;
 
 use super::generation::{self, ALWAYS, Generation};
 use super::names::Filing;
 use super::{IngestError, Pass, Phase, Reading, SourceReport, pass};
 use crate::config::Source;
 use crate::source::archive::{self, Progress};
-use crate::store::usage::Row;
+use crate::store::runs::{self, Left};
 use crate::store::{Batch, Store, StoreError, codec, keys};
 
 /// So many keys are copied in one write.
-const COPIED: usize = 10_000;
+const COPIED: usize = 1_000;
 
 /// Days of receipt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,6 +248,8 @@ fn go_on(reading: &Reading<'_>, filing: &mut Filing, source: &Source, mut begun:
             return Ok(done);
         }
         let mut new = begin(&old, &begun, source);
+        let copied = store.runs(begun.to)?;
+        new.runs.retain(|run| copied.contains(&run.number));
         new.learn(reading.model);
         since(&mut new, &begun.days, old.newest);
         begun.copied = true;
@@ -345,27 +346,18 @@ fn copy(reading: &Reading<'_>, begun: &Begun, kept_from: Option<i32>) -> Result<
         }
         Ok(!stops)
     };
-    let mut merger = crate::store::usage::Merger::default();
-    let mut counts = Vec::new();
-    for entry in store.raw_scan(b"c") {
+    // Each run becomes one of the same number.
+    let (from, to) = (keys::runs_of(begun.from), keys::runs_of(begun.to));
+    for entry in store.raw_scan(&from) {
         let (key, value) = entry?;
-        let Some((account, number, month, part)) = keys::read_counts(&key) else { continue };
-        if number != begun.from {
-            continue;
-        }
-        let mut rows: Vec<Row> = Vec::new();
-        let mut all = true;
-        codec::read_counts(account, month, &value, &mut counts, |spot: &Spot, last, counts| {
-            let kept = rolled(spot.day.0) || keeps(spot.received().0);
-            all &= kept;
-            if kept {
-                rows.extend(counts.iter().map(|(event, count)| Row::new(spot, *event, *count as i32, last)));
-            }
-        })
-        .map_err(|_| store.broken("a value of counts"))?;
-        let value = if all { Some(value.to_vec()) } else { merger.value(month, &rows) };
-        if let Some(value) = value {
-            batch.put(keys::counts(account, begun.to, month, part), value);
+        let left = runs::keep(&key, &value, |spot, _| rolled(spot.day.0) || keeps(spot.received().0));
+        let left = match left.map_err(|_| store.broken("a value of counts"))? {
+            Left::All => Some(value.to_vec()),
+            Left::Some(value) => Some(value),
+            Left::Nothing => None,
+        };
+        if let (Some(value), Some(rest)) = (left, key.get(from.len()..)) {
+            batch.put([&to, rest].concat(), value);
         }
         if !flush(&mut batch, false)? {
             return Ok(false);

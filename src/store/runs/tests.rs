@@ -1,3 +1,5 @@
+//! What runs give back, in what order and in which values.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -129,7 +129,7 @@ impl<'s> Merged<'s> {
 }
 
 /// Adds the cells of a block.
-fn read_cells(month: u16, body: &[u8], cells: &mut Vec<Cell>) -> Result<(), Broken> {
+pub(super) fn read_cells(month: u16, body: &[u8], cells: &mut Vec<Cell>) -> Result<(), Broken> {
     codec::read_block(0, month, body, &mut Vec::new(), |spot, last, counts| {
         cells.extend(counts.iter().map(|(event, count)| cell(spot, *event, *count, last)));
     })

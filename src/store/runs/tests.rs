@@ -1,3 +1,5 @@
+//! What runs give back, in what order and in which values.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -148,6 +150,7 @@ fn values_are_few_and_stay_below_a_bound() {
     raw.extend((0..20_000).map(|n| (50, 7, n % 9, n / 9 % 400, 1 + n as Id / 3600, 3)));
     // Many events on one spot.
     raw.extend((1..9000).map(|event| (51, 7, 3, 2, event, 1)));
+    raw.extend((0..9000).map(|n| (52, 1 + n, 8, 0, 1, 1)));
     let run = add(&store, 1, rows(&raw, &mut expected)).unwrap();
     let bytes: usize = values(&store).iter().map(|(_, value)| value.len()).sum();
     assert_eq!(bytes as u64, run.bytes);
@@ -157,8 +160,19 @@ fn values_are_few_and_stay_below_a_bound() {
     }
     assert!(values(&store).len() < bytes / (VALUE / 2), "{} values for {bytes} bytes", values(&store).len());
     assert_eq!(read(&store, &[(1, vec![run])]).0, expected);
-    let merged = store.merge_runs(1, &[run], 2).unwrap().unwrap();
-    assert_eq!(read(&store, &[(1, vec![merged])]).0, expected);
+    // The same again with more, so that blocks end elsewhere, and put together: each count is there once.
+    raw.extend((0..9000).map(|n| (52, 1 + n / 2, 8, 0, 1 + n % 2, 2)));
+    let again = add(&store, 2, rows(&raw, &mut expected)).unwrap();
+    let merged = store.merge_runs(1, &[run, again], 3).unwrap().unwrap();
+    let (counted, order) = read(&store, &[(1, vec![merged])]);
+    assert_eq!((counted.len(), counted == expected, order.is_sorted()), (expected.len(), true, true));
+    let mut cells = Vec::new();
+    let (mut merged, mut all) = (Merged::of(&store, [(1, merged.number)]).unwrap(), 0);
+    while merged.block(|_, month, body| merged::read_cells(month, body, &mut cells)).unwrap() {
+        all += cells.len();
+        cells.clear();
+    }
+    assert_eq!(all, expected.len());
     assert!(values(&store).iter().all(|(_, value)| value.len() <= VALUE + 16));
 }
 
@@ -172,4 +186,32 @@ fn so_many_of_a_size_are_due() {
     let due = due(&runs).unwrap();
     assert_eq!(due.len(), MANY);
     assert!(due.iter().all(|run| run.number >= 100), "{due:?}");
+}
+
+/// Of runs with older months one may take back what another one has, so they are made small together, and once.
+#[test]
+fn older_months_of_several_runs_are_made_small_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut written = Counted::new();
+    let first = [(1, 7, 0, 0, 1, 2), (1, 7, 5, 0, 1, 3), (1, 7, 9, 0, 1, 1), (1, 7, 70, 0, 1, 4)];
+    let mut runs: Vec<Run> = add(&store, 1, rows(&first, &mut written)).into_iter().collect();
+    runs.extend(add(&store, 2, rows(&[(1, 7, 9, 1, 1, -1), (2, 7, 70, 0, 1, 1)], &mut written)));
+    let by_day = codec::month(Day(20_500 + 70));
+    let retain = |runs: &[Run], numbers, any| {
+        store.retain_counts(1, runs, numbers, by_day, any, &mut Default::default()).unwrap()
+    };
+    let swap = retain(&runs, [3, 4], 0).unwrap();
+    assert_eq!((&swap.old, swap.new.len()), (&runs, 2));
+    let sums = |counted: &Counted| {
+        let mut sums: BTreeMap<(Id, u16), i64> = BTreeMap::new();
+        counted.iter().for_each(|(key, count)| *sums.entry((key.0, codec::month(Day(key.2)))).or_default() += count);
+        sums
+    };
+    let small = read(&store, &[(1, swap.new.clone())]).0;
+    assert_eq!(sums(&small), sums(&written));
+    assert_eq!(small.keys().filter(|key| codec::month(Day(key.2)) < by_day).count(), 2, "{small:?}");
+    assert_eq!(retain(&swap.new, [5, 6], 0), None, "done again");
+    let gone = retain(&swap.new, [7, 8], by_day).unwrap();
+    assert_eq!((gone.old.len(), gone.new.len()), (1, 0));
 }

@@ -20,7 +20,7 @@ use super::SourceError;
 use super::inflate::content;
 
 /// A block is handed out when it has so many bytes: small enough to be parsed while it is still in a core's cache.
-pub const BLOCK: usize = 128 << 10;
+pub const BLOCK: usize = 256 << 10;
 /// How much of a file is looked at to find its first call.
 const HEAD: usize = 64 << 10;
 /// Calls shrink about so much: progress within a file is told by it.

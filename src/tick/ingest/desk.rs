@@ -8,7 +8,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// So many bytes of parsed blocks may wait.
-const WEIGHT: usize = 16 << 20;
+const WEIGHT: usize = 8 << 20;
 /// The one that files is woken for so many blocks, or when others wait for it.
 const WAKE: usize = 8;
 

@@ -78,13 +78,13 @@ impl Engine {
 
     /// All accounts, from what is known at a horizon.
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
-        let evaluation = self.evaluate_known(horizon)?;
+        let evaluation = self.evaluate_known(horizon, false)?;
         Ok(evaluation.accounts.iter().map(|account| AccountReport::of(account, &evaluation)).collect())
     }
 
     /// One account's story; `None` if there is none by that id, name or domain.
     pub fn explain(&self, wanted: &str, horizon: Horizon) -> anyhow::Result<Option<ExplainReport>> {
-        let (at, evaluation) = (horizon.at, self.evaluate_known(horizon)?);
+        let (at, evaluation) = (horizon.at, self.evaluate_known(horizon, true)?);
         let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
         let lower = wanted.to_lowercase();
         let domain = |account: &Account| {

@@ -117,17 +117,18 @@ impl Engine {
 
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
-        self.evaluate_known(Horizon::at(at))
+        let alerts = self.config.destinations.iter().any(|to| !to.connector.alert_rules().is_empty());
+        self.evaluate_known(Horizon::at(at), alerts)
     }
 
-    /// Measures everything from what is known at a horizon.
-    pub fn evaluate_known(&self, horizon: Horizon) -> Result<Evaluation, StoreError> {
+    /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.
+    pub fn evaluate_known(&self, horizon: Horizon, reasons: bool) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
         let levels = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
         let since = generation::counted_since(&self.store, &self.config.model)?;
-        let ask = Ask { horizon, recent_days: self.recent_days(), users, since };
+        let ask = Ask { horizon, recent_days: self.recent_days(), users, reasons, since };
         evaluate_history(&history, &filing.ids, &self.config.model, ask)
     }
 

@@ -113,7 +113,7 @@ pub struct Account {
     pub rules: BTreeSet<String>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
-    /// Scored events of the last days, by day, for reasons.
+    /// Scored events of the last days, by day, for reasons; none if these were not asked for.
     pub scored: Vec<(Day, Id, u32)>,
 }
 
@@ -199,7 +199,7 @@ fn weighed(
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true, since: BTreeMap::new() };
+    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true, reasons: true, since: BTreeMap::new() };
     match evaluate_history(usage, ids, model, ask) {
         Ok(evaluation) => evaluation,
         Err(never) => match never {},

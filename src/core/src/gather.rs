@@ -68,6 +68,8 @@ pub struct Ask {
     pub recent_days: i32,
     /// Whether users are measured too.
     pub users: bool,
+    /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
+    pub reasons: bool,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
 }
@@ -629,7 +631,8 @@ impl<'a> Gather<'a> {
             if day <= self.today && ever.mark(cell.event) {
                 tally.used.1 += 1;
             }
-            if day > scored_since
+            if self.ask.reasons
+                && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
             {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;

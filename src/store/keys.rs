@@ -47,6 +47,8 @@ pub fn runs_of(generation: Generation) -> Vec<u8> {
 
 /// What a key of counts says: generation, run, and the account and month with which the value begins.
 pub fn read_counts(key: &[u8]) -> Option<(Generation, u32, Id, u16)> {
+    // Whoever looks for the next run comes to keys of other kinds after the last.
+    key.first().filter(|kind| **kind == b'c')?;
     let generation = Generation::from_be_bytes(key.get(1..3)?.try_into().ok()?);
     let run = u32::from_be_bytes(key.get(3..7)?.try_into().ok()?);
     let account = Id::from_be_bytes(key.get(7..11)?.try_into().ok()?);

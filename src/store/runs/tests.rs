@@ -141,6 +141,20 @@ fn accounts_of_all_generations_come_in_order_those_without_one_first() {
 }
 
 #[test]
+fn what_comes_after_the_runs_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let file = keys::file(1, "a path as long as a key of counts");
+    assert_eq!(keys::read_counts(&file), None);
+    let mut batch = Batch::default();
+    batch.put(file, b"{}".to_vec());
+    store.apply(batch).unwrap();
+    assert_eq!(store.runs(1).unwrap(), [0u32; 0]);
+    add(&store, 7, vec![row(spot(1, 1, 0, 0), 1, 1)]);
+    assert_eq!(store.runs(1).unwrap(), [7]);
+}
+
+#[test]
 fn values_are_few_and_stay_below_a_bound() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();

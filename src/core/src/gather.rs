@@ -4,10 +4,13 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod tables;
+
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::tables::{Marks, Sums};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
@@ -201,62 +204,6 @@ pub(crate) struct Gathered<'a> {
     /// By profile, how many events are scored.
     pub features: Vec<usize>,
     pub held_out: Vec<HeldOut>,
-}
-
-/// Counts distinct numbers without hashing: a number is marked with the round it was last seen in.
-#[derive(Debug, Default)]
-struct Marks {
-    marks: Vec<u32>,
-    round: u32,
-}
-
-impl Marks {
-    fn clear(&mut self) {
-        self.round += 1;
-    }
-
-    /// True the first time in this round.
-    fn mark(&mut self, id: Id) -> bool {
-        let place = id as usize;
-        if self.marks.len() <= place {
-            self.marks.resize(place + 1, 0);
-        }
-        std::mem::replace(&mut self.marks[place], self.round) != self.round
-    }
-}
-
-/// Adds up counts in a table of which each account uses a part; a sort would take longest of all.
-#[derive(Debug, Default)]
-struct Sums {
-    sums: Vec<u32>,
-    used: Vec<u32>,
-}
-
-impl Sums {
-    fn add(&mut self, place: usize, count: u32) {
-        if self.sums.len() <= place {
-            self.sums.resize(place + 1, 0);
-        }
-        let sum = &mut self.sums[place];
-        if *sum == 0 {
-            self.used.push(place as u32);
-        }
-        *sum = sum.saturating_add(count);
-    }
-
-    /// All sums that are not 0, in order; from then on none.
-    fn drain(&mut self) -> Vec<(usize, u32)> {
-        // Where most of the table is in use, going through it is less than sorting.
-        let until = self.used.iter().max().map_or(0, |last| *last as usize + 1);
-        if self.used.len() * 16 > until {
-            self.used.clear();
-            self.used.extend((0..until as u32).filter(|place| self.sums[*place as usize] != 0));
-        } else {
-            self.used.sort_unstable();
-        }
-        let sums = &mut self.sums;
-        self.used.drain(..).map(|place| (place as usize, std::mem::take(&mut sums[place as usize]))).collect()
-    }
 }
 
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was

@@ -1,15 +1,16 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::connector::Operation;
-use vitalsync_core::evaluate::{Account, Evaluation, Health};
+use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
-use vitalsync_core::model::Band;
-use vitalsync_core::value::Value;
 
+pub use self::account::{AccountReport, ExplainReport, Part};
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
 
@@ -144,172 +145,6 @@ impl RunReport {
     }
 }
 
-/// One account as programs read it. Numbers are unrounded; null means unknown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AccountReport {
-    /// The account's id.
-    pub account: String,
-    /// Its display name.
-    pub name: Option<String>,
-    /// The account that it is rolled up into.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub parent: Option<String>,
-    /// How many accounts are rolled up into it directly.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub children: u32,
-    /// The profile that is its health.
-    pub profile: Option<String>,
-    /// Its health.
-    pub health: HealthReport,
-    /// Its health under every profile, where there are several.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub profiles: BTreeMap<String, HealthReport>,
-    /// The checklist.
-    pub activation: ActivationReport,
-    /// How much of what is scored is used.
-    pub adoption: AdoptionReport,
-    /// Its users.
-    pub users: UsersReport,
-    /// How often it is used.
-    pub frequency: FrequencyReport,
-    /// The latest event, RFC 3339 in UTC.
-    pub last_active: Option<String>,
-    /// Days since it began.
-    pub tenure_days: Option<i32>,
-    /// Derived events that are not in the score yet.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub counted_since: Vec<HeldOutReport>,
-    /// The lifecycle stages and segments that hold.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub segments: Vec<String>,
-    /// Its traits.
-    pub traits: serde_json::Value,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// Health under one profile.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct HealthReport {
-    /// Points in the window.
-    pub raw: Option<f64>,
-    /// 1–100.
-    pub score: Option<f64>,
-    /// healthy, normal, at_risk.
-    pub band: Option<String>,
-    /// Against 7 days ago.
-    pub change_7d: Option<f64>,
-    /// Against 30 days ago.
-    pub change_30d: Option<f64>,
-    /// What moved most.
-    pub top_reason: Option<String>,
-}
-
-/// The checklist.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ActivationReport {
-    /// Steps done ÷ steps × 100.
-    pub percent: Option<f64>,
-    /// Steps done.
-    pub steps_done: usize,
-    /// Steps.
-    pub steps_total: usize,
-    /// The date the last missing step was done.
-    pub activated_at: Option<String>,
-    /// When each step was done.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub steps: BTreeMap<String, Option<String>>,
-}
-
-/// How much of what is scored is used.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AdoptionReport {
-    /// In the window.
-    pub window_percent: Option<f64>,
-    /// Ever.
-    pub all_time_percent: Option<f64>,
-}
-
-/// Users of an account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UsersReport {
-    /// With a scored event in the window.
-    pub active: u32,
-    /// With any event in the last 90 days, or in the window if longer.
-    pub total: u32,
-    /// Active ÷ total × 100.
-    pub active_percent: Option<f64>,
-}
-
-/// How often an account is used.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FrequencyReport {
-    /// Days with a scored event.
-    pub active_days: u32,
-    /// Days of the window.
-    pub days: u32,
-}
-
-impl HealthReport {
-    fn of(health: &Health) -> Self {
-        Self {
-            raw: health.raw,
-            score: health.score,
-            band: health.band.map(|band| Band::name(band).to_owned()),
-            change_7d: health.change_7d,
-            change_30d: health.change_30d,
-            top_reason: health.top_reason.clone(),
-        }
-    }
-}
-
-impl AccountReport {
-    /// The report of an account of an evaluation.
-    pub fn of(account: &Account, evaluation: &Evaluation) -> Self {
-        let date = |day: &Option<vitalsync_core::Day>| day.map(|day| day.to_string());
-        let several = account.profiles.len() > 1;
-        Self {
-            account: account.id.clone(),
-            name: account.name.clone(),
-            parent: account.parent.clone(),
-            children: account.children,
-            profile: account.profile.clone(),
-            health: HealthReport::of(&account.health),
-            profiles: account
-                .profiles
-                .iter()
-                .filter(|_| several)
-                .map(|(name, health)| (name.to_owned(), HealthReport::of(health)))
-                .collect(),
-            activation: ActivationReport {
-                percent: account.activation_percent,
-                steps_done: account.steps_done(),
-                steps_total: account.steps.len(),
-                activated_at: date(&account.activated_at),
-                steps: account.steps.iter().map(|(name, day)| (name.clone(), date(day))).collect(),
-            },
-            adoption: AdoptionReport {
-                window_percent: account.adoption_window,
-                all_time_percent: account.adoption_all_time,
-            },
-            users: UsersReport {
-                active: account.active_users,
-                total: account.total_users,
-                active_percent: account.active_percent(),
-            },
-            frequency: FrequencyReport { active_days: account.active_days, days: account.window_days },
-            last_active: account.last_active.map(|time| time.to_string()),
-            tenure_days: account.tenure_days,
-            counted_since: HeldOutReport::all(evaluation),
-            segments: account.rules.iter().cloned().collect(),
-            traits: Value::Map(account.traits.to_map()).to_json(),
-        }
-    }
-}
-
 /// What the next sync of a destination would do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanReport {
@@ -371,37 +206,6 @@ impl PlannedOperation {
                 .map(|fields| fields.iter().map(|(name, value)| (name.clone(), value.to_json())).collect()),
         }
     }
-}
-
-/// One account's story.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ExplainReport {
-    /// Its figures.
-    #[serde(flatten)]
-    pub account: AccountReport,
-    /// What its score is made of, the heaviest first.
-    pub parts: Vec<Part>,
-    /// The benchmark in force.
-    pub benchmark: Option<BenchmarkReport>,
-    /// What each tool was told.
-    pub told: Vec<Told>,
-    /// What was refused about it.
-    pub quarantined: Vec<Refused>,
-}
-
-/// One event's part of the raw score.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Part {
-    /// The event.
-    pub event: String,
-    /// How often in the window.
-    pub count: u64,
-    /// Its weight.
-    pub weight: f64,
-    /// Count × weight.
-    pub points: f64,
-    /// How often in the window before.
-    pub count_before: u64,
 }
 
 /// What a tool was told.

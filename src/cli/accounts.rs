@@ -37,35 +37,37 @@ pub(super) async fn run(options: &Options, known: &KnownOn) -> Outcome {
     ];
     let rows: Vec<Vec<String>> = accounts.iter().map(row).collect();
     say(&table(&head, &rows));
-    let count = |band: &str| accounts.iter().filter(|account| account.health.band.as_deref() == Some(band)).count();
+    let count = |band: &str| accounts.iter().filter(|account| account.text("health.band") == Some(band)).count();
     say(&format!(
         "{} accounts: {} healthy, {} normal, {} at risk, {} unknown",
         accounts.len(),
         count("healthy"),
         count("normal"),
         count("at_risk"),
-        accounts.iter().filter(|account| account.health.band.is_none()).count()
+        accounts.iter().filter(|account| account.text("health.band").is_none()).count()
     ));
-    for held in accounts.first().into_iter().flat_map(|account| &account.counted_since) {
+    for held in accounts.first().into_iter().flat_map(AccountReport::counted_since) {
         say(&held.said());
     }
     Ok(0)
 }
 
 fn row(account: &AccountReport) -> Vec<String> {
-    let percent = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{} %", whole(Some(value))));
+    let of = |name: &str| account.number(name);
+    let percent = |name: &str| of(name).map_or_else(|| "–".into(), |value| format!("{} %", whole(Some(value))));
+    let share = |part: &str, all: &str| format!("{}/{}", whole(of(part)), whole(of(all)));
     vec![
-        account.account.clone(),
-        whole(account.health.score),
-        text(account.health.band.as_deref()),
-        change(account.health.change_7d),
-        change(account.health.change_30d),
-        number(account.health.raw),
-        percent(account.activation.percent),
-        percent(account.adoption.window_percent),
-        format!("{}/{}", account.users.active, account.users.total),
-        format!("{}/{}", account.frequency.active_days, account.frequency.days),
-        text(account.last_active.as_deref().and_then(|time| time.get(..10))),
-        text(account.health.top_reason.as_deref()),
+        account.id().to_owned(),
+        whole(of("health.score")),
+        text(account.text("health.band")),
+        change(of("health.change_7d")),
+        change(of("health.change_30d")),
+        number(of("health.raw")),
+        percent("activation.percent"),
+        percent("adoption.window_percent"),
+        share("users.active", "users.total"),
+        share("frequency.active_days", "frequency.days"),
+        text(account.text("last_active").and_then(|time| time.get(..10))),
+        text(account.text("health.top_reason")),
     ]
 }

@@ -35,55 +35,54 @@ pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Ou
 
 fn story(report: &ExplainReport) -> String {
     let account = &report.account;
-    let health = &account.health;
-    let mut out = format!("{} ({})\n", account.name.as_deref().unwrap_or(&account.account), account.account);
+    let of = |name: &str| account.number(name);
+    let mut out = format!("{} ({})\n", account.text("name").unwrap_or(account.id()), account.id());
     let _ = writeln!(
         out,
         "  health      {} ({}), {} in 7 days, {} in 30 days: {}",
-        whole(health.score),
-        text(health.band.as_deref()),
-        change(health.change_7d),
-        change(health.change_30d),
-        text(health.top_reason.as_deref())
+        whole(of("health.score")),
+        text(account.text("health.band")),
+        change(of("health.change_7d")),
+        change(of("health.change_30d")),
+        text(account.text("health.top_reason"))
     );
     let _ = writeln!(
         out,
         "  raw score   {}; a score of 100 takes {}",
-        number(health.raw),
+        number(of("health.raw")),
         report.benchmark.as_ref().map_or_else(|| "–".into(), BenchmarkReport::said)
     );
-    for held in &account.counted_since {
+    for held in account.counted_since() {
         let _ = writeln!(out, "              {}", held.said());
     }
-    if let Some(parent) = &account.parent {
+    if let Some(parent) = account.text("parent") {
         let _ = writeln!(out, "  rolled up   into {parent}");
     }
-    if account.children > 0 {
-        let _ = writeln!(out, "  rolled up   {} accounts into it", account.children);
+    if of("children").is_some_and(|children| children > 0.0) {
+        let _ = writeln!(out, "  rolled up   {} accounts into it", whole(of("children")));
     }
-    let steps = &account.activation;
     let _ = writeln!(
         out,
         "  activation  {} of {} steps, activated at {}",
-        steps.steps_done,
-        steps.steps_total,
-        text(steps.activated_at.as_deref())
+        whole(of("activation.steps_done")),
+        whole(of("activation.steps_total")),
+        text(account.text("activation.activated_at"))
     );
-    for (step, done) in &steps.steps {
-        let _ = writeln!(out, "                {step}: {}", done.as_deref().unwrap_or("not done"));
+    for (step, done) in account.steps() {
+        let _ = writeln!(out, "                {step}: {}", done.unwrap_or("not done"));
     }
     let _ = writeln!(
         out,
         "  use         {} of {} users active, {} of {} days, {} % of the features (ever: {} %)",
-        account.users.active,
-        account.users.total,
-        account.frequency.active_days,
-        account.frequency.days,
-        whole(account.adoption.window_percent),
-        whole(account.adoption.all_time_percent)
+        whole(of("users.active")),
+        whole(of("users.total")),
+        whole(of("frequency.active_days")),
+        whole(of("frequency.days")),
+        whole(of("adoption.window_percent")),
+        whole(of("adoption.all_time_percent"))
     );
-    let days = account.tenure_days.map_or_else(|| "–".into(), |days| days.to_string());
-    let _ = writeln!(out, "  last active {}, customer for {days} days\n", text(account.last_active.as_deref()));
+    let days = whole(of("tenure_days"));
+    let _ = writeln!(out, "  last active {}, customer for {days} days\n", text(account.text("last_active")));
     if !report.parts.is_empty() {
         let rows: Vec<Vec<String>> = report
             .parts

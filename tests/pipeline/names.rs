@@ -59,8 +59,8 @@ async fn a_derived_event_joins_the_score_when_a_whole_window_was_counted() {
     assert_eq!(held.said(), said);
     let raw = |day: i32| {
         let accounts = engine.accounts(vitalsync_core::identity::Horizon::at(end(day))).unwrap();
-        let told = accounts[0].counted_since.iter().map(|held| held.said()).collect::<Vec<_>>();
-        (accounts[0].health.raw, accounts[0].adoption.window_percent, told)
+        let told = accounts[0].counted_since().iter().map(|held| held.said()).collect::<Vec<_>>();
+        (accounts[0].number("health.raw"), accounts[0].number("adoption.window_percent"), told)
     };
     assert!(engine.plan(end(42)).unwrap().iter().all(|plan| plan.notes.contains(&said.to_owned())));
     // Day 46 is April 16, the last of the first whole window.

@@ -4,16 +4,16 @@
 //! with the last day that is over; activation, last active and tenure run to the as-of time. What came after it is not
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::by_name::ByName;
 use crate::expr::Names as _;
-use crate::gather::{Ask, Gathered, HeldOut, History, Tally, gather};
-use crate::health::{self, CURVE, Drop, Pegged};
-use crate::identity::{Horizon, Traits, traits_at};
-use crate::model::{Band, Model, Profile};
+pub use crate::figures::{Account, Evaluation, EventNames, Health, User};
+use crate::gather::{Ask, Gathered, History, Tally, gather};
+use crate::health::{self, CURVE};
+use crate::identity::{Horizon, traits_at};
+use crate::model::Model;
 use crate::names::{AccountNames, TraitNames};
 use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
@@ -22,180 +22,6 @@ use crate::value::Value;
 
 /// A user counts as one of an account's for so many days after the last event, or for the window if longer.
 pub const MEMBER_DAYS: i32 = 90;
-
-/// All figures as of a time.
-#[derive(Debug, Clone, Default)]
-pub struct Evaluation {
-    /// The as-of time.
-    pub at: Timestamp,
-    /// The last day of every window.
-    pub over: Day,
-    /// Accounts, by their id.
-    pub accounts: Vec<Account>,
-    /// Identified users, by their id, without those who only used accounts that are left out.
-    pub users: Vec<User>,
-    /// The benchmark in force, by profile.
-    pub benchmarks: BTreeMap<String, Pegged>,
-    /// Events that belong to no account.
-    pub unassigned_events: u64,
-    /// The names of scored events.
-    pub events: EventNames,
-    /// Derived events that are not in the score yet, by their display names.
-    pub counted_since: Vec<HeldOut>,
-}
-
-/// Names of events by their numbers.
-pub type EventNames = FxHashMap<Id, String>;
-
-/// Health under one profile.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Health {
-    /// Σ count × weight in the window, in points; `None`: no event was ever received.
-    pub raw: Option<f64>,
-    /// 1–100, unrounded.
-    pub score: Option<f64>,
-    /// The band, with hold.
-    pub band: Option<Band>,
-    /// Score now − score 7 days ago.
-    pub change_7d: Option<f64>,
-    /// Score now − score 30 days ago.
-    pub change_30d: Option<f64>,
-    /// What moved most, in words that stay the same while it does.
-    pub top_reason: Option<String>,
-}
-
-/// One account's figures.
-#[derive(Debug, Clone, Default)]
-pub struct Account {
-    /// The account's id, as calls state it.
-    pub id: String,
-    /// Its display name.
-    pub name: Option<String>,
-    /// Its owner.
-    pub owner: Value,
-    /// Its traits.
-    pub traits: Traits,
-    /// The account that it is rolled up into. Its usage counts there too, and in all above that one.
-    pub parent: Option<String>,
-    /// How many accounts name it as their parent; 0 for a plain one.
-    pub children: u32,
-    /// The profile that is its health.
-    pub profile: Option<String>,
-    /// Its health.
-    pub health: Health,
-    /// Health under every profile, by name.
-    pub profiles: ByName<Health>,
-    /// Steps done ÷ steps × 100; `None` without a checklist.
-    pub activation_percent: Option<f64>,
-    /// The checklist's steps: the name, and the day each was done.
-    pub steps: Vec<(String, Option<Day>)>,
-    /// The day the last missing step was done.
-    pub activated_at: Option<Day>,
-    /// Scored events used in the window ÷ scored events × 100.
-    pub adoption_window: Option<f64>,
-    /// The same over all time.
-    pub adoption_all_time: Option<f64>,
-    /// Users with a scored event in the window.
-    pub active_users: u32,
-    /// Users with any event in the last 90 days, or in the window if longer.
-    pub total_users: u32,
-    /// Days of the window with a scored event.
-    pub active_days: u32,
-    /// Days of the window.
-    pub window_days: u32,
-    /// The latest event.
-    pub last_active: Option<Timestamp>,
-    /// As-of date − start date.
-    pub tenure_days: Option<i32>,
-    /// The calendar day of the as-of time.
-    pub today: Day,
-    /// Lifecycle stages and segments that hold, by full name.
-    pub rules: BTreeSet<String>,
-    /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
-    pub recent: Vec<(Day, f64)>,
-    /// Scored events of the last days, by day, for reasons; none if these were not asked for.
-    pub scored: Vec<(Day, Id, u32)>,
-}
-
-/// One identified user's figures.
-#[derive(Debug, Clone, Default)]
-pub struct User {
-    /// The userId.
-    pub id: String,
-    /// The user's traits.
-    pub traits: Traits,
-    /// The latest event.
-    pub last_active: Option<Timestamp>,
-    /// Days of the window with a scored event.
-    pub active_days: u32,
-    /// Days of the window.
-    pub window_days: u32,
-    /// The primary account (the latest event, then the id): its place in [`Evaluation::accounts`].
-    pub account: Option<usize>,
-}
-
-impl Account {
-    /// Active ÷ total users × 100; `None` without users.
-    pub fn active_percent(&self) -> Option<f64> {
-        (self.total_users > 0).then(|| f64::from(self.active_users) / f64::from(self.total_users) * 100.0)
-    }
-
-    /// How many steps are done.
-    pub fn steps_done(&self) -> usize {
-        self.steps.iter().filter(|(_, done)| done.is_some()).count()
-    }
-
-    /// The drop since a day, under the benchmark in force now.
-    pub fn drop_since(&self, since: Day) -> Option<Drop> {
-        health::drop_within(&self.recent, since)
-    }
-
-    /// Counts of each scored event in the windows ending on two days, with its weight in millionths.
-    pub fn weighed(
-        &self,
-        profile: &Profile,
-        from: Day,
-        to: Day,
-        events: &EventNames,
-    ) -> BTreeMap<String, (u64, u64, i64)> {
-        weighed(&self.scored, profile, events, from, to)
-    }
-
-    /// What moved the score between two days: the events whose weighted counts in the window changed most, one line each.
-    pub fn reasons(&self, model: &Model, profile: &Profile, from: Day, to: Day, events: &EventNames) -> Vec<String> {
-        let mut moved: Vec<(f64, String)> = weighed(&self.scored, profile, events, from, to)
-            .into_iter()
-            .filter(|(_, (before, now, _))| before != now)
-            .map(|(event, (before, now, weight))| {
-                let part = (now as f64 - before as f64) * weight as f64;
-                let event = model.display_event(&event);
-                (part, format!("{event}: {now} in the last {} days, {before} on {from}", profile.window))
-            })
-            .collect();
-        moved.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        moved.into_iter().take_while(|(part, _)| *part < 0.0).take(3).map(|(_, line)| line).collect()
-    }
-}
-
-/// Counts of each scored event in the windows ending on two days, with its weight.
-fn weighed(
-    scored: &[(Day, Id, u32)],
-    profile: &Profile,
-    events: &EventNames,
-    from: Day,
-    to: Day,
-) -> BTreeMap<String, (u64, u64, i64)> {
-    let mut counts: BTreeMap<String, (u64, u64, i64)> = BTreeMap::new();
-    for (day, event, count) in scored {
-        let Some(name) = events.get(event) else { continue };
-        let Some(weight) = profile.weights.get(name) else { continue };
-        let entry = counts.entry(name.clone()).or_insert((0, 0, *weight));
-        let within = |end: Day| *day <= end && *day > end.plus(-profile.window);
-        entry.0 += if within(from) { u64::from(*count) } else { 0 };
-        entry.1 += if within(to) { u64::from(*count) } else { 0 };
-    }
-    counts
-}
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
@@ -260,8 +86,8 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         parent: Some(tally.parent).filter(|id| *id != 0).map(|id| cx.gathered.names.account(id).to_owned()),
         children: tally.children,
         traits: std::mem::take(&mut tally.traits),
-        today: cx.today,
         last_active: tally.last,
+        days_since_last_active: tally.last.map(|last| (cx.today.0 - cx.model.calendar.day(last).0).max(0)),
         active_users: tally.active_users,
         total_users: tally.total_users,
         active_days: tally.active_days,

@@ -11,6 +11,7 @@ pub mod connector;
 pub mod derived;
 pub mod evaluate;
 pub mod expr;
+pub mod figures;
 pub mod gather;
 pub mod health;
 pub mod identity;

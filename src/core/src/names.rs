@@ -1,54 +1,102 @@
 //! The one namespace of rules, mappings and JSON: which names there are, and what stands behind them.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
 use crate::value::{Type, Value};
 
-/// The names of an account that every config has, with their kinds.
-const ACCOUNT: [(&str, Type); 23] = [
-    ("account", Type::Text),
-    ("name", Type::Text),
-    ("owner", Type::Any),
-    ("parent", Type::Text),
-    ("children", Type::Number),
-    ("profile", Type::Text),
-    ("activation.percent", Type::Number),
-    ("activation.steps_done", Type::Number),
-    ("activation.steps_total", Type::Number),
-    ("activation.activated_at", Type::Date),
-    ("activation.missing_step", Type::Text),
-    ("adoption.window_percent", Type::Number),
-    ("adoption.all_time_percent", Type::Number),
-    ("users.active", Type::Number),
-    ("users.total", Type::Number),
-    ("users.active_percent", Type::Number),
-    ("frequency.active_days", Type::Number),
-    ("frequency.days", Type::Number),
-    ("frequency.percent", Type::Number),
-    ("last_active", Type::Time),
-    ("days_since_last_active", Type::Number),
-    ("tenure_days", Type::Number),
-    ("segments", Type::List),
+/// One name of the namespace: what kind of value it has, and how it is read off.
+pub struct Measure<S> {
+    /// The dotted name.
+    pub name: &'static str,
+    /// The kind of its value; any value may be null.
+    pub kind: Type,
+    /// Its value.
+    pub of: fn(&S) -> Value,
+}
+
+const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Measure<S> {
+    Measure { name, kind, of }
+}
+
+/// The names of an account that every config has, besides those of its health, its rules and its traits.
+pub static ACCOUNT: [Measure<Account>; 23] = [
+    measure("account", Type::Text, |account| account.id.as_str().into()),
+    measure("name", Type::Text, |account| account.name.clone().into()),
+    measure("owner", Type::Any, |account| account.owner.clone()),
+    measure("parent", Type::Text, |account| account.parent.clone().into()),
+    measure("children", Type::Number, |account| f64::from(account.children).into()),
+    measure("profile", Type::Text, |account| account.profile.clone().into()),
+    measure("activation.percent", Type::Number, |account| account.activation_percent.into()),
+    measure("activation.steps_done", Type::Number, |account| Value::Number(account.steps_done() as f64)),
+    measure("activation.steps_total", Type::Number, |account| Value::Number(account.steps.len() as f64)),
+    measure("activation.activated_at", Type::Date, |account| account.activated_at.map(Value::Date).unwrap_or_default()),
+    measure("activation.missing_step", Type::Text, |account| account.missing_step().into()),
+    measure("adoption.window_percent", Type::Number, |account| account.adoption_window.into()),
+    measure("adoption.all_time_percent", Type::Number, |account| account.adoption_all_time.into()),
+    measure("users.active", Type::Number, |account| f64::from(account.active_users).into()),
+    measure("users.total", Type::Number, |account| f64::from(account.total_users).into()),
+    measure("users.active_percent", Type::Number, |account| account.active_percent().into()),
+    measure("frequency.active_days", Type::Number, |account| f64::from(account.active_days).into()),
+    measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
+    measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
+    measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
+    measure("days_since_last_active", Type::Number, |account| account.days_since_last_active.map(f64::from).into()),
+    measure("tenure_days", Type::Number, |account| account.tenure_days.map(f64::from).into()),
+    measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
 ];
 
-const HEALTH: [(&str, Type); 5] = [
-    ("raw", Type::Number),
-    ("score", Type::Number),
-    ("change_7d", Type::Number),
-    ("change_30d", Type::Number),
-    ("top_reason", Type::Text),
+/// The names of health, below `health.` and `profiles.NAME.`.
+pub static HEALTH: [Measure<Health>; 6] = [
+    measure("raw", Type::Number, |health| health.raw.into()),
+    measure("score", Type::Number, |health| health.score.into()),
+    measure("band", Type::Text, |health| health.band.map(Band::name).into()),
+    measure("change_7d", Type::Number, |health| health.change_7d.into()),
+    measure("change_30d", Type::Number, |health| health.change_30d.into()),
+    measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
 ];
 
-const USER: [(&str, Type); 6] = [
-    ("user.id", Type::Text),
-    ("user.last_active", Type::Time),
-    ("user.frequency.active_days", Type::Number),
-    ("user.frequency.days", Type::Number),
-    ("user.frequency.percent", Type::Number),
-    ("user.account", Type::Text),
+/// The names of a user, below `user.`, besides those of its account and its traits.
+pub static USER: [Measure<User>; 5] = [
+    measure("id", Type::Text, |user| user.id.as_str().into()),
+    measure("last_active", Type::Time, |user| user.last_active.map(Value::Time).unwrap_or_default()),
+    measure("frequency.active_days", Type::Number, |user| f64::from(user.active_days).into()),
+    measure("frequency.days", Type::Number, |user| f64::from(user.window_days).into()),
+    measure("frequency.percent", Type::Number, |user| percent(user.active_days, user.window_days).into()),
 ];
+
+fn percent(part: u32, whole: u32) -> Option<f64> {
+    (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
+}
+
+type Table<S> = LazyLock<HashMap<&'static str, fn(&S) -> Value>>;
+
+fn table<S>(measures: &'static [Measure<S>]) -> HashMap<&'static str, fn(&S) -> Value> {
+    measures.iter().map(|measure| (measure.name, measure.of)).collect()
+}
+
+static ACCOUNT_BY_NAME: Table<Account> = LazyLock::new(|| table(&ACCOUNT));
+static HEALTH_BY_NAME: Table<Health> = LazyLock::new(|| table(&HEALTH));
+static USER_BY_NAME: Table<User> = LazyLock::new(|| table(&USER));
+
+fn value_of<S>(table: &Table<S>, name: &str, of: &S) -> Option<Value> {
+    table.get(name).map(|value| value(of))
+}
+
+/// Makes the names of health known below a prefix.
+fn health_names(scope: &mut Scope, prefix: &str) {
+    for measure in &HEALTH {
+        let name = format!("{prefix}.{}", measure.name);
+        match measure.name {
+            "band" => scope.words(name, &Band::NAMES),
+            _ => scope.name(name, measure.kind),
+        }
+    }
+}
 
 /// The names that rules about who somebody is may use: of accounts before they are measured (`exclude`, `lifecycle`, a
 /// profile's `for`).
@@ -73,18 +121,10 @@ pub fn user_trait_scope() -> Scope {
 /// The names of measured accounts and users.
 pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) -> Scopes {
     let mut account = Scope::default();
-    for (name, kind) in ACCOUNT {
-        account.name(name, kind);
-    }
-    let health = |scope: &mut Scope, prefix: &str| {
-        for (name, kind) in HEALTH {
-            scope.name(format!("{prefix}.{name}"), kind);
-        }
-        scope.words(format!("{prefix}.band"), &Band::NAMES);
-    };
-    health(&mut account, "health");
+    ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
+    health_names(&mut account, "health");
     for profile in profiles {
-        health(&mut account, &format!("profiles.{profile}"));
+        health_names(&mut account, &format!("profiles.{profile}"));
     }
     for name in lifecycle {
         account.name(format!("lifecycle.{name}"), Type::Bool);
@@ -96,9 +136,8 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) ->
     let mut user = Scope::default();
     account.nest_into("account", &mut user);
     user.name("account.id", Type::Text);
-    for (name, kind) in USER {
-        user.name(name, kind);
-    }
+    user.name("user.account", Type::Text);
+    USER.iter().for_each(|measure| user.name(format!("user.{}", measure.name), measure.kind));
     user.open("user.traits");
     Scopes { account, user }
 }
@@ -161,27 +200,11 @@ pub struct AccountNames<'a> {
     pub model: &'a Model,
 }
 
-fn health(health: &Health, name: &str) -> Value {
-    match name {
-        "raw" => health.raw.into(),
-        "score" => health.score.into(),
-        "band" => health.band.map(Band::name).into(),
-        "change_7d" => health.change_7d.into(),
-        "change_30d" => health.change_30d.into(),
-        "top_reason" => health.top_reason.clone().into(),
-        _ => Value::Null,
-    }
-}
-
-fn percent(part: u32, whole: u32) -> Option<f64> {
-    (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
-}
-
 impl Names for AccountNames<'_> {
     fn value(&self, name: &str) -> Value {
         let account = self.account;
-        if let Some(name) = name.strip_prefix("health.") {
-            return health(&account.health, name);
+        if let Some(value) = value_of(&ACCOUNT_BY_NAME, name, account) {
+            return value;
         }
         if let Some(stage) = name.strip_prefix("lifecycle.") {
             return named(&self.model.lifecycle, stage).is_some_and(|rule| rule.holds(self)).into();
@@ -189,43 +212,14 @@ impl Names for AccountNames<'_> {
         if let Some(segment) = name.strip_prefix("segments.") {
             return named(&self.model.segments, segment).is_some_and(|rule| rule.holds(self)).into();
         }
+        if let Some(name) = name.strip_prefix("health.") {
+            return value_of(&HEALTH_BY_NAME, name, &account.health).unwrap_or_default();
+        }
         if let Some((profile, name)) = name.strip_prefix("profiles.").and_then(|rest| rest.rsplit_once('.')) {
-            return account.profiles.get(profile).map(|found| health(found, name)).unwrap_or_default();
+            let health = account.profiles.get(profile);
+            return health.and_then(|health| value_of(&HEALTH_BY_NAME, name, health)).unwrap_or_default();
         }
-        match name {
-            "account" => account.id.as_str().into(),
-            "name" => account.name.clone().into(),
-            "owner" => account.owner.clone(),
-            "parent" => account.parent.clone().into(),
-            "children" => f64::from(account.children).into(),
-            "profile" => account.profile.clone().into(),
-            "activation.percent" => account.activation_percent.into(),
-            "activation.steps_done" => Value::Number(account.steps_done() as f64),
-            "activation.steps_total" => Value::Number(account.steps.len() as f64),
-            "activation.activated_at" => account.activated_at.map_or(Value::Null, Value::Date),
-            "activation.missing_step" => {
-                account.steps.iter().find(|(_, done)| done.is_none()).map(|(step, _)| step.as_str()).into()
-            }
-            "adoption.window_percent" => account.adoption_window.into(),
-            "adoption.all_time_percent" => account.adoption_all_time.into(),
-            "users.active" => f64::from(account.active_users).into(),
-            "users.total" => f64::from(account.total_users).into(),
-            "users.active_percent" => account.active_percent().into(),
-            "frequency.active_days" => f64::from(account.active_days).into(),
-            "frequency.days" => f64::from(account.window_days).into(),
-            "frequency.percent" => percent(account.active_days, account.window_days).into(),
-            "last_active" => account.last_active.map_or(Value::Null, Value::Time),
-            "days_since_last_active" => {
-                let since = |at| f64::from((account.today.0 - self.model.calendar.day(at).0).max(0));
-                account.last_active.map(since).into()
-            }
-            "tenure_days" => account.tenure_days.map(f64::from).into(),
-            "segments" => {
-                let held = account.rules.iter().filter_map(|rule| rule.strip_prefix("segments."));
-                Value::List(held.map(Value::from).collect())
-            }
-            _ => TraitNames { id: &account.id, id_name: "account", traits: &account.traits, model: None }.value(name),
-        }
+        TraitNames { id: &account.id, id_name: "account", traits: &account.traits, model: None }.value(name)
     }
 }
 
@@ -242,19 +236,18 @@ pub struct UserNames<'a> {
 impl Names for UserNames<'_> {
     fn value(&self, name: &str) -> Value {
         let account = self.user.account.and_then(|place| self.evaluation.accounts.get(place));
-        match name {
-            "user.id" => self.user.id.as_str().into(),
-            "user.account" | "account.account" | "account.id" => account.map(|account| account.id.as_str()).into(),
-            "user.last_active" => self.user.last_active.map_or(Value::Null, Value::Time),
-            "user.frequency.active_days" => f64::from(self.user.active_days).into(),
-            "user.frequency.days" => f64::from(self.user.window_days).into(),
-            "user.frequency.percent" => percent(self.user.active_days, self.user.window_days).into(),
-            "user.traits" => Value::Map(self.user.traits.to_map()),
-            _ => match (name.strip_prefix("user.traits."), name.strip_prefix("account."), account) {
-                (Some(name), _, _) => trait_value(&self.user.traits, name),
-                (_, Some(name), Some(account)) => AccountNames { account, model: self.model }.value(name),
-                _ => Value::Null,
-            },
+        let of_user = |name: &str| {
+            let found = value_of(&USER_BY_NAME, name, self.user);
+            found.or_else(|| name.strip_prefix("traits.").map(|name| trait_value(&self.user.traits, name)))
+        };
+        match (name, name.strip_prefix("user."), name.strip_prefix("account."), account) {
+            ("user.account" | "account.account" | "account.id", ..) => {
+                account.map(|account| account.id.as_str()).into()
+            }
+            ("user.traits", ..) => Value::Map(self.user.traits.to_map()),
+            (_, Some(name), ..) => of_user(name).unwrap_or_default(),
+            (_, _, Some(name), Some(account)) => AccountNames { account, model: self.model }.value(name),
+            _ => Value::Null,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod events;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
+pub use self::events::{EventReport, EventsReport};
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
 

@@ -5,6 +5,7 @@ mod accounts;
 mod ask;
 mod backfill;
 mod demo;
+mod events;
 mod explain;
 mod forget;
 mod plan;
@@ -119,6 +120,11 @@ enum Command {
     },
     /// All accounts with their health and activation.
     Accounts {
+        #[command(flatten)]
+        known: KnownOn,
+    },
+    /// Events: how often and by whom each is done, what it counts for, and what the config misses.
+    Events {
         #[command(flatten)]
         known: KnownOn,
     },
@@ -263,6 +269,7 @@ pub fn main() -> ExitCode {
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
+            Command::Events { known } => events::run(&options, &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::Backfill(arguments) => backfill::run(&options, arguments).await,

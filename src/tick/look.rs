@@ -15,8 +15,8 @@ use super::{Dated, Engine};
 use crate::clock;
 use crate::config::Destination;
 use crate::report::{
-    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, HeldOutReport, Part,
-    PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told,
+    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport, HeldOutReport,
+    Part, PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told,
 };
 use crate::store::portable;
 use crate::store::records::told;
@@ -80,6 +80,12 @@ impl Engine {
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
         let evaluation = self.evaluate_known(horizon, false)?;
         Ok(evaluation.accounts.iter().map(|account| AccountReport::of(account, &evaluation)).collect())
+    }
+
+    /// All events, from what is known at a horizon.
+    pub fn events(&self, horizon: Horizon) -> anyhow::Result<EventsReport> {
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| ask.activity = true)?;
+        Ok(EventsReport::of(&evaluation, &self.config.model))
     }
 
     /// One account's story; `None` if there is none by that id, name or domain.

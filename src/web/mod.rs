@@ -67,6 +67,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/accounts", get(accounts))
+        .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
@@ -128,6 +129,10 @@ async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
 
 async fn accounts(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || daemon.engine.accounts(horizon(&daemon, &parameters)?).map(Some)).await
+}
+
+async fn events(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.events(horizon(&daemon, &parameters)?).map(Some)).await
 }
 
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {

@@ -91,7 +91,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Check the config: all faults at once, each with its place.
+    /// Check the config: all faults at once, each with its place; and what the data says to it.
     Validate,
     /// Run the daemon, or one full pass with `--once`.
     Run {
@@ -263,7 +263,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Demo { once } => demo::run(once, &options).await,
-            Command::Validate => validate::run(&options),
+            Command::Validate => validate::run(&options).await,
             Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
             Command::Run { once: false, .. } => run::daemon(&options).await,
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,

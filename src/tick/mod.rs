@@ -117,8 +117,11 @@ impl Engine {
 
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
-        let alerts = self.config.destinations.iter().any(|to| !to.connector.alert_rules().is_empty());
-        self.evaluate_known(Horizon::at(at), alerts)
+        self.evaluate_known(Horizon::at(at), self.has_alerts())
+    }
+
+    fn has_alerts(&self) -> bool {
+        self.config.destinations.iter().any(|to| !to.connector.alert_rules().is_empty())
     }
 
     /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.

@@ -69,6 +69,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/accounts", get(accounts))
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
+        .route("/v1/lint", get(lint))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
         .route("/v1/backfill", post(backfill))
@@ -139,6 +140,15 @@ async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> R
     answer(move || {
         let account = parameters.get("account").cloned().unwrap_or_default();
         daemon.engine.explain(&account, horizon(&daemon, &parameters)?)
+    })
+    .await
+}
+
+/// The config is read from its file anew: what was edited since the daemon started is what is asked about.
+async fn lint(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let file = parameters.get("file").map(String::as_str).unwrap_or_default();
+        daemon.engine.lint_file(Path::new(file), at(&daemon, &parameters))
     })
     .await
 }

@@ -26,7 +26,7 @@ use self::events::{EventNames, distinct, event_aliases};
 use self::keeping::{retention, suppress};
 use self::profiles::profiles;
 use self::sources::sources;
-use super::Config;
+use super::{Config, Secret};
 use crate::schedule::Schedule;
 
 pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Config> {
@@ -105,6 +105,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         retention: retention.unwrap_or_default(),
         suppress: suppress.unwrap_or_default(),
         warnings: Vec::new(),
+        text: Secret::new(String::new()),
     })
 }
 

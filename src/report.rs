@@ -1,6 +1,8 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod events;
+mod warning;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +13,8 @@ use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
+pub use self::events::{EventReport, EventsReport};
+pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
 
@@ -160,6 +164,9 @@ pub struct PlanReport {
     pub quarantined: Vec<(String, String)>,
     /// What else there is to know.
     pub notes: Vec<String>,
+    /// What is odd about the config, until a destination was told anything: the same in every plan.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// One operation of a plan.

@@ -12,6 +12,8 @@ mod config;
 mod daemon;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/faults.rs"]
 mod faults;
 #[path = "cli/forget.rs"]

@@ -5,6 +5,7 @@ mod accounts;
 mod ask;
 mod backfill;
 mod demo;
+mod events;
 mod explain;
 mod forget;
 mod plan;
@@ -90,7 +91,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Check the config: all faults at once, each with its place.
+    /// Check the config: all faults at once, each with its place; and what the data says to it.
     Validate,
     /// Run the daemon, or one full pass with `--once`.
     Run {
@@ -119,6 +120,11 @@ enum Command {
     },
     /// All accounts with their health and activation.
     Accounts {
+        #[command(flatten)]
+        known: KnownOn,
+    },
+    /// Events: how often and by whom each is done, what it counts for, and what the config misses.
+    Events {
         #[command(flatten)]
         known: KnownOn,
     },
@@ -257,12 +263,13 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Demo { once } => demo::run(once, &options).await,
-            Command::Validate => validate::run(&options),
+            Command::Validate => validate::run(&options).await,
             Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
             Command::Run { once: false, .. } => run::daemon(&options).await,
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
+            Command::Events { known } => events::run(&options, &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::Backfill(arguments) => backfill::run(&options, arguments).await,

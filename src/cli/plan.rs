@@ -27,6 +27,9 @@ pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<
     if options.json() {
         say_json(&plans);
     } else {
+        // They are the same for every destination.
+        let warnings = plans.iter().map(|plan| &plan.warnings).find(|warnings| !warnings.is_empty());
+        warnings.into_iter().flatten().for_each(|warning| eprintln!("{}", warning.said()));
         plans.iter().for_each(|plan| say(&diff(plan)));
     }
     let changes = plans.iter().any(|plan| !plan.operations.is_empty());

@@ -12,7 +12,7 @@ use crate::{app, web};
 
 fn open(options: &Options) -> Result<Engine, Failure> {
     let config = options.load()?;
-    config.warnings.iter().for_each(|warning| eprint!("{warning}"));
+    config.warnings.iter().for_each(|warning| eprint!("{}", config.shown(warning)));
     let clock = options.clock(&config.model.calendar)?;
     Ok(Engine::open(config, clock)?)
 }

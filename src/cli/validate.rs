@@ -1,29 +1,78 @@
-//! `vitalsync validate`
+//! `vitalsync validate`: the config by itself, and what the data says to it where something was read already. It reads no
+//! source, asks no tool and makes no state. What is odd is a warning: the exit code is that of a good config.
 
-use super::{Options, Outcome, say, say_json};
+use vitalsync_core::lint;
+use vitalsync_core::section::Fault;
 
-pub(super) fn run(options: &Options) -> Outcome {
+use super::ask::{self, Source};
+use super::{Failure, Options, Outcome, say, say_json};
+use crate::config::Config;
+use crate::report::{ValidateReport, Warning};
+use crate::store::Store;
+use crate::tick::Engine;
+
+pub(super) async fn run(options: &Options) -> Outcome {
     let config = options.load()?;
     config.suppress.all()?;
+    let at = options.at(&config.model.calendar)?;
+    let mut notes = Vec::new();
+    let excluded: Vec<String> = lint::excluded(&config.model).into_iter().map(|(event, _)| event).collect();
+    if !excluded.is_empty() {
+        notes.push(format!("weight 0, left out on purpose: {}", excluded.join(", ")));
+    }
+    let looked = match ask::daemon(&config).await {
+        Some(Source::Daemon(client, _socket)) => {
+            let file = std::path::absolute(&config.file)?.display().to_string();
+            let parameters = [vec![("file", file)], ask::as_of(at)].concat();
+            ask::ask(&client, reqwest::Method::GET, "/v1/lint", &parameters).await
+        }
+        _ if Store::is_in(&config.state) => here(options),
+        _ => Ok(None),
+    };
+    let (faults, data): (Vec<Fault>, bool) = match looked {
+        Ok(Some(faults)) => (faults, true),
+        unseen => {
+            let why = match unseen {
+                Err(Failure::Failed(error)) => format!("{error:#}"),
+                Err(Failure::Usage(text)) => text,
+                Ok(_) => format!("nothing was read yet into {}", config.state.display()),
+            };
+            notes.push(format!("looked at the config only: {why}"));
+            (config.linted(), false)
+        }
+    };
+    let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
+    let report = ValidateReport {
+        config: config.file.display().to_string(),
+        valid: true,
+        warnings: Warning::all(&faults, &config.file),
+        data,
+        notes,
+        sources: names(&mut config.sources.iter().map(|source| &source.name)),
+        profiles: names(&mut config.model.profiles.iter().map(|profile| &profile.name)),
+        destinations: names(&mut config.destinations.iter().map(|destination| &destination.name)),
+    };
     if options.json() {
-        say_json(&serde_json::json!({
-            "config": config.file.display().to_string(),
-            "valid": true,
-            "warnings": config.warnings,
-            "sources": config.sources.iter().map(|source| &source.name).collect::<Vec<_>>(),
-            "profiles": config.model.profiles.iter().map(|profile| &profile.name).collect::<Vec<_>>(),
-            "destinations": config.destinations.iter().map(|destination| &destination.name).collect::<Vec<_>>(),
-        }));
+        say_json(&report);
         return Ok(0);
     }
-    config.warnings.iter().for_each(|warning| eprint!("{warning}"));
+    faults.iter().for_each(|fault| eprint!("{}", config.shown(fault)));
     say(&format!(
         "{}: good: {} source(s), {} profile(s), {} activation step(s), {} destination(s)",
-        config.file.display(),
-        config.sources.len(),
-        config.model.profiles.len(),
+        report.config,
+        report.sources.len(),
+        report.profiles.len(),
         config.model.activation.len(),
-        config.destinations.len()
+        report.destinations.len()
     ));
+    report.notes.iter().for_each(|note| say(note));
     Ok(0)
+}
+
+/// What the state says, where no daemon holds it.
+fn here(options: &Options) -> Result<Option<Vec<Fault>>, Failure> {
+    let config: Config = options.load()?;
+    let clock = options.clock(&config.model.calendar)?;
+    let engine = Engine::open(config, clock)?;
+    Ok(engine.lint(&engine.config, engine.clock.now())?)
 }

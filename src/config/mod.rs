@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use vitalsync_core::call::AccountPaths;
 use vitalsync_core::connector::{Connector, Manifest};
+use vitalsync_core::lint;
 use vitalsync_core::model::Model;
 use vitalsync_core::section::{Fault, Faults};
 
@@ -37,8 +38,10 @@ pub struct Config {
     pub retention: Retention,
     /// About whom nothing is kept.
     pub suppress: Suppress,
-    /// Warnings, rendered.
-    pub warnings: Vec<String>,
+    /// What the file was worth a warning for while it was read.
+    pub warnings: Vec<Fault>,
+    /// The file as written, to point into it; kept like a secret, since one may stand in it.
+    text: Secret,
 }
 
 /// A source of type `segment_archive`.
@@ -164,7 +167,8 @@ impl Config {
         }
         match config {
             Some(mut config) if !failed => {
-                config.warnings = list.iter().map(|fault| render(fault, text, file)).collect();
+                config.warnings = list;
+                config.text = Secret::new(text.to_owned());
                 Ok(config)
             }
             _ => {
@@ -180,11 +184,28 @@ impl Config {
     }
 }
 
+impl Config {
+    /// A warning about the file for people, with the line that it is about.
+    pub fn shown(&self, fault: &Fault) -> String {
+        render(fault, self.text.expose(), &self.file)
+    }
+
+    /// Everything that is worth a warning in the file, whatever is known of the data.
+    pub fn linted(&self) -> Vec<Fault> {
+        self.warnings.iter().cloned().chain(lint::of_config(&self.model)).collect()
+    }
+}
+
+/// Where a fault is: `FILE:LINE:COLUMN`.
+pub fn place(fault: &Fault, file: &Path) -> String {
+    format!("{}:{}:{}", file.display(), fault.place.line.max(1), fault.place.column.max(1))
+}
+
 /// `FILE:LINE:COLUMN: message`, the line with a caret, the hint.
 fn render(fault: &Fault, text: &str, file: &Path) -> String {
     let (line, column) = (fault.place.line.max(1), fault.place.column.max(1));
     let kind = if fault.warning { "warning: " } else { "" };
-    let mut out = format!("{}:{line}:{column}: {kind}{}\n", file.display(), mask_tokens(&fault.message));
+    let mut out = format!("{}: {kind}{}\n", place(fault, file), mask_tokens(&fault.message));
     if let Some(source) = text.lines().nth(line as usize - 1) {
         let lead: String =
             source.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
@@ -231,7 +252,7 @@ fn masked(line: &str) -> String {
 }
 
 /// Words that look like a vendor's token, wherever they stand.
-fn mask_tokens(line: &str) -> String {
+pub fn mask_tokens(line: &str) -> String {
     let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '{' | '}' | '[' | ']');
     let token = |word: &str| {
         ["pat-", "xoxb-", "xoxp-", "xapp-", "dg9r"].iter().any(|begin| word.to_lowercase().starts_with(begin))
@@ -251,10 +272,11 @@ mod tests {
     #[test]
     fn the_example_and_the_readmes_config_are_good() {
         let example = read(include_str!("../../config/vitalsync.yaml"));
-        assert_eq!((example.destinations.len(), example.warnings.len()), (3, 0), "{:?}", example.warnings);
+        assert_eq!((example.destinations.len(), example.linted()), (3, Vec::new()));
         let readme = include_str!("../../README.md");
         let config = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
-        assert_eq!(read(config).destinations.len(), 3);
+        let readme = read(config);
+        assert_eq!((readme.destinations.len(), readme.linted()), (3, Vec::new()));
     }
 
     #[test]

@@ -193,6 +193,12 @@ impl Store {
         Self::open_locked(dir, hold(dir)?).map_err(|(error, _)| error)
     }
 
+    /// Whether a directory holds a state, whole or not; nothing is opened or made.
+    pub fn is_in(dir: &Path) -> bool {
+        let database = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(recovery::DB);
+        std::fs::read_dir(dir).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(database)))
+    }
+
     /// Opens a directory that is held; gives the hold back if it can't be opened.
     fn open_locked(dir: &Path, lock: File) -> Result<Self, (StoreError, File)> {
         let io = |why| StoreError::Io { dir: dir.to_owned(), why };

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use vitalsync_core::Timestamp;
@@ -9,23 +10,38 @@ use vitalsync_core::connector::{Known, KnownRecord, Operation};
 use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::health;
 use vitalsync_core::identity::Horizon;
+use vitalsync_core::lint;
 use vitalsync_core::mapping::Level;
+use vitalsync_core::section::Fault;
 
 use super::{Dated, Engine};
 use crate::clock;
-use crate::config::Destination;
+use crate::config::{Config, Destination};
 use crate::report::{
-    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, ExplainReport, HeldOutReport, Part,
-    PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told,
+    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport, HeldOutReport,
+    Part, PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told, Warning,
 };
 use crate::store::portable;
 use crate::store::records::told;
-use crate::tick::ingest::SourceReport;
+use crate::tick::ingest::{SourceReport, check_time_zone};
 
 impl Engine {
     /// What the next sync of each destination would do.
     pub fn plan(&self, at: Timestamp) -> anyhow::Result<Vec<PlanReport>> {
-        let evaluation = self.evaluate(at)?;
+        // Before anybody is told anything there is still time to look at the config.
+        let mut first = true;
+        for destination in &self.config.destinations {
+            if let Some(lanes) = self.lanes(destination, at) {
+                first &= lanes.known_account()?.is_none();
+            }
+        }
+        let alerts = self.has_alerts();
+        let evaluation = self.evaluate_asked(&self.config, Horizon::at(at), |ask| {
+            ask.reasons = alerts;
+            ask.activity = first;
+        })?;
+        let warnings =
+            if first { Warning::all(&linted(&self.config, &evaluation), &self.config.file) } else { Vec::new() };
         let mut plans = Vec::new();
         for destination in &self.config.destinations {
             let Some(lanes) = self.lanes(destination, at) else { continue };
@@ -55,9 +71,23 @@ impl Engine {
                 operations: operations.iter().map(PlannedOperation::of).collect(),
                 quarantined,
                 notes,
+                warnings: warnings.clone(),
             });
         }
         Ok(plans)
+    }
+
+    /// What is odd about the config in a file, by itself and by the data of this state; `None` if it has none.
+    pub fn lint_file(&self, file: &Path, at: Timestamp) -> anyhow::Result<Option<Vec<Fault>>> {
+        self.lint(&Config::load(file)?, at)
+    }
+
+    /// What is odd about a config, which may be another than the one that runs; `None` without any data.
+    pub fn lint(&self, config: &Config, at: Timestamp) -> anyhow::Result<Option<Vec<Fault>>> {
+        check_time_zone(&self.store, &config.model.calendar)?;
+        let evaluation = self.evaluate_asked(config, Horizon::at(at), |ask| ask.activity = true)?;
+        let is_empty = evaluation.activity.as_ref().is_none_or(|activity| activity.events.is_empty());
+        Ok((!is_empty).then(|| linted(config, &evaluation)))
     }
 
     /// The whole state as a portable file, at its beginning. It has no name: it is gone once it is closed.
@@ -80,6 +110,12 @@ impl Engine {
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
         let evaluation = self.evaluate_known(horizon, false)?;
         Ok(evaluation.accounts.iter().map(|account| AccountReport::of(account, &evaluation)).collect())
+    }
+
+    /// All events, from what is known at a horizon.
+    pub fn events(&self, horizon: Horizon) -> anyhow::Result<EventsReport> {
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| ask.activity = true)?;
+        Ok(EventsReport::of(&evaluation, &self.config.model))
     }
 
     /// One account's story; `None` if there is none by that id, name or domain.
@@ -199,6 +235,11 @@ impl Engine {
         }
         Ok(status)
     }
+}
+
+/// What is odd about a config, by itself and by an evaluation that was asked for its activity.
+fn linted(config: &Config, evaluation: &Evaluation) -> Vec<Fault> {
+    config.linted().into_iter().chain(lint::of_data(&config.model, evaluation)).collect()
 }
 
 /// Says which records were written and are of nobody who is measured now: excluded, or without any call left. They are left,

@@ -78,6 +78,12 @@ fn poisoned<T>(error: PoisonError<T>) -> T {
     error.into_inner()
 }
 
+/// The longest span of an alert rule, and what trends need.
+fn recent_days(config: &Config) -> i32 {
+    let rules = config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
+    rules.map(|rule| rule.within_days).max().unwrap_or(0).max(30)
+}
+
 impl Engine {
     /// Opens the state of a config.
     pub fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
@@ -109,27 +115,37 @@ impl Engine {
         })
     }
 
-    /// The longest span of an alert rule, and what trends need.
-    fn recent_days(&self) -> i32 {
-        let rules = self.config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
-        rules.map(|rule| rule.within_days).max().unwrap_or(0).max(30)
-    }
-
     /// Measures everything as of a time. Reads the state only.
     pub fn evaluate(&self, at: Timestamp) -> Result<Evaluation, StoreError> {
-        let alerts = self.config.destinations.iter().any(|to| !to.connector.alert_rules().is_empty());
-        self.evaluate_known(Horizon::at(at), alerts)
+        self.evaluate_known(Horizon::at(at), self.has_alerts())
+    }
+
+    fn has_alerts(&self) -> bool {
+        self.config.destinations.iter().any(|to| !to.connector.alert_rules().is_empty())
     }
 
     /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.
     pub fn evaluate_known(&self, horizon: Horizon, reasons: bool) -> Result<Evaluation, StoreError> {
+        self.evaluate_asked(&self.config, horizon, |ask| ask.reasons = reasons)
+    }
+
+    /// Measures everything under a config, which may be another than the one that runs. `more` says what is to be found out
+    /// besides.
+    fn evaluate_asked(
+        &self,
+        config: &Config,
+        horizon: Horizon,
+        more: impl FnOnce(&mut Ask),
+    ) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
-        let levels = self.config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
+        let levels = config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
-        let since = generation::counted_since(&self.store, &self.config.model)?;
-        let ask = Ask { horizon, recent_days: self.recent_days(), users, reasons, since };
-        evaluate_history(&history, &filing.ids, &self.config.model, ask)
+        let since = generation::counted_since(&self.store, &config.model)?;
+        let recent_days = recent_days(config);
+        let mut ask = Ask { horizon, recent_days, users, reasons: false, activity: false, since };
+        more(&mut ask);
+        evaluate_history(&history, &filing.ids, &config.model, ask)
     }
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.

@@ -67,7 +67,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/accounts", get(accounts))
+        .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
+        .route("/v1/lint", get(lint))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
         .route("/v1/backfill", post(backfill))
@@ -130,10 +132,23 @@ async fn accounts(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> 
     answer(move || daemon.engine.accounts(horizon(&daemon, &parameters)?).map(Some)).await
 }
 
+async fn events(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.events(horizon(&daemon, &parameters)?).map(Some)).await
+}
+
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || {
         let account = parameters.get("account").cloned().unwrap_or_default();
         daemon.engine.explain(&account, horizon(&daemon, &parameters)?)
+    })
+    .await
+}
+
+/// The config is read from its file anew: what was edited since the daemon started is what is asked about.
+async fn lint(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let file = parameters.get("file").map(String::as_str).unwrap_or_default();
+        daemon.engine.lint_file(Path::new(file), at(&daemon, &parameters))
     })
     .await
 }

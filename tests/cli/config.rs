@@ -81,8 +81,10 @@ fn a_config_that_cannot_be_read_is_wrong_use() {
 
 #[test]
 fn a_good_config_is_good() {
-    let output = validate(MINIMAL).exits(0);
+    let five = MINIMAL.replace("Report Shared: 9", "A: 9, B: 7, C: 5, D: 3, Logged In: 1");
+    let output = validate(&five).exits(0);
     assert!(output.stdout.contains("good") && output.stderr.is_empty(), "{}", output.all());
+    assert!(output.stdout.contains("looked at the config only: nothing was read yet"), "{}", output.all());
 }
 
 #[test]

@@ -1,34 +1,37 @@
 //! The checklist: `activation`.
 
+use std::collections::BTreeMap;
+
 use vitalsync_core::derived::Derived;
 use vitalsync_core::model::{Done, Step};
 use vitalsync_core::section::{Faults, Kind, Node, Place};
 
 use super::events::{EventNames, condition, distinct};
 
-/// The steps, and the derived events that they need beside those of the profiles.
+/// The steps, where each of them stands, and the derived events that they need beside those of the profiles.
 pub(super) fn activation(
     node: &Node,
     profiles: &[Derived],
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Step>, Vec<Derived>) {
+) -> (Vec<Step>, BTreeMap<String, Place>, Vec<Derived>) {
     let Some(table) = node.table(faults, "activation") else { return Default::default() };
     let steps = table.need(faults, "steps", "the checklist: a name and an event each");
     let mut reader = Reader { profiles, names, derived: Vec::new(), faults };
-    let mut list = Vec::new();
-    for (name, _, node) in steps.map(|node| node.entries(reader.faults, "steps")).unwrap_or_default() {
+    let (mut list, mut places) = (Vec::new(), BTreeMap::new());
+    for (name, place, node) in steps.map(|node| node.entries(reader.faults, "steps")).unwrap_or_default() {
         let done = if matches!(node.kind, Kind::Map(_)) {
             reader.step(name, node)
         } else {
             node.text(reader.faults, "an event's name, {event: …, count: …, where: …} or {trait: …}")
                 .map(|event| Done::Event { event: reader.event(&event, node.place), count: 1 })
         };
+        places.insert(name.clone(), *place);
         list.extend(done.map(|done| Step { name: name.clone(), done }));
     }
     let derived = reader.derived;
     table.finish(faults);
-    (list, derived)
+    (list, places, derived)
 }
 
 struct Reader<'a> {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use vitalsync_core::Calendar;
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Model, Profile};
+use vitalsync_core::model::{Model, Profile, Written};
 use vitalsync_core::names;
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
 use vitalsync_core::value::Type;
@@ -26,7 +26,7 @@ use self::events::{EventNames, distinct, event_aliases};
 use self::keeping::{retention, suppress};
 use self::profiles::profiles;
 use self::sources::sources;
-use super::Config;
+use super::{Config, Secret};
 use crate::schedule::Schedule;
 
 pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Config> {
@@ -55,7 +55,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
     let (profiles, mut derived) =
         table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
-    let (activation, of_steps) =
+    let (profiles, written): (Vec<Profile>, Vec<_>) = profiles.into_iter().unzip();
+    let written = profiles.iter().map(|profile| profile.name.clone()).zip(written).collect();
+    let (activation, steps, of_steps) =
         table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
     derived.extend(of_steps);
 
@@ -91,6 +93,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         activation,
         lifecycle,
         segments,
+        written: Written { profiles: written, steps },
     };
     Some(Config {
         file: file.to_owned(),
@@ -102,6 +105,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         retention: retention.unwrap_or_default(),
         suppress: suppress.unwrap_or_default(),
         warnings: Vec::new(),
+        text: Secret::new(String::new()),
     })
 }
 

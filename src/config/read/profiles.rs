@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, MICRO, Profile, Refresh};
+use vitalsync_core::model::{Bands, Benchmark, MICRO, Profile, Refresh, WrittenProfile};
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
 use vitalsync_core::value::Type;
 
@@ -29,6 +29,7 @@ struct Written {
     /// By the name in the profile.
     events: BTreeMap<String, Scored>,
     bands: Option<(Option<f64>, Option<f64>)>,
+    bands_place: Option<Place>,
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
     extends: Option<(String, Place)>,
@@ -37,13 +38,13 @@ struct Written {
     place: Place,
 }
 
-/// The profiles, and the derived events of all of them under each name that they have.
+/// The profiles with their places, and the derived events of all of them under each name that they have.
 pub(super) fn profiles(
     node: &Node,
     scope: &Scope,
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Profile>, Vec<Derived>) {
+) -> (Vec<(Profile, WrittenProfile)>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
     let mut written: Vec<Written> = Vec::new();
@@ -93,6 +94,7 @@ fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: 
         };
         let (healthy, at_risk) = (bound("healthy", faults), bound("at_risk", faults));
         written.bands = Some((healthy, at_risk));
+        written.bands_place = Some(table.place);
         written.hold = table.get("hold").and_then(|node| hold(node, faults));
         table.finish(faults);
     }
@@ -190,7 +192,7 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
     Some(benchmark)
 }
 
-fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile> {
+fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<(Profile, WrittenProfile)> {
     let own = all.get(index)?;
     let mut merged = own.clone();
     let (mut current, mut seen) = (own, vec![own.name.clone()]);
@@ -212,6 +214,7 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
         seen.push(parent.clone());
         merged.window = merged.window.or(found.window);
         merged.bands = merged.bands.or(found.bands);
+        merged.bands_place = merged.bands_place.or(found.bands_place);
         merged.hold = merged.hold.or(found.hold);
         merged.benchmark = merged.benchmark.or(found.benchmark);
         merged.faulty |= found.faulty;
@@ -240,6 +243,7 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
         );
     }
     let mut weights: BTreeMap<String, i64> = BTreeMap::new();
+    let mut written = WrittenProfile { place: merged.place, bands: merged.bands_place, ..WrittenProfile::default() };
     let mut conditions: BTreeMap<String, &String> = BTreeMap::new();
     for (name, scored) in &merged.events {
         let counted = scored.derived.as_ref().map_or_else(|| name.clone(), Derived::counted_as);
@@ -248,18 +252,22 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
             faults.error_with_hint(scored.place, message, "keep one of them");
         }
         if scored.weight > 0 {
+            written.events.insert(counted.clone(), scored.place);
             weights.insert(counted, scored.weight);
+        } else {
+            written.excluded.insert(counted, scored.place);
         }
     }
     if weights.is_empty() && !merged.faulty {
         faults.error(merged.place, format!("profile `{}` scores no event", merged.name));
     }
-    Some(Profile {
+    let profile = Profile {
         name: merged.name,
         only: merged.only,
         window: merged.window.unwrap_or(30),
         weights,
         bands,
         benchmark: merged.benchmark.unwrap_or_default(),
-    })
+    };
+    Some((profile, written))
 }

@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<Config, String> {
 #[track_caller]
 fn read(text: &str) -> Config {
     let config = parse(text).unwrap_or_else(|text| panic!("{text}"));
-    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.warnings, []);
     config
 }
 

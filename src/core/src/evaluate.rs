@@ -25,7 +25,14 @@ pub const MEMBER_DAYS: i32 = 90;
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let ask = Ask { horizon: Horizon::at(at), recent_days, users: true, reasons: true, since: BTreeMap::new() };
+    let ask = Ask {
+        horizon: Horizon::at(at),
+        recent_days,
+        users: true,
+        reasons: true,
+        activity: false,
+        since: BTreeMap::new(),
+    };
     match evaluate_history(usage, ids, model, ask) {
         Ok(evaluation) => evaluation,
         Err(never) => match never {},
@@ -58,6 +65,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let scored = model.profiles.iter().flat_map(|profile| profile.weights.keys());
     evaluation.events = scored.filter_map(|event| Some((names.find_event(event)?, event.clone()))).collect();
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
+    evaluation.activity = gathered.activity.take();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use crate::activity::Activity;
 use crate::by_name::ByName;
 use crate::gather::HeldOut;
 use crate::health::{self, Drop, Pegged};
@@ -33,6 +34,8 @@ pub struct Evaluation {
     pub events: EventNames,
     /// Derived events that are not in the score yet, by their display names.
     pub counted_since: Vec<HeldOut>,
+    /// What is done, event by event; `None` if it was not asked for.
+    pub activity: Option<Activity>,
 }
 
 /// Names of events by their numbers.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::tables::{Marks, Sums};
+use crate::activity::{Activity, Counter};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
@@ -73,6 +74,8 @@ pub struct Ask {
     pub users: bool,
     /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
     pub reasons: bool,
+    /// Whether it will be asked what is done, event by event.
+    pub activity: bool,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
 }
@@ -91,18 +94,18 @@ pub struct HeldOut {
 /// Counts of one event by one user on one day, resolved; small, since millions may wait. Days count from 2000 on. More
 /// than a cell holds is in several.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
-    user: Id,
-    event: Id,
+pub(crate) struct Cell {
+    pub user: Id,
+    pub event: Id,
     day: u16,
-    count: i16,
+    pub count: i16,
 }
 
 /// 2000-01-01: no call is older.
 const FIRST_DAY: i32 = 10_957;
 
 impl Cell {
-    fn day(self) -> Day {
+    pub fn day(self) -> Day {
         Day(i32::from(self.day) + FIRST_DAY)
     }
 }
@@ -116,6 +119,20 @@ struct Raw {
 }
 
 impl Raw {
+    /// Takes a user's counts of a day, from [`FIRST_DAY`] on.
+    fn push(&mut self, user: Id, day: Day, counts: &[(Id, i64)], names: &Names<'_>) {
+        let day = (day.0 - FIRST_DAY) as u16;
+        for (event, count) in counts {
+            let event = names.event_today(*event);
+            let mut left = if event == 0 { 0 } else { *count };
+            while left != 0 {
+                let part = left.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
+                self.cells.push(Cell { user, event, day, count: part });
+                left -= i64::from(part);
+            }
+        }
+    }
+
     /// Adds up what belongs together where a part of a spot takes back what another one has: nothing is counted by what was
     /// taken back.
     fn net(&mut self) {
@@ -204,6 +221,7 @@ pub(crate) struct Gathered<'a> {
     /// By profile, how many events are scored.
     pub features: Vec<usize>,
     pub held_out: Vec<HeldOut>,
+    pub activity: Option<Activity>,
 }
 
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
@@ -236,6 +254,8 @@ struct Gather<'a> {
     /// The stated account whose counts pass.
     current: (Id, Raw),
     done: FxHashSet<Id>,
+    /// What is done, where it was asked for, and the counts that belong to no account.
+    activity: Option<(Counter, Raw)>,
     gathered: Gathered<'a>,
     marks: [Marks; 4],
     daily: Vec<i64>,
@@ -338,6 +358,7 @@ impl<'a> Gather<'a> {
             below: FxHashMap::default(),
             current: (0, Raw::default()),
             done: FxHashSet::default(),
+            activity: ask.activity.then(|| (Counter::new(over), Raw::default())),
             gathered: Gathered {
                 tallies: Vec::new(),
                 book: FxHashMap::default(),
@@ -351,6 +372,7 @@ impl<'a> Gather<'a> {
                 names,
                 features,
                 held_out,
+                activity: None,
             },
             marks: Default::default(),
             daily: Vec::new(),
@@ -381,6 +403,12 @@ impl<'a> Gather<'a> {
             let events = counts.iter().filter(|(event, _)| names.event_today(*event) != 0 && !names.is_derived(*event));
             // One part of a spot may take back what another one has.
             self.gathered.unassigned += events.map(|(_, count)| count).sum::<i64>();
+            if self.activity.is_some()
+                && !self.is_excluded(user)
+                && let Some((_, nobodys)) = &mut self.activity
+            {
+                nobodys.push(user, spot.day, counts, &self.gathered.names);
+            }
             return;
         };
         if self.is_excluded(user) {
@@ -392,16 +420,7 @@ impl<'a> Gather<'a> {
         }
         let waits = spot.account == 0 || self.structure.gathers(account);
         let raw = if waits { self.waiting.entry(account).or_default() } else { &mut self.current.1 };
-        let day = (spot.day.0 - FIRST_DAY) as u16;
-        for (event, count) in counts {
-            let event = self.gathered.names.event_today(*event);
-            let mut left = if event == 0 { 0 } else { *count };
-            while left != 0 {
-                let part = left.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
-                raw.cells.push(Cell { user, event, day, count: part });
-                left -= i64::from(part);
-            }
-        }
+        raw.push(user, spot.day, counts, &self.gathered.names);
         raw.last = raw.last.max(Some(last));
         if self.ask.users {
             let own = raw.user_last.entry(user).or_insert(last);
@@ -450,6 +469,11 @@ impl<'a> Gather<'a> {
             }
         }
         let mut gathered = self.gathered;
+        gathered.activity = self.activity.map(|(mut counter, mut nobodys)| {
+            nobodys.net();
+            counter.nobodys(&nobodys.cells);
+            counter.finish(&gathered.names)
+        });
         let Gathered { tallies, names, .. } = &mut gathered;
         tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
         // Past traits decide who is measured against whom, unless all are.
@@ -517,6 +541,9 @@ impl<'a> Gather<'a> {
             self.gathered.user_last.push((*user, *last, id));
         }
         tally.steps = self.steps(id, raw);
+        if let Some((counter, _)) = &mut self.activity {
+            counter.account(&raw.cells[..own]);
+        }
         self.gathered.tallies.push(tally);
         true
     }

@@ -4,6 +4,7 @@
 //! Everything here is a pure function of its arguments. There is deliberately no clock, no I/O, no store, no HTTP, no
 //! environment and no async in this crate; its manifest and `clippy.toml` keep it so.
 
+pub mod activity;
 pub mod alert;
 pub mod by_name;
 pub mod call;
@@ -16,6 +17,7 @@ pub mod gather;
 pub mod health;
 pub mod identity;
 pub mod intern;
+pub mod lint;
 pub mod mapping;
 pub mod message;
 pub mod model;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
+use crate::section::Place;
 use crate::time::{Calendar, Day};
 
 /// Weights and raw scores are kept in millionths, so that sums are exact in any order.
@@ -41,6 +42,30 @@ pub struct Model {
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments.
     pub segments: Vec<(String, Expr)>,
+    /// Where the config says what, for warnings about it.
+    pub written: Written,
+}
+
+/// Where in the config things stand, for warnings about them.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// By the profile's name.
+    pub profiles: BTreeMap<String, WrittenProfile>,
+    /// Steps of the checklist by their names.
+    pub steps: BTreeMap<String, Place>,
+}
+
+/// Where the parts of a profile stand; what it takes over from another one stands there.
+#[derive(Debug, Clone, Default)]
+pub struct WrittenProfile {
+    /// The profile itself.
+    pub place: Place,
+    /// Its bands, if they are written down.
+    pub bands: Option<Place>,
+    /// The scored events, by the names that they are counted by.
+    pub events: BTreeMap<String, Place>,
+    /// Events of weight 0, likewise: left out on purpose.
+    pub excluded: BTreeMap<String, Place>,
 }
 
 impl Model {

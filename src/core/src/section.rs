@@ -6,10 +6,12 @@
 
 use std::cell::RefCell;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Span;
 
 /// Line and column in the config file, both from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Place {
     /// The line, from 1.
     pub line: u32,
@@ -18,7 +20,7 @@ pub struct Place {
 }
 
 /// One thing that is wrong, or worth a warning, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Where in the file.
     pub place: Place,
@@ -50,6 +52,11 @@ impl Faults {
     /// Adds a warning.
     pub fn warning(&mut self, place: Place, message: impl Into<String>) {
         self.list.push(Fault { place, message: message.into(), hint: None, warning: true });
+    }
+
+    /// Adds a warning that says what to do.
+    pub fn warning_with_hint(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.list.push(Fault { place, message: message.into(), hint: Some(hint.into()), warning: true });
     }
 
     /// True if anything but warnings was found.

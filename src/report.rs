@@ -1,6 +1,7 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
+pub use self::rules::MissedReport;
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
 
@@ -30,6 +32,9 @@ pub struct RunReport {
     /// Derived events that are not in the score yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub counted_since: Vec<HeldOutReport>,
+    /// What rules ran into, by their place in the config: values that are missing, divisions by zero, unlike kinds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rules: BTreeMap<String, MissedReport>,
     /// By destination.
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.

@@ -100,8 +100,10 @@ pub struct Account {
     pub tenure_days: Option<i32>,
     /// Days since the latest event.
     pub days_since_last_active: Option<i32>,
-    /// Lifecycle stages and segments that hold, by full name.
+    /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
+    /// Ready-made segments that hold, by full name.
+    pub ready: BTreeSet<String>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
@@ -144,6 +146,11 @@ impl Account {
     /// The short names of the rules of a kind that hold; `kind` is `lifecycle.` or `segments.`.
     pub fn held<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
         self.rules.iter().filter_map(move |rule| rule.strip_prefix(kind))
+    }
+
+    /// Whether a named rule of any kind holds, by its full name.
+    pub fn in_rule(&self, name: &str) -> bool {
+        self.rules.contains(name) || self.ready.contains(name)
     }
 
     /// The drop since a day, under the benchmark in force now.

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod by_name;
 pub mod call;
+pub mod census;
 pub mod connector;
 pub mod derived;
 pub mod evaluate;
@@ -23,6 +24,7 @@ pub mod names;
 mod scale;
 pub mod scan;
 pub mod section;
+pub mod segments;
 pub mod time;
 mod today;
 pub mod usage;

@@ -20,7 +20,7 @@ use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, Edge, edge};
 use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Evaluation, evaluate_history};
+use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
@@ -476,11 +476,21 @@ impl Engine {
         census
     }
 
-    /// Marks a time as evaluated, unless a later one is.
-    pub fn mark_evaluated(&self, at: Timestamp) -> Result<(), StoreError> {
-        let at = self.store.meta("evaluated")?.map_or(at, |last: Timestamp| last.max(at));
+    /// Marks a time as evaluated, with since when each rule holds for each account, unless a later one is.
+    pub fn mark_evaluated(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
+        if self.store.meta("evaluated")?.is_some_and(|last: Timestamp| last > evaluation.at) {
+            return Ok(());
+        }
+        let noted = self.store.memberships()?;
         let mut batch = Batch::default();
-        batch.put_meta("evaluated", &at);
+        for account in &evaluation.accounts {
+            let before = noted.get(&account.id);
+            let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
+            if before.map_or(!since.is_empty(), |before| *before != since) {
+                batch.put_membership(&account.id, &since);
+            }
+        }
+        batch.put_meta("evaluated", &evaluation.at);
         self.store.apply(batch)
     }
 
@@ -502,7 +512,7 @@ impl Engine {
             run.counted_since = HeldOutReport::all(&evaluation);
             run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
-            self.mark_evaluated(at)?;
+            self.mark_evaluated(&evaluation)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)
             });

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use crate::expr::Expr;
-pub use crate::figures::{Account, Evaluation, EventNames, Health, User};
+pub use crate::figures::{Account, Evaluation, EventNames, Health, Since, User};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
 use crate::health::{self, CURVE};
 use crate::identity::{Horizon, traits_at};
@@ -45,6 +45,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
     let mut evaluation = Evaluation {
         at,
+        today,
         over,
         unassigned_events: u64::try_from(gathered.unassigned).unwrap_or(0),
         ..Evaluation::default()

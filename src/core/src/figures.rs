@@ -19,6 +19,8 @@ use crate::value::Value;
 pub struct Evaluation {
     /// The as-of time.
     pub at: Timestamp,
+    /// The as-of day.
+    pub today: Day,
     /// The last day of every window.
     pub over: Day,
     /// Accounts, by their id.
@@ -110,6 +112,9 @@ pub struct Account {
     pub scored: Vec<(Day, Id, u32)>,
 }
 
+/// Since which day each named rule holds for an account, by full name. A day is that of the first run that saw it hold.
+pub type Since = BTreeMap<String, Day>;
+
 /// One identified user's figures.
 #[derive(Debug, Clone, Default)]
 pub struct User {
@@ -151,6 +156,13 @@ impl Account {
     /// Whether a named rule of any kind holds, by its full name.
     pub fn in_rule(&self, name: &str) -> bool {
         self.rules.contains(name) || self.ready.contains(name)
+    }
+
+    /// Since when each named rule that holds now does, given what a run before noted: a rule that has held all along keeps
+    /// its day, also where its text was changed meanwhile.
+    pub fn since(&self, noted: &Since, today: Day) -> Since {
+        let holding = self.rules.iter().chain(&self.ready);
+        holding.map(|rule| (rule.clone(), noted.get(rule).copied().unwrap_or(today))).collect()
     }
 
     /// The drop since a day, under the benchmark in force now.

@@ -186,7 +186,7 @@ async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
         engine.check_stop()?;
         engine.retain(at)?;
         let evaluation = engine.evaluate(at)?;
-        engine.mark_evaluated(at)?;
+        engine.mark_evaluated(&evaluation)?;
         Ok(evaluation)
     })
     .await??;

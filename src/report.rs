@@ -2,6 +2,7 @@
 
 mod account;
 mod events;
+mod rules;
 mod warning;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
 pub use self::events::{EventReport, EventsReport};
+pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
@@ -34,6 +36,9 @@ pub struct RunReport {
     /// Derived events that are not in the score yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub counted_since: Vec<HeldOutReport>,
+    /// What rules ran into, by their place in the config: values that are missing, divisions by zero, unlike kinds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rules: BTreeMap<String, MissedReport>,
     /// By destination.
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.

@@ -81,6 +81,11 @@ fn story(report: &ExplainReport) -> String {
         whole(of("adoption.window_percent")),
         whole(of("adoption.all_time_percent"))
     );
+    for (place, (rule, day)) in account.rules().into_iter().enumerate() {
+        let head = if place == 0 { "in" } else { "" };
+        let since = day.map_or_else(|| "not seen by a run yet".to_owned(), |day| format!("since {day}"));
+        let _ = writeln!(out, "  {head:<12}{rule}: {since}");
+    }
     let days = whole(of("tenure_days"));
     let _ = writeln!(out, "  last active {}, customer for {days} days\n", text(account.text("last_active")));
     if !report.parts.is_empty() {

@@ -119,6 +119,9 @@ pub(super) fn summary(report: &RunReport) -> String {
     for held in &report.counted_since {
         let _ = writeln!(out, "  {}", held.said());
     }
+    for said in report.rules.iter().filter_map(|(rule, missed)| missed.said(rule)) {
+        let _ = writeln!(out, "  {said}");
+    }
     if report.unassigned_events > 0 {
         let _ = writeln!(
             out,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use vitalsync_core::evaluate::{Account, Evaluation, Health};
+use vitalsync_core::evaluate::{Account, Evaluation, Health, Since};
 use vitalsync_core::names;
 use vitalsync_core::value::Value;
 
@@ -17,8 +17,9 @@ use super::{BenchmarkReport, HeldOutReport, Refused, Told};
 pub struct AccountReport(Map<String, Json>);
 
 impl AccountReport {
-    /// The report of an account of an evaluation.
-    pub fn of(account: &Account, evaluation: &Evaluation) -> Self {
+    /// The report of an account of an evaluation. `noted`: since when rules hold for it, as a run last saw it; what began
+    /// only after the evaluation's own day is left out.
+    pub fn of(account: &Account, evaluation: &Evaluation, noted: &Since) -> Self {
         let mut report = Self::default();
         for measure in &names::ACCOUNT {
             report.put(measure.name, (measure.of)(account).to_json());
@@ -32,6 +33,9 @@ impl AccountReport {
             steps.map(|(name, day)| (name.as_str(), day.map(|day| day.to_string()))).collect();
         report.put("activation.steps", serde_json::to_value(steps).unwrap_or_default());
         report.put("lifecycle", account.held("lifecycle.").collect());
+        let since = noted.iter().filter(|(rule, day)| account.in_rule(rule) && **day <= evaluation.today);
+        let since: BTreeMap<&str, String> = since.map(|(rule, day)| (rule.as_str(), day.to_string())).collect();
+        report.put("since", serde_json::to_value(since).unwrap_or_default());
         let held_out = HeldOutReport::all(evaluation);
         if !held_out.is_empty() {
             report.put("counted_since", serde_json::to_value(held_out).unwrap_or_default());
@@ -85,6 +89,20 @@ impl AccountReport {
     pub fn steps(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let steps = self.get("activation.steps").and_then(Json::as_object).into_iter().flatten();
         steps.map(|(name, done)| (name.as_str(), done.as_str()))
+    }
+
+    /// Named rules that hold: the name, and since which date, where a run noted it.
+    pub fn rules(&self) -> Vec<(String, Option<&str>)> {
+        let since = self.get("since").and_then(Json::as_object);
+        let mut rules = Vec::new();
+        for (list, kind) in [("lifecycle", "lifecycle"), ("segments", "segments"), ("ready_segments", "segments")] {
+            for name in self.get(list).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+                let rule = format!("{kind}.{name}");
+                let day = since.and_then(|since| since.get(&rule)).and_then(Json::as_str);
+                rules.push((rule, day));
+            }
+        }
+        rules
     }
 
     /// Derived events that are not in the score yet.

@@ -1,12 +1,20 @@
-//! What is kept of destinations: what they were told, what they refused, what waits, what alert rules remember.
+//! What is kept of destinations: what they were told, what they refused, what waits, what alert rules remember. And since when
+//! rules hold for accounts: kept as if it were remembered by a rule of a destination that no config can name, so that whatever
+//! erases an account's edges erases it too.
+
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, EdgeState};
 use vitalsync_core::connector::{Known, KnownRecord, Operation};
+use vitalsync_core::evaluate::Since;
 
 use super::{Batch, Store, StoreError, keys};
+
+/// Stands for the destination, and for the rule, of what is remembered of memberships.
+const MEMBERSHIP: &str = "#since";
 
 /// A record that is not there is asked for again after so long.
 pub const ABSENT_MS: i64 = 24 * 3_600_000;
@@ -130,6 +138,18 @@ impl Store {
     pub fn edges(&self, destination: &str) -> Result<Vec<(String, EdgeState)>, StoreError> {
         self.list(b'e', destination)
     }
+
+    /// Since when rules hold, by account.
+    pub fn memberships(&self) -> Result<BTreeMap<String, Since>, StoreError> {
+        let list = self.list(b'e', MEMBERSHIP)?.into_iter();
+        Ok(list.filter_map(|(name, since)| Some((name.split_once('\u{1f}')?.1.to_owned(), since))).collect())
+    }
+
+    /// Since when rules hold for one account.
+    pub fn membership(&self, account: &str) -> Result<Since, StoreError> {
+        let kept = self.get(&keys::record(b'e', MEMBERSHIP, &edge_name(MEMBERSHIP, account)))?;
+        Ok(kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
 }
 
 /// The name of what a rule remembers of an account.
@@ -171,5 +191,11 @@ impl Batch {
     /// Sets what a rule remembers of an account.
     pub fn put_edge(&mut self, destination: &str, rule: &str, account: &str, state: &EdgeState) {
         self.put(keys::record(b'e', destination, &edge_name(rule, account)), to_json(state));
+    }
+
+    /// Notes since when rules hold for an account; nothing for one that no rule holds for.
+    pub fn put_membership(&mut self, account: &str, since: &Since) {
+        let key = keys::record(b'e', MEMBERSHIP, &edge_name(MEMBERSHIP, account));
+        if since.is_empty() { self.remove(key) } else { self.put(key, to_json(since)) }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{Known, KnownRecord, Operation};
-use vitalsync_core::evaluate::{Account, Evaluation};
+use vitalsync_core::evaluate::{Account, Evaluation, Since};
 use vitalsync_core::health;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::lint;
@@ -109,7 +109,10 @@ impl Engine {
     /// All accounts, from what is known at a horizon.
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
         let evaluation = self.evaluate_known(horizon, false)?;
-        Ok(evaluation.accounts.iter().map(|account| AccountReport::of(account, &evaluation)).collect())
+        let (noted, none) = (self.store.memberships()?, Since::default());
+        let report =
+            |account: &Account| AccountReport::of(account, &evaluation, noted.get(&account.id).unwrap_or(&none));
+        Ok(evaluation.accounts.iter().map(report).collect())
     }
 
     /// All events, from what is known at a horizon.
@@ -184,7 +187,7 @@ impl Engine {
             }
         }
         Ok(Some(ExplainReport {
-            account: AccountReport::of(account, &evaluation),
+            account: AccountReport::of(account, &evaluation, &self.store.membership(&account.id)?),
             parts,
             benchmark: account
                 .profile

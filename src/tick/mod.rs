@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, Edge, edge};
+use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Evaluation, evaluate_history};
+use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
@@ -32,7 +33,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination};
 use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, RunReport};
+use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, MissedReport, RunReport};
 use crate::store::records::{Outgoing, edge_name, told};
 use crate::store::suppressed::ACCOUNT;
 use crate::store::usage::Kept;
@@ -187,16 +188,18 @@ impl Engine {
         let mut records = Vec::new();
         for set in destination.connector.record_sets() {
             match set.level {
-                Level::Account => {
-                    records.extend(evaluation.accounts.iter().filter_map(|account| {
-                        set.wanted(&account.id, &AccountNames { account, model }, &model.calendar)
-                    }))
-                }
-                Level::User => {
-                    records.extend(evaluation.users.iter().filter_map(|user| {
-                        set.wanted(&user.id, &UserNames { user, evaluation, model }, &model.calendar)
-                    }))
-                }
+                Level::Account => records.extend(
+                    evaluation
+                        .accounts
+                        .iter()
+                        .filter_map(|account| set.wanted(&account.id, &AccountNames { account }, &model.calendar)),
+                ),
+                Level::User => records.extend(
+                    evaluation
+                        .users
+                        .iter()
+                        .filter_map(|user| set.wanted(&user.id, &UserNames { user, evaluation }, &model.calendar)),
+                ),
             }
         }
         records
@@ -257,7 +260,7 @@ impl Engine {
             for account in evaluation.accounts.iter().filter(|account| !forgotten(&account.id)) {
                 let state = remembered.get(&edge_name(&rule.name, &account.id));
                 let profile = model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
-                let names = AccountNames { account, model };
+                let names = AccountNames { account };
                 let reasons = |from| {
                     profile
                         .map(|profile| account.reasons(model, profile, from, evaluation.over, &evaluation.events))
@@ -480,11 +483,30 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks a time as evaluated, unless a later one is.
-    pub fn mark_evaluated(&self, at: Timestamp) -> Result<(), StoreError> {
-        let at = self.store.meta("evaluated")?.map_or(at, |last: Timestamp| last.max(at));
+    /// What the rules of the config run into.
+    fn census(&self, evaluation: &Evaluation) -> Census {
+        let mut census = census::of_model(&self.config.model, evaluation);
+        for destination in &self.config.destinations {
+            census.extend(census::of_destination(&destination.name, &*destination.connector, evaluation));
+        }
+        census
+    }
+
+    /// Marks a time as evaluated, with since when each rule holds for each account, unless a later one is.
+    pub fn mark_evaluated(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
+        if self.store.meta("evaluated")?.is_some_and(|last: Timestamp| last > evaluation.at) {
+            return Ok(());
+        }
+        let noted = self.store.memberships()?;
         let mut batch = Batch::default();
-        batch.put_meta("evaluated", &at);
+        for account in &evaluation.accounts {
+            let before = noted.get(&account.id);
+            let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
+            if before.map_or(!since.is_empty(), |before| *before != since) {
+                batch.put_membership(&account.id, &since);
+            }
+        }
+        batch.put_meta("evaluated", &evaluation.at);
         self.store.apply(batch)
     }
 
@@ -504,8 +526,9 @@ impl Engine {
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
+            run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
-            self.mark_evaluated(at)?;
+            self.mark_evaluated(&evaluation)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)
             });

@@ -7,4 +7,5 @@ mod judge;
 mod names;
 mod rebuild;
 mod retention;
+mod rules;
 mod site;

@@ -6,6 +6,8 @@ mod destinations;
 mod events;
 mod keeping;
 mod profiles;
+#[cfg(test)]
+mod rules_tests;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::model::{Model, Profile, Written};
 use vitalsync_core::names;
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
+use vitalsync_core::segments::{in_order, ready_made};
 use vitalsync_core::value::Type;
 
 use self::accounts::{accounts, exclude};
@@ -68,6 +71,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
     let scopes = names::scopes(&profile_names, &stages, &segment_names);
     let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
+    let ready = ready_made(&segment_names, &scopes.account);
 
     let sources = match table.need(faults, "sources", "where usage comes from") {
         Some(node) => sources(node, base, calendar, faults),
@@ -94,6 +98,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         lifecycle,
         segments,
         written: Written { profiles: written, steps },
+        ready,
     };
     Some(Config {
         file: file.to_owned(),
@@ -139,9 +144,11 @@ fn chosen_name(name: &str, place: Place, faults: &mut Faults, what: &str) -> boo
 }
 
 fn lifecycle(node: &Node, faults: &mut Faults) -> Vec<(String, Expr)> {
-    let scope = names::trait_scope(&[]);
+    let entries = node.entries(faults, "lifecycle");
+    let chosen: Vec<String> = entries.iter().map(|(name, ..)| name.clone()).collect();
+    let scope = names::trait_scope(&chosen);
     let mut stages = Vec::new();
-    for (name, place, node) in node.entries(faults, "lifecycle") {
+    for (name, place, node) in entries {
         chosen_name(name, *place, faults, "lifecycle stage");
         let rule = if matches!(node.kind, Kind::Map(_)) {
             node.table(faults, &format!("lifecycle.{name}")).and_then(|table| {
@@ -157,7 +164,7 @@ fn lifecycle(node: &Node, faults: &mut Faults) -> Vec<(String, Expr)> {
         };
         stages.extend(rule.map(|rule| (name.clone(), rule)));
     }
-    stages
+    ordered(stages, "lifecycle", faults)
 }
 
 fn segments(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<(String, Expr)> {
@@ -166,32 +173,18 @@ fn segments(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<(String, Exp
         chosen_name(name, *place, faults, "segment");
         segments.extend(Expr::read(node, scope, Type::Bool, faults).map(|rule| (name.clone(), rule)));
     }
-    // A ring of segments would never end.
-    for (name, rule) in &segments {
-        let mut path = vec![name.clone()];
-        if let Some(ring) = ring(&segments, rule, &mut path) {
-            faults.error(rule.place(), format!("segments that need each other: {}", ring.join(" → ")));
-            break;
-        }
-    }
-    segments
+    ordered(segments, "segments", faults)
 }
 
-fn ring(segments: &[(String, Expr)], rule: &Expr, path: &mut Vec<String>) -> Option<Vec<String>> {
-    for used in rule.names().into_iter().filter_map(|name| name.strip_prefix("segments.")) {
-        let seen = path.iter().any(|name| name == used);
-        path.push(used.to_owned());
-        if seen {
-            return Some(path.clone());
-        }
-        if let Some((_, next)) = segments.iter().find(|(name, _)| name == used)
-            && let Some(found) = ring(segments, next, path)
-        {
-            return Some(found);
-        }
-        path.pop();
-    }
-    None
+/// Named rules, each after those that it uses. A ring of them would never end.
+fn ordered(rules: Vec<(String, Expr)>, kind: &str, faults: &mut Faults) -> Vec<(String, Expr)> {
+    let places: Vec<(String, Place)> = rules.iter().map(|(name, rule)| (name.clone(), rule.place())).collect();
+    in_order(rules, &format!("{kind}.")).unwrap_or_else(|ring| {
+        let place =
+            places.iter().find(|(name, _)| ring.first() == Some(name)).map_or(Place::default(), |found| found.1);
+        faults.error(place, format!("{kind} that need each other: {}", ring.join(" → ")));
+        Vec::new()
+    })
 }
 
 fn schedule(node: Option<&Node>, default: &str, calendar: Calendar, faults: &mut Faults) -> Option<Schedule> {

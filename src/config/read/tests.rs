@@ -18,7 +18,7 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[track_caller]
-fn read(text: &str) -> Config {
+pub(super) fn read(text: &str) -> Config {
     let config = parse(text).unwrap_or_else(|text| panic!("{text}"));
     assert_eq!(config.warnings, []);
     config
@@ -26,7 +26,7 @@ fn read(text: &str) -> Config {
 
 /// Each fault as `LINE:COLUMN message; hint`.
 #[track_caller]
-fn faults(text: &str) -> Vec<String> {
+pub(super) fn faults(text: &str) -> Vec<String> {
     let refused = parse(text).expect_err("it was taken");
     let mut found: Vec<String> = Vec::new();
     for line in refused.lines() {

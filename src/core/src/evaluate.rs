@@ -4,12 +4,12 @@
 //! with the last day that is over; activation, last active and tenure run to the as-of time. What came after it is not
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::expr::Names as _;
-pub use crate::figures::{Account, Evaluation, EventNames, Health, User};
+use crate::expr::Expr;
+pub use crate::figures::{Account, Evaluation, EventNames, Health, Since, User};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
 use crate::health::{self, CURVE};
 use crate::identity::{Horizon, traits_at};
@@ -52,6 +52,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
     let mut evaluation = Evaluation {
         at,
+        today,
         over,
         unassigned_events: u64::try_from(gathered.unassigned).unwrap_or(0),
         ..Evaluation::default()
@@ -142,18 +143,21 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         }
     }
 
-    let names = AccountNames { account: &account, model: cx.model };
-    let named = |kind: &str, rules: &[(String, crate::expr::Expr)]| -> Vec<String> {
-        rules
-            .iter()
-            .map(|(name, _)| format!("{kind}.{name}"))
-            .filter(|full| names.value(full) == Value::Bool(true))
-            .collect()
-    };
-    let rules =
-        named("lifecycle", &cx.model.lifecycle).into_iter().chain(named("segments", &cx.model.segments)).collect();
-    account.rules = rules;
+    let Model { lifecycle, ready, segments, .. } = cx.model;
+    tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);
+    tell(&mut account, "segments", ready, |account| &mut account.ready);
+    tell(&mut account, "segments", segments, |account| &mut account.rules);
     account
+}
+
+/// Notes which named rules hold. Each finds those that it uses noted already: none is evaluated twice, however often it is
+/// used.
+fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&mut Account) -> &mut BTreeSet<String>) {
+    for (name, rule) in rules {
+        if rule.holds(&AccountNames { account }) {
+            noted(account).insert(format!("{kind}.{name}"));
+        }
+    }
 }
 
 /// A trait as a start: a date, a time, or seconds or milliseconds since 1970; between 1970 and 2100, else it is none.

@@ -20,6 +20,8 @@ use crate::value::Value;
 pub struct Evaluation {
     /// The as-of time.
     pub at: Timestamp,
+    /// The as-of day.
+    pub today: Day,
     /// The last day of every window.
     pub over: Day,
     /// Accounts, by their id.
@@ -103,13 +105,18 @@ pub struct Account {
     pub tenure_days: Option<i32>,
     /// Days since the latest event.
     pub days_since_last_active: Option<i32>,
-    /// Lifecycle stages and segments that hold, by full name.
+    /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
+    /// Ready-made segments that hold, by full name.
+    pub ready: BTreeSet<String>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
     pub scored: Vec<(Day, Id, u32)>,
 }
+
+/// Since which day each named rule holds for an account, by full name. A day is that of the first run that saw it hold.
+pub type Since = BTreeMap<String, Day>;
 
 /// One identified user's figures.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +154,18 @@ impl Account {
     /// The short names of the rules of a kind that hold; `kind` is `lifecycle.` or `segments.`.
     pub fn held<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
         self.rules.iter().filter_map(move |rule| rule.strip_prefix(kind))
+    }
+
+    /// Whether a named rule of any kind holds, by its full name.
+    pub fn in_rule(&self, name: &str) -> bool {
+        self.rules.contains(name) || self.ready.contains(name)
+    }
+
+    /// Since when each named rule that holds now does, given what a run before noted: a rule that has held all along keeps
+    /// its day, also where its text was changed meanwhile.
+    pub fn since(&self, noted: &Since, today: Day) -> Since {
+        let holding = self.rules.iter().chain(&self.ready);
+        holding.map(|rule| (rule.clone(), noted.get(rule).copied().unwrap_or(today))).collect()
     }
 
     /// The drop since a day, under the benchmark in force now.

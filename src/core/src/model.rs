@@ -40,8 +40,10 @@ pub struct Model {
     pub activation: Vec<Step>,
     /// Named rules: lifecycle stages.
     pub lifecycle: Vec<(String, Expr)>,
-    /// Named rules: segments.
+    /// Named rules: segments of the config's own, each after those that it uses.
     pub segments: Vec<(String, Expr)>,
+    /// Ready-made segments that none of the config's own takes the place of.
+    pub ready: Vec<(String, Expr)>,
     /// Where the config says what, for warnings about it.
     pub written: Written,
 }

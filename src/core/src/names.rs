@@ -1,12 +1,13 @@
 //! The one namespace of rules, mappings and JSON: which names there are, and what stands behind them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
+use crate::segments::READY;
 use crate::value::{Type, Value};
 
 /// One name of the namespace: what kind of value it has, and how it is read off.
@@ -24,7 +25,7 @@ const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Meas
 }
 
 /// The names of an account that every config has, besides those of its health, its rules and its traits.
-pub static ACCOUNT: [Measure<Account>; 23] = [
+pub static ACCOUNT: [Measure<Account>; 24] = [
     measure("account", Type::Text, |account| account.id.as_str().into()),
     measure("name", Type::Text, |account| account.name.clone().into()),
     measure("owner", Type::Any, |account| account.owner.clone()),
@@ -48,6 +49,7 @@ pub static ACCOUNT: [Measure<Account>; 23] = [
     measure("days_since_last_active", Type::Number, |account| account.days_since_last_active.map(f64::from).into()),
     measure("tenure_days", Type::Number, |account| account.tenure_days.map(f64::from).into()),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
+    measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
 
 /// The names of health, below `health.` and `profiles.NAME.`.
@@ -68,6 +70,11 @@ pub static USER: [Measure<User>; 5] = [
     measure("frequency.days", Type::Number, |user| f64::from(user.window_days).into()),
     measure("frequency.percent", Type::Number, |user| percent(user.active_days, user.window_days).into()),
 ];
+
+/// Names without what they begin with.
+fn short<'a>(names: &'a BTreeSet<String>, kind: &'a str) -> impl Iterator<Item = Value> + 'a {
+    names.iter().filter_map(move |name| name.strip_prefix(kind)).map(Value::from)
+}
 
 fn percent(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
@@ -129,9 +136,13 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) ->
     for name in lifecycle {
         account.name(format!("lifecycle.{name}"), Type::Bool);
     }
-    for name in segments {
+    let ready = READY.iter().map(|ready| ready.name);
+    for name in segments.iter().map(String::as_str).chain(ready.clone()) {
         account.name(format!("segments.{name}"), Type::Bool);
     }
+    account.list_of("segments", segments);
+    account.list_of("ready_segments", &ready.map(str::to_owned).collect::<Vec<_>>());
+    account.words("profile", &profiles.iter().map(String::as_str).collect::<Vec<_>>());
     account.open("traits");
     let mut user = Scope::default();
     account.nest_into("account", &mut user);
@@ -196,8 +207,6 @@ fn named<'m>(rules: &'m [(String, Expr)], name: &str) -> Option<&'m Expr> {
 pub struct AccountNames<'a> {
     /// The account.
     pub account: &'a Account,
-    /// The model, for named rules.
-    pub model: &'a Model,
 }
 
 impl Names for AccountNames<'_> {
@@ -206,11 +215,8 @@ impl Names for AccountNames<'_> {
         if let Some(value) = value_of(&ACCOUNT_BY_NAME, name, account) {
             return value;
         }
-        if let Some(stage) = name.strip_prefix("lifecycle.") {
-            return named(&self.model.lifecycle, stage).is_some_and(|rule| rule.holds(self)).into();
-        }
-        if let Some(segment) = name.strip_prefix("segments.") {
-            return named(&self.model.segments, segment).is_some_and(|rule| rule.holds(self)).into();
+        if name.starts_with("lifecycle.") || name.starts_with("segments.") {
+            return account.in_rule(name).into();
         }
         if let Some(name) = name.strip_prefix("health.") {
             return value_of(&HEALTH_BY_NAME, name, &account.health).unwrap_or_default();
@@ -229,8 +235,6 @@ pub struct UserNames<'a> {
     pub user: &'a User,
     /// All figures.
     pub evaluation: &'a Evaluation,
-    /// The model, for named rules.
-    pub model: &'a Model,
 }
 
 impl Names for UserNames<'_> {
@@ -246,7 +250,7 @@ impl Names for UserNames<'_> {
             }
             ("user.traits", ..) => Value::Map(self.user.traits.to_map()),
             (_, Some(name), ..) => of_user(name).unwrap_or_default(),
-            (_, _, Some(name), Some(account)) => AccountNames { account, model: self.model }.value(name),
+            (_, _, Some(name), Some(account)) => AccountNames { account }.value(name),
             _ => Value::Null,
         }
     }
@@ -270,12 +274,11 @@ mod tests {
 
         let child = Account { id: "acme-eu".into(), parent: Some("acme".into()), ..Account::default() };
         let parent = Account { id: "acme".into(), children: 2, ..Account::default() };
-        let model = Model::default();
-        let held = |rule: &Expr, account: &Account| rule.holds(&AccountNames { account, model: &model });
+        let held = |rule: &Expr, account: &Account| rule.holds(&AccountNames { account });
         assert_eq!((held(&rolled, &child), held(&rolled, &parent)), (true, false));
         assert_eq!((held(&whole, &child), held(&whole, &parent)), (false, true));
         let evaluation = Evaluation { accounts: vec![child], ..Evaluation::default() };
         let user = User { account: Some(0), ..User::default() };
-        assert!(users.holds(&UserNames { user: &user, evaluation: &evaluation, model: &model }));
+        assert!(users.holds(&UserNames { user: &user, evaluation: &evaluation }));
     }
 }

@@ -12,7 +12,7 @@ use crate::value::{Type, Value};
 pub struct Known {
     /// The kind of value.
     pub kind: Type,
-    /// If not empty: the only words that its text can be.
+    /// If not empty: the only words that its text, or the items of its list, can be.
     pub words: Vec<String>,
 }
 
@@ -273,6 +273,7 @@ impl Checker<'_> {
                         self.check_word(node, &asts[0], item);
                     }
                 }
+                self.check_word(node, &asts[1], &asts[0]);
                 let (needle, list) = (asts.remove(0), asts.remove(0));
                 Some((Ast::In(Box::new(needle), Box::new(list)), Type::Bool))
             }

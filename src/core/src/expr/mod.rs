@@ -15,6 +15,7 @@ use crate::section::{Faults, Node, Place};
 use crate::value::{Type, Value};
 
 pub use check::Known;
+pub use eval::Misses;
 
 /// The values behind names, for one account or user.
 pub trait Names {
@@ -40,6 +41,11 @@ impl Scope {
     pub fn words(&mut self, name: impl Into<String>, words: &[&str]) {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
         self.names.insert(name.into(), Known { kind: Type::Text, words });
+    }
+
+    /// Makes the name of a list known that only has some words; asking it for another one is a fault.
+    pub fn list_of(&mut self, name: impl Into<String>, words: &[String]) {
+        self.names.insert(name.into(), Known { kind: Type::List, words: words.to_vec() });
     }
 
     /// Allows any name below a prefix.
@@ -187,6 +193,11 @@ impl Expr {
 
     /// Its value.
     pub fn value(&self, names: &dyn Names) -> Value {
+        self.judged(names).0
+    }
+
+    /// Its value, and what it ran into. What named rules that it uses run into is theirs.
+    pub fn judged(&self, names: &dyn Names) -> (Value, Misses) {
         eval::eval(&self.ast, names)
     }
 
@@ -271,6 +282,21 @@ mod tests {
         assert_eq!(value("default(traits.gone, 3) + 1"), 4.0.into());
         assert_eq!(value("has(traits.gone) || has(last_active)"), true.into());
         assert_eq!(value("traits.gone in ['a']"), false.into());
+    }
+
+    #[test]
+    fn what_gives_no_answer_is_counted() {
+        let misses = |source: &str| {
+            let expr = Expr::parse(source, Place::default(), &scope(), Type::Any, &mut Faults::default()).unwrap();
+            let misses = expr.judged(&Sample).1;
+            [misses.compared_null, misses.counted_null, misses.divided_by_zero, misses.unlike]
+        };
+        assert_eq!(misses("traits.gone == 1 || traits.gone != 1 || traits.gone in [1]"), [3, 0, 0, 0]);
+        assert_eq!(misses("round(traits.gone) + 1 > 3"), [1, 2, 0, 0]);
+        assert_eq!(misses("traits.seats / 0 > 1 || health.score % 0 > 1"), [2, 0, 2, 0]);
+        assert_eq!(misses("traits.plan > 3 || traits.seats == 'ten'"), [0, 0, 0, 2]);
+        assert_eq!(misses("has(traits.gone) && traits.gone > 1"), [0; 4], "what is not reached is not counted");
+        assert_eq!(misses("default(traits.gone, 2) > 1"), [0; 4]);
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
     for id in ["old", "new", "child"] {
         let met = |evaluation: &Evaluation, state| {
             let account = of(evaluation, id);
-            let names = AccountNames { account, model: &model };
+            let names = AccountNames { account };
             edge("team", &rule, account, &names, state, evaluation.at, |_| Vec::new()).expect("a score")
         };
         let (state, _) = met(&before, None);

@@ -22,7 +22,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         config.file.display(),
         config.sources.len(),
         config.model.profiles.len(),
-        config.model.activation.len(),
+        config.model.activation.iter().map(|list| list.steps.len()).sum::<usize>(),
         config.destinations.len()
     ));
     Ok(0)

@@ -55,8 +55,10 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
     let (profiles, mut derived) =
         table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
-    let (activation, of_steps) =
-        table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
+    let (activation, of_steps) = table
+        .get("activation")
+        .map(|node| activation(node, &trait_scope, &derived, &names, faults))
+        .unwrap_or_default();
     derived.extend(of_steps);
 
     let segments_node = table.get("segments");
@@ -64,7 +66,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
         .unwrap_or_default();
     let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
-    let scopes = names::scopes(&profile_names, &stages, &segment_names);
+    let steps = activation.iter().flat_map(|list| &list.steps).map(|step| step.name.clone()).collect::<Vec<_>>();
+    let scopes = names::scopes(&profile_names, &stages, &segment_names, &steps);
     let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
 
     let sources = match table.need(faults, "sources", "where usage comes from") {

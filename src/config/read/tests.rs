@@ -202,7 +202,7 @@ activation:
     // In a profile that extends another a plain weight keeps the condition.
     assert_eq!(weights(1), [(share, 3_000_000), ("Report Shared", 9_000_000)]);
     let done = |event: &str, count| Done::Event { event: event.into(), count };
-    let steps: Vec<Done> = model.activation.iter().map(|step| step.done.clone()).collect();
+    let steps: Vec<Done> = model.activation[0].steps.iter().map(|step| step.done.clone()).collect();
     let video = "\u{1}Call Logged\u{1f}(properties.video == true)";
     assert_eq!(steps, [done(share, 1), done(share, 3), done(video, 1), done("Call Logged", 1)]);
     assert_eq!(model.display_event(share), "External Share");
@@ -340,4 +340,53 @@ fn a_tools_records_are_not_deleted_and_nobody_is_told_that_they_are() {
             "1 error"
         ]
     );
+}
+
+#[test]
+fn there_may_be_several_checklists() {
+    let text = "\
+lifecycle: { trial: traits.plan == \"trial\" }
+profiles:
+  - events: { Report Shared: 9 }
+activation:
+  - name: trial
+    for: lifecycle.trial
+    stalled_after: 1w
+    steps: { shared: { event: Report Shared, count: 2, by: 3 }, ready: { trait: traits.ready, by: 2 } }
+  - name: rest
+    steps: { called: Call Logged }
+segments:
+  quick: has(activation.steps.shared) && activation.days_to_activate < 7
+";
+    let model = read(text).model;
+    let lists: Vec<(&str, bool, i32)> =
+        model.activation.iter().map(|list| (list.name.as_str(), list.only.is_some(), list.stalled_after)).collect();
+    assert_eq!(lists, [("trial", true, 7), ("rest", false, 14)]);
+    assert_eq!(model.activation[0].steps.iter().map(|step| step.by).collect::<Vec<_>>(), [Some(3), Some(2)]);
+
+    let text = "\
+activation:
+  - steps: { a: X }
+  - name: one
+    for: health.score > 3
+    stalled: 3d
+    steps: { a: { event: X, by: 0 }, b: { trait: t, by: some } }
+  - { name: one, stalled_after: 12h, steps: { c: X } }
+segments:
+  x: has(activation.steps.aa)
+";
+    let found = faults(text);
+    for (fault, begins) in found.iter().zip([
+        "2:5 a checklist: `name` is missing (each of several checklists has one)",
+        "4:10 unknown name `health.score`",
+        "5:5 unknown key `stalled` in a checklist; did you mean `stalled_after`?",
+        "6:33 expected by how many users, from 1 up",
+        "6:53 expected by how many users, from 1 up",
+        "7:5 two checklists are called `one`",
+        "7:32 ",
+        "9:10 unknown name `activation.steps.aa`; did you mean `activation.steps.a`?",
+    ]) {
+        assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
 }

@@ -4,17 +4,20 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod steps;
 mod tables;
 
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::steps::Steps;
 use self::tables::{Marks, Sums};
+use crate::checklist::{Done, checklist_of};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
-use crate::model::{Done, Model};
+use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
@@ -98,6 +101,9 @@ struct Cell {
     count: i16,
 }
 
+/// A scored event is a core event from this weight up, in millionths: 4–6 are core, 7–10 advanced.
+const CORE: i64 = 4 * MICRO;
+
 /// 2000-01-01: no call is older.
 const FIRST_DAY: i32 = 10_957;
 
@@ -179,8 +185,12 @@ pub(crate) struct Tally {
     pub active_days: u32,
     /// Scored events that were used: in the window, and ever.
     pub used: (usize, usize),
+    /// The place of its checklist.
+    pub checklist: Option<usize>,
     /// By step, the day it was done.
     pub steps: Vec<Option<Day>>,
+    /// The first day with a core event of its profile.
+    pub first_key_action: Option<Day>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
 }
@@ -272,7 +282,8 @@ pub(crate) fn gather<'a, H: History>(
         Told::Settled => told_traits.settle(ids, &mut book),
     })?;
     of_merged.settle(ids, &mut book);
-    let steps_ask = model.activation.iter().any(|step| matches!(step.done, Done::Trait(_)));
+    let steps_ask =
+        model.activation.iter().flat_map(|list| &list.steps).any(|step| matches!(step.done, Done::Trait(_)));
     if ask.users || steps_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
             if let Told::Statement(subject, stated) = told {
@@ -502,7 +513,8 @@ impl<'a> Gather<'a> {
         }
         let chosen = profile_of(self.model, name, &traits);
         let parent = self.structure.parent(id);
-        let mut tally = Tally { id, parent, children, chosen, last: raw.last, traits, ..Tally::default() };
+        let checklist = checklist_of(self.model, name, &traits);
+        let mut tally = Tally { id, parent, children, chosen, checklist, last: raw.last, traits, ..Tally::default() };
         tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
         for place in 0..self.model.profiles.len() {
             let points = self.points(place, &raw.cells, tally.first);
@@ -516,7 +528,12 @@ impl<'a> Gather<'a> {
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }
-        tally.steps = self.steps(id, raw);
+        if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
+            let (names, calendar) = (&self.gathered.names, &self.model.calendar);
+            let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
+            let own = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+            tally.steps = list.steps.iter().map(|step| steps.by_account(step, own, &raw.cells)).collect();
+        }
         self.gathered.tallies.push(tally);
         true
     }
@@ -572,8 +589,12 @@ impl<'a> Gather<'a> {
                 tally.total_users += 1;
             }
             let Some((_, weights)) = chosen else { continue };
-            if weights.get(cell.event as usize).is_none_or(|weight| *weight == 0) {
+            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
+            if weight == 0 {
                 continue;
+            }
+            if weight >= CORE && day <= self.today {
+                tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
             }
             if day <= self.today && ever.mark(cell.event) {
                 tally.used.1 += 1;
@@ -600,48 +621,5 @@ impl<'a> Gather<'a> {
             Some((day, *columns.get(place % columns.len())?, count))
         });
         tally.scored = scored.collect();
-    }
-
-    fn steps(&mut self, id: Id, raw: &Raw) -> Vec<Option<Day>> {
-        let model = self.model;
-        let done = model.activation.iter().map(|step| match &step.done {
-            Done::Event { event, count } => {
-                let event = self.gathered.names.find_event(event)?;
-                let of_event = raw.cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
-                let mut counts: Vec<(Day, i64)> = of_event.map(|cell| (cell.day(), i64::from(cell.count))).collect();
-                counts.sort_unstable();
-                let mut so_often = 0;
-                let reached = counts.into_iter().find(|(_, more)| {
-                    so_often += more;
-                    so_often >= i64::from(*count)
-                });
-                reached.map(|(day, _)| day)
-            }
-            Done::Trait(name) => {
-                let own = self.book.get(&id).and_then(|told| self.first_set(told, name));
-                let users: FxHashSet<Id> = raw.cells.iter().map(|cell| cell.user).collect();
-                let theirs = users.iter().filter_map(|user| self.first_set(self.user_traits.get(user)?, name)).min();
-                [own, theirs].into_iter().flatten().min()
-            }
-        });
-        done.collect()
-    }
-
-    /// Since which day a trait is set (to anything but null, false or empty text), if it still is. What counts of a day is how
-    /// it ended: nothing else is kept of it.
-    fn first_set(&self, statements: &[Stated<Traits>], name: &str) -> Option<Day> {
-        use crate::value::Value;
-        let mut since: Option<Day> = None;
-        let mut ends: BTreeMap<Day, bool> = BTreeMap::new();
-        for stated in statements {
-            if let Some(value) = stated.value.get(name) {
-                let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
-                ends.insert(self.model.calendar.day(stated.time()), set);
-            }
-        }
-        for (day, set) in ends {
-            since = if set { since.or(Some(day)) } else { None };
-        }
-        since
     }
 }

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod by_name;
 pub mod call;
+pub mod checklist;
 pub mod connector;
 pub mod derived;
 pub mod evaluate;
@@ -27,6 +28,7 @@ pub mod time;
 mod today;
 pub mod usage;
 pub mod value;
+pub mod wildcard;
 
 pub use connector::Connector;
 pub use time::{Calendar, Day, Timestamp};

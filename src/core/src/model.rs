@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
 use crate::time::{Calendar, Day};
@@ -35,8 +36,8 @@ pub struct Model {
     pub derived: Vec<Derived>,
     /// Scoring models; the first whose `only` holds is an account's health.
     pub profiles: Vec<Profile>,
-    /// The activation checklist.
-    pub activation: Vec<Step>,
+    /// Activation checklists; the first whose `only` holds is an account's.
+    pub activation: Vec<Checklist>,
     /// Named rules: lifecycle stages.
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments.
@@ -163,27 +164,4 @@ impl Refresh {
             Self::Fixed(_) => None,
         }
     }
-}
-
-/// One step of the activation checklist.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// Its name.
-    pub name: String,
-    /// What completes it.
-    pub done: Done,
-}
-
-/// What completes a step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Done {
-    /// An event, so often.
-    Event {
-        /// The event's name; a derived event's [`Derived::counted_as`].
-        event: String,
-        /// How often, at least 1.
-        count: u32,
-    },
-    /// A trait of the account or of one of its users that is set.
-    Trait(String),
 }

@@ -7,6 +7,7 @@ use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
+use crate::time::Day;
 use crate::value::{Type, Value};
 
 /// One name of the namespace: what kind of value it has, and how it is read off.
@@ -24,7 +25,7 @@ const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Meas
 }
 
 /// The names of an account that every config has, besides those of its health, its rules and its traits.
-pub static ACCOUNT: [Measure<Account>; 23] = [
+pub static ACCOUNT: [Measure<Account>; 30] = [
     measure("account", Type::Text, |account| account.id.as_str().into()),
     measure("name", Type::Text, |account| account.name.clone().into()),
     measure("owner", Type::Any, |account| account.owner.clone()),
@@ -34,7 +35,14 @@ pub static ACCOUNT: [Measure<Account>; 23] = [
     measure("activation.percent", Type::Number, |account| account.activation_percent.into()),
     measure("activation.steps_done", Type::Number, |account| Value::Number(account.steps_done() as f64)),
     measure("activation.steps_total", Type::Number, |account| Value::Number(account.steps.len() as f64)),
-    measure("activation.activated_at", Type::Date, |account| account.activated_at.map(Value::Date).unwrap_or_default()),
+    measure("activation.activated_at", Type::Date, |account| date(account.activated_at)),
+    measure("activation.checklist", Type::Text, |account| account.checklist.clone().into()),
+    measure("activation.days_to_activate", Type::Number, |account| days(account.days_to(account.activated_at))),
+    measure("activation.first_key_action", Type::Date, |account| date(account.first_key_action)),
+    measure("activation.first_value_days", Type::Number, |account| days(account.days_to(account.first_key_action))),
+    measure("activation.last_step_on", Type::Date, |account| date(account.last_step_on())),
+    measure("activation.days_stalled", Type::Number, |account| days(account.days_stalled)),
+    measure("activation.stalled", Type::Bool, |account| account.stalled.map(Value::Bool).unwrap_or_default()),
     measure("activation.missing_step", Type::Text, |account| account.missing_step().into()),
     measure("adoption.window_percent", Type::Number, |account| account.adoption_window.into()),
     measure("adoption.all_time_percent", Type::Number, |account| account.adoption_all_time.into()),
@@ -45,8 +53,8 @@ pub static ACCOUNT: [Measure<Account>; 23] = [
     measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
     measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
     measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
-    measure("days_since_last_active", Type::Number, |account| account.days_since_last_active.map(f64::from).into()),
-    measure("tenure_days", Type::Number, |account| account.tenure_days.map(f64::from).into()),
+    measure("days_since_last_active", Type::Number, |account| days(account.days_since_last_active)),
+    measure("tenure_days", Type::Number, |account| days(account.tenure_days)),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
 ];
 
@@ -68,6 +76,14 @@ pub static USER: [Measure<User>; 5] = [
     measure("frequency.days", Type::Number, |user| f64::from(user.window_days).into()),
     measure("frequency.percent", Type::Number, |user| percent(user.active_days, user.window_days).into()),
 ];
+
+fn days(days: Option<i32>) -> Value {
+    days.map(f64::from).into()
+}
+
+fn date(day: Option<Day>) -> Value {
+    day.map(Value::Date).unwrap_or_default()
+}
 
 fn percent(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
@@ -118,8 +134,8 @@ pub fn user_trait_scope() -> Scope {
     scope
 }
 
-/// The names of measured accounts and users.
-pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) -> Scopes {
+/// The names of measured accounts and users; `steps` are those of all checklists.
+pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String], steps: &[String]) -> Scopes {
     let mut account = Scope::default();
     ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
     health_names(&mut account, "health");
@@ -131,6 +147,9 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) ->
     }
     for name in segments {
         account.name(format!("segments.{name}"), Type::Bool);
+    }
+    for name in steps {
+        account.name(format!("activation.steps.{name}"), Type::Date);
     }
     account.open("traits");
     let mut user = Scope::default();
@@ -212,6 +231,9 @@ impl Names for AccountNames<'_> {
         if let Some(segment) = name.strip_prefix("segments.") {
             return named(&self.model.segments, segment).is_some_and(|rule| rule.holds(self)).into();
         }
+        if let Some(step) = name.strip_prefix("activation.steps.") {
+            return date(account.steps.iter().find(|(name, _)| name == step).and_then(|(_, done)| *done));
+        }
         if let Some(name) = name.strip_prefix("health.") {
             return value_of(&HEALTH_BY_NAME, name, &account.health).unwrap_or_default();
         }
@@ -259,7 +281,7 @@ mod tests {
 
     #[test]
     fn rules_know_which_account_is_rolled_up_into_which() {
-        let scopes = scopes(&[], &[], &[]);
+        let scopes = scopes(&[], &[], &[], &[]);
         let mut faults = Faults::default();
         let mut read = |source: &str, scope: &Scope| {
             Expr::parse(source, Place::default(), scope, Type::Bool, &mut faults).expect("a good rule")

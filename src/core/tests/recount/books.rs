@@ -73,6 +73,9 @@ pub struct Account {
     pub activation_percent: Option<f64>,
     pub steps: Vec<(String, Option<NaiveDate>)>,
     pub activated_at: Option<NaiveDate>,
+    pub days_stalled: Option<i64>,
+    pub stalled: Option<bool>,
+    pub first_key_action: Option<NaiveDate>,
     pub adoption_window: Option<f64>,
     pub adoption_all_time: Option<f64>,
     pub active_users: usize,
@@ -329,11 +332,14 @@ impl Books {
     }
 
     fn profile_of(&self, account: &str, day: NaiveDate) -> Option<&ProfileSetup> {
-        let traits = self.account_traits(account, day);
-        self.setup.profiles.iter().find(|profile| match &profile.only {
+        self.setup.profiles.iter().find(|profile| self.is_for(&profile.only, account, day))
+    }
+
+    fn is_for(&self, whom: &ForWhom, account: &str, day: NaiveDate) -> bool {
+        match whom {
             ForWhom::Everyone => true,
-            ForWhom::Plan(plan) => traits.get("plan") == Some(&Value::from(*plan)),
-        })
+            ForWhom::Plan(plan) => self.account_traits(account, day).get("plan") == Some(&Value::from(*plan)),
+        }
     }
 
     // ---- health
@@ -481,7 +487,11 @@ impl Books {
         account.last_active = self.events_of(id).map(|done| done.time).filter(|time| *time <= self.at).max();
         let start = self.start(&account.traits).or(self.first_day(id));
         account.tenure_days = start.map(|start| (self.today - start).num_days());
-        self.activation(&mut account);
+        if let Some(profile) = chosen {
+            let core = |done: &&Done| profile.weight(&done.event).is_some_and(|weight| weight >= 4.0);
+            account.first_key_action = self.events_of(id).filter(core).map(|done| done.day).min();
+        }
+        self.activation(&mut account, start);
         account
     }
 
@@ -506,17 +516,27 @@ impl Books {
         None
     }
 
-    fn activation(&self, account: &mut Account) {
+    fn activation(&self, account: &mut Account, start: Option<NaiveDate>) {
+        let is_for = |(whom, _): &&(ForWhom, _)| self.is_for(whom, &account.id, self.today);
+        let Some((_, steps)) = self.setup.checklists.iter().find(is_for) else { return };
         let users: BTreeSet<&String> = self.events_of(&account.id).map(|done| &done.user).collect();
-        for step in &self.setup.steps {
+        for step in steps {
             let done = match step {
-                StepSetup::Event(event, count) => {
-                    let mut days: Vec<NaiveDate> =
-                        self.events_of(&account.id).filter(|done| done.event == *event).map(|done| done.day).collect();
-                    days.sort();
-                    days.get(count - 1).copied()
+                StepSetup::Event(event, count, by) => {
+                    let reached = |whose: &dyn Fn(&Done) -> bool| {
+                        let found = self.events_of(&account.id).filter(|done| done.event == *event && whose(done));
+                        let mut days: Vec<NaiveDate> = found.map(|done| done.day).collect();
+                        days.sort();
+                        days.get(count - 1).copied()
+                    };
+                    let alone = users.iter().filter_map(|user| reached(&|done| done.user == **user));
+                    if *by == 0 { reached(&|_| true) } else { nth(alone.collect(), *by) }
                 }
-                StepSetup::Trait(name) => {
+                StepSetup::Trait(name, by) if *by > 0 => {
+                    let theirs = users.iter().filter_map(|user| set_since(&self.user_statements(user), name));
+                    nth(theirs.collect(), *by)
+                }
+                StepSetup::Trait(name, _) => {
                     let own = set_since(&self.account_statements(&account.id), name);
                     let theirs = users.iter().map(|user| set_since(&self.user_statements(user), name));
                     theirs.chain([own]).flatten().min()
@@ -524,13 +544,14 @@ impl Books {
             };
             account.steps.push((step.name(), done));
         }
-        if account.steps.is_empty() {
-            return;
-        }
         let days: Vec<NaiveDate> = account.steps.iter().filter_map(|(_, day)| *day).collect();
         account.activation_percent = Some(100.0 * days.len() as f64 / account.steps.len() as f64);
         if days.len() == account.steps.len() {
             account.activated_at = days.iter().max().copied();
+            account.stalled = Some(false);
+        } else if let Some(last) = days.iter().copied().chain(start).max() {
+            account.days_stalled = Some((self.today - last).num_days().max(0));
+            account.stalled = account.days_stalled.map(|days| days >= 14);
         }
     }
 
@@ -599,6 +620,12 @@ fn last_up_to_else_first(statements: Vec<Statement<'_>>, day: NaiveDate) -> Opti
     let before = statements.iter().filter(|statement| statement.day <= day).max_by_key(|statement| statement.when);
     let found = before.or_else(|| statements.iter().min_by_key(|statement| statement.when));
     found.map(|statement| statement.what.clone())
+}
+
+/// The day of the n-th.
+fn nth(mut days: Vec<NaiveDate>, n: usize) -> Option<NaiveDate> {
+    days.sort();
+    days.get(n - 1).copied()
 }
 
 fn overlay<'t>(calls: impl Iterator<Item = &'t Told>) -> BTreeMap<String, Value> {

@@ -10,7 +10,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use vitalsync_core::derived::{self, Derived, EventRule};
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, Done, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Model, Profile, Refresh, Step};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
@@ -25,7 +25,8 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Setup {
     pub zone: Tz,
     pub profiles: Vec<ProfileSetup>,
-    pub steps: Vec<StepSetup>,
+    /// Checklists, each with whom it is for.
+    pub checklists: Vec<(ForWhom, Vec<StepSetup>)>,
     /// Old and new names.
     pub event_aliases: Vec<(String, String)>,
     pub account_aliases: Vec<(String, String)>,
@@ -93,15 +94,16 @@ pub enum Renewed {
 
 #[derive(Debug, Clone)]
 pub enum StepSetup {
-    Event(String, usize),
-    Trait(String),
+    /// How often, and by how many users, each alone; 0: all together.
+    Event(String, usize, usize),
+    Trait(String, usize),
 }
 
 impl StepSetup {
     pub fn name(&self) -> String {
         match self {
-            Self::Event(event, count) => format!("{event} x{count}"),
-            Self::Trait(name) => format!("has {name}"),
+            Self::Event(event, count, by) => format!("{event} x{count} by {by}"),
+            Self::Trait(name, by) => format!("has {name} by {by}"),
         }
     }
 }
@@ -126,10 +128,7 @@ impl Setup {
     pub fn model(&self) -> Model {
         let profile = |profile: &ProfileSetup| Profile {
             name: profile.name.clone(),
-            only: match profile.only {
-                ForWhom::Everyone => None,
-                ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
-            },
+            only: only(&profile.only),
             window: profile.window as i32,
             weights: profile.weights.iter().map(|(event, w)| (counted(event), (w * 1e6).round() as i64)).collect(),
             bands: Bands {
@@ -149,17 +148,23 @@ impl Setup {
                 },
             },
         };
-        let step = |step: &StepSetup| Step {
-            name: step.name(),
-            done: match step {
-                StepSetup::Event(event, count) => Done::Event { event: counted(event), count: *count as u32 },
-                StepSetup::Trait(name) => Done::Trait(name.clone()),
-            },
+        let step = |step: &StepSetup| {
+            let (done, by) = match step {
+                StepSetup::Event(event, count, by) => {
+                    (Done::Event { event: counted(event), count: *count as u32 }, *by)
+                }
+                StepSetup::Trait(name, by) => (Done::Trait(name.clone()), *by),
+            };
+            Step { by: Some(by as u32).filter(|by| *by > 0), ..Step::new(step.name(), done) }
+        };
+        let checklist = |(whom, steps): &(ForWhom, Vec<StepSetup>)| Checklist {
+            only: only(whom),
+            ..Checklist::of(steps.iter().map(step).collect())
         };
         Model {
             calendar: self.calendar(),
             profiles: self.profiles.iter().map(profile).collect(),
-            activation: self.steps.iter().map(step).collect(),
+            activation: self.checklists.iter().map(checklist).collect(),
             event_aliases: self.event_aliases.iter().cloned().collect(),
             account_aliases: self.account_aliases.iter().cloned().collect(),
             exclude_events: Some(EventRule::Names(self.no_events.iter().cloned().collect())),
@@ -177,6 +182,13 @@ impl Setup {
             derived: vec![derived()],
             ..Model::default()
         }
+    }
+}
+
+fn only(whom: &ForWhom) -> Option<Expr> {
+    match whom {
+        ForWhom::Everyone => None,
+        ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
     }
 }
 
@@ -251,20 +263,22 @@ pub fn setup() -> impl Strategy<Value = Setup> {
             .prop_map(|(pro, free)| vec![pro, free]),
     ];
     let step = prop_oneof![
-        3 => (0..4u8, 1usize..4).prop_map(|(event, count)| StepSetup::Event(format!("E{event}"), count)),
-        1 => prop_oneof![Just("Never"), Just("Fresh"), Just(DERIVED)].prop_map(|event| StepSetup::Event(event.to_owned(), 1)),
-        2 => Just(StepSetup::Trait("ready".to_owned())),
-        1 => Just(StepSetup::Trait("plan".to_owned())),
+        3 => (0..4u8, 1usize..4, 0usize..3).prop_map(|(event, count, by)| StepSetup::Event(format!("E{event}"), count, by)),
+        1 => prop_oneof![Just("Never"), Just("Fresh"), Just(DERIVED)].prop_map(|event| StepSetup::Event(event.to_owned(), 1, 0)),
+        2 => (0usize..3).prop_map(|by| StepSetup::Trait("ready".to_owned(), by)),
+        1 => Just(StepSetup::Trait("plan".to_owned(), 0)),
     ];
+    let whom = prop_oneof![3 => Just(ForWhom::Everyone), 1 => Just(ForWhom::Plan("pro"))];
+    let checklists = prop::collection::vec((whom, prop::collection::vec(step, 1..4)), 0..3);
     let zone = prop_oneof![Just(Tz::UTC), Just(Tz::Europe__Brussels)];
     let since = prop::option::weighted(0.4, 0..DAYS);
-    (zone, profiles, prop::collection::vec(step, 0..4), identity(), since).prop_map(
-        |(zone, profiles, steps, (events, no_events, accounts, no_accounts, roll_up), since)| {
+    (zone, profiles, checklists, identity(), since).prop_map(
+        |(zone, profiles, checklists, (events, no_events, accounts, no_accounts, roll_up), since)| {
             let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
             Setup {
                 zone,
                 profiles,
-                steps,
+                checklists,
                 event_aliases: named(events),
                 account_aliases: named(accounts),
                 no_events: no_events.iter().map(|event| (*event).into()).collect(),

@@ -7,7 +7,7 @@ use vitalsync_core::section::{Faults, Kind, Node, Place};
 use vitalsync_core::value::Type;
 
 use super::chosen_name;
-use super::events::{EventNames, condition, distinct};
+use super::events::{EventNames, condition};
 
 /// The checklists, one or a list, and the derived events that they need beside those of the profiles. `scope` is of traits.
 pub(super) fn activation(
@@ -67,20 +67,9 @@ impl Reader<'_> {
         Some(list)
     }
 
-    /// What a name counts by: a profile's derived event of that name, else the event itself.
     fn event(&mut self, name: &str, place: Place) -> String {
-        let named = |derived: &&Derived| derived.name == name && derived.event != name;
-        let found = distinct(self.profiles.iter().filter(named).cloned().collect());
-        match found.as_slice() {
-            [] => self.names.counted(name, place, self.faults),
-            [derived] => return derived.counted_as(),
-            _ => self.faults.error_with_hint(
-                place,
-                format!("`{name}` means different things in different profiles"),
-                "give the step the event and the condition: {event: …, where: …}",
-            ),
-        }
-        name.to_owned()
+        let instead = "give the step the event and the condition: {event: …, where: …}";
+        self.names.meant(name, place, self.profiles, instead, self.faults)
     }
 
     fn step(&mut self, name: &str, node: &Node) -> Option<Step> {

@@ -4,6 +4,7 @@ mod accounts;
 mod activation;
 mod destinations;
 mod events;
+mod features;
 mod keeping;
 mod profiles;
 mod sources;
@@ -23,6 +24,7 @@ use self::accounts::{accounts, exclude};
 use self::activation::activation;
 use self::destinations::destinations;
 use self::events::{EventNames, distinct, event_aliases};
+use self::features::features;
 use self::keeping::{retention, suppress};
 use self::profiles::profiles;
 use self::sources::sources;
@@ -55,6 +57,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
     let (profiles, mut derived) =
         table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
+    let profiles = features(table.get("features"), profiles, &derived, &names, faults);
     let (activation, of_steps) = table
         .get("activation")
         .map(|node| activation(node, &trait_scope, &derived, &names, faults))

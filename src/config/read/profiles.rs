@@ -22,7 +22,7 @@ struct Scored {
 
 /// A profile as written: what is left out comes from the one it extends, else from the defaults.
 #[derive(Clone, Default)]
-struct Written {
+struct Written<'n> {
     name: String,
     only: Option<Expr>,
     window: Option<i32>,
@@ -31,22 +31,23 @@ struct Written {
     bands: Option<(Option<f64>, Option<f64>)>,
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
+    features: Option<&'n Node>,
     extends: Option<(String, Place)>,
     /// True if an event's weight did not read, which is said at its own place.
     faulty: bool,
     place: Place,
 }
 
-/// The profiles, and the derived events of all of them under each name that they have.
-pub(super) fn profiles(
-    node: &Node,
+/// The profiles, each with its own `features`, and the derived events of all of them under each name that they have.
+pub(super) fn profiles<'n>(
+    node: &'n Node,
     scope: &Scope,
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Profile>, Vec<Derived>) {
+) -> (Vec<(Profile, Option<&'n Node>)>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
-    let mut written: Vec<Written> = Vec::new();
+    let mut written: Vec<Written<'_>> = Vec::new();
     for item in items {
         let Some(profile) = profile(item, alone, scope, names, faults) else { continue };
         if written.iter().any(|other| other.name == profile.name) {
@@ -60,7 +61,13 @@ pub(super) fn profiles(
     ((0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect(), derived)
 }
 
-fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: &mut Faults) -> Option<Written> {
+fn profile<'n>(
+    node: &'n Node,
+    alone: bool,
+    scope: &Scope,
+    names: &EventNames,
+    faults: &mut Faults,
+) -> Option<Written<'n>> {
     let table = node.table(faults, "a profile")?;
     let mut written = Written { place: node.place, ..Written::default() };
     let name = if alone { table.get("name") } else { table.need(faults, "name", "each of several profiles has one") };
@@ -99,6 +106,7 @@ fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: 
     if let Some(node) = table.get("hold") {
         written.hold = hold(node, faults);
     }
+    written.features = table.get("features");
     written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, faults));
     table.finish(faults);
     Some(written)
@@ -190,7 +198,7 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
     Some(benchmark)
 }
 
-fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile> {
+fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option<(Profile, Option<&'n Node>)> {
     let own = all.get(index)?;
     let mut merged = own.clone();
     let (mut current, mut seen) = (own, vec![own.name.clone()]);
@@ -214,6 +222,7 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
         merged.bands = merged.bands.or(found.bands);
         merged.hold = merged.hold.or(found.hold);
         merged.benchmark = merged.benchmark.or(found.benchmark);
+        merged.features = merged.features.or(found.features);
         merged.faulty |= found.faulty;
         for (name, scored) in &found.events {
             let own = merged.events.entry(name.clone()).or_insert_with(|| scored.clone());
@@ -254,12 +263,14 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<Profile
     if weights.is_empty() && !merged.faulty {
         faults.error(merged.place, format!("profile `{}` scores no event", merged.name));
     }
-    Some(Profile {
+    let profile = Profile {
         name: merged.name,
         only: merged.only,
         window: merged.window.unwrap_or(30),
         weights,
         bands,
+        features: Vec::new(),
         benchmark: merged.benchmark.unwrap_or_default(),
-    })
+    };
+    Some((profile, merged.features))
 }

@@ -369,7 +369,7 @@ activation:
   - steps: { a: X }
   - name: one
     for: health.score > 3
-    stalled: 3d
+    stalled_aftr: 3d
     steps: { a: { event: X, by: 0 }, b: { trait: t, by: some } }
   - { name: one, stalled_after: 12h, steps: { c: X } }
 segments:
@@ -379,9 +379,9 @@ segments:
     for (fault, begins) in found.iter().zip([
         "2:5 a checklist: `name` is missing (each of several checklists has one)",
         "4:10 unknown name `health.score`",
-        "5:5 unknown key `stalled` in a checklist; did you mean `stalled_after`?",
+        "5:5 unknown key `stalled_aftr` in a checklist; did you mean `stalled_after`?",
         "6:33 expected by how many users, from 1 up",
-        "6:53 expected by how many users, from 1 up",
+        "6:57 expected by how many users, from 1 up",
         "7:5 two checklists are called `one`",
         "7:32 ",
         "9:10 unknown name `activation.steps.aa`; did you mean `activation.steps.a`?",
@@ -389,4 +389,43 @@ segments:
         assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
     }
     assert_eq!(found.len(), 9, "{found:#?}");
+}
+
+#[test]
+fn features_are_named_for_all_profiles_or_for_one() {
+    let text = "\
+features: { reporting: [Report Shared, \"Report *\"], sharing: External }
+profiles:
+  - name: a
+    events: { Report Shared: 9, External: { event: Report Shared, where: properties.x == 1, weight: 2 } }
+  - { name: b, extends: a, features: { calls: Call Logged } }
+  - { name: c, extends: b }
+";
+    let model = read(text).model;
+    let named = |profile: usize| -> Vec<(&str, usize, usize)> {
+        let features = model.profiles[profile].features.iter();
+        features.map(|feature| (feature.name.as_str(), feature.events.len(), feature.wildcards.len())).collect()
+    };
+    assert_eq!(named(0), [("reporting", 1, 1), ("sharing", 1, 0)]);
+    assert!(model.profiles[0].features[1].events.contains("\u{1}Report Shared\u{1f}(properties.x == 1)"));
+    assert_eq!((named(1), named(2)), (vec![("calls", 1, 0)], vec![("calls", 1, 0)]));
+
+    let text = "\
+events: { aliases: { Shared: Report Shared } }
+features:
+  none: []
+  old: [Shared, {}]
+profiles:
+  - { events: { Report Shared: 9 }, features: [x] }
+";
+    assert_eq!(
+        faults(text),
+        [
+            "3:3 feature `none` has no event",
+            "4:9 `Shared` is an old name: `events.aliases` counts it as `Report Shared`; write `Report Shared`",
+            "4:17 expected an event's name, or one with a `*` such as \"Report *\", found a section with keys",
+            "6:47 expected features as a section with keys, found a list",
+            "4 errors"
+        ]
+    );
 }

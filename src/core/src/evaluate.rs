@@ -5,9 +5,11 @@
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::checklist::share;
 use crate::expr::Names as _;
 pub use crate::figures::{Account, Evaluation, EventNames, Health, User};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
@@ -120,10 +122,11 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
         account.profile = Some(profile.name.clone());
         account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
-        let features = cx.gathered.features.get(place).copied().unwrap_or_default() as f64;
-        if features > 0.0 {
-            account.adoption_window = Some(tally.used.0 as f64 / features * 100.0);
-            account.adoption_all_time = Some(tally.used.1 as f64 / features * 100.0);
+        if let Some(features) = cx.gathered.features.get(place) {
+            account.features = Arc::clone(&features.names);
+            account.features_used = std::mem::take(&mut tally.features_used);
+            account.adoption_window = share(account.used_features(), account.features.len());
+            account.adoption_all_time = share(tally.features_ever, account.features.len());
         }
     }
     if let Some(list) = tally.checklist.and_then(|place| cx.model.activation.get(place)) {

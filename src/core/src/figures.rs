@@ -2,6 +2,7 @@
 //! computed in [`crate::evaluate`]; under which name it is met in rules, mappings and JSON says [`crate::names`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -90,7 +91,11 @@ pub struct Account {
     pub stalled: Option<bool>,
     /// The first day with a core event of its profile: a weight of 4 or more.
     pub first_key_action: Option<Day>,
-    /// Scored events used in the window ÷ scored events × 100.
+    /// The features of its profile, by name.
+    pub features: Arc<[String]>,
+    /// For each feature whether it was used in the window.
+    pub features_used: Vec<bool>,
+    /// Features used in the window ÷ features × 100; `None` without features.
     pub adoption_window: Option<f64>,
     /// The same over all time.
     pub adoption_all_time: Option<f64>,
@@ -149,6 +154,17 @@ impl Account {
     /// The first step that is not done.
     pub fn missing_step(&self) -> Option<&str> {
         self.steps.iter().find(|(_, done)| done.is_none()).map(|(step, _)| step.as_str())
+    }
+
+    /// How many features were used in the window.
+    pub fn used_features(&self) -> usize {
+        self.features_used.iter().filter(|used| **used).count()
+    }
+
+    /// The features that were not used in the window, in their order.
+    pub fn unused_features(&self) -> impl Iterator<Item = &str> {
+        let unused = self.features.iter().zip(&self.features_used).filter(|(_, used)| !**used);
+        unused.map(|(feature, _)| feature.as_str())
     }
 
     /// The day of the step that was done last.

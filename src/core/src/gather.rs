@@ -4,6 +4,7 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+pub(crate) mod features;
 mod steps;
 mod tables;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::features::Features;
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
 use crate::checklist::{Done, checklist_of};
@@ -183,8 +185,10 @@ pub(crate) struct Tally {
     pub active_users: u32,
     pub total_users: u32,
     pub active_days: u32,
-    /// Scored events that were used: in the window, and ever.
-    pub used: (usize, usize),
+    /// By feature of its profile, whether it was used in the window.
+    pub features_used: Vec<bool>,
+    /// How many features were ever used.
+    pub features_ever: usize,
     /// The place of its checklist.
     pub checklist: Option<usize>,
     /// By step, the day it was done.
@@ -211,8 +215,8 @@ pub(crate) struct Gathered<'a> {
     /// Days on which users did a scored event of their account's profile, in its window.
     pub user_days: Vec<(Id, Day)>,
     pub names: Names<'a>,
-    /// By profile, how many events are scored.
-    pub features: Vec<usize>,
+    /// By profile.
+    pub features: Vec<Features>,
     pub held_out: Vec<HeldOut>,
 }
 
@@ -247,7 +251,7 @@ struct Gather<'a> {
     current: (Id, Raw),
     done: FxHashSet<Id>,
     gathered: Gathered<'a>,
-    marks: [Marks; 4],
+    marks: [Marks; 3],
     daily: Vec<i64>,
     scored: Sums,
 }
@@ -314,13 +318,11 @@ impl<'a> Gather<'a> {
         let (mut features, mut held_out) = (Vec::new(), Vec::new());
         for profile in &model.profiles {
             let mut of_profile = vec![0; names.events()];
-            let mut scored = 0;
             for (event, weight) in &profile.weights {
                 if let Some(held) = held(event, profile.window, model, ask, over) {
                     held_out.push(held);
                     continue;
                 }
-                scored += 1;
                 if let Some(event) = names.find_event(event) {
                     of_profile[event as usize] = *weight;
                 }
@@ -328,7 +330,8 @@ impl<'a> Gather<'a> {
             let weighted = of_profile.iter().enumerate().filter(|(_, weight)| **weight != 0);
             columns.push(weighted.map(|(event, _)| event as Id).collect());
             weights.push(of_profile);
-            features.push(scored);
+            let is_held = |event: &str| held(event, profile.window, model, ask, over).is_some();
+            features.push(Features::of(profile, model, &names, is_held));
         }
         held_out.sort();
         held_out.dedup();
@@ -580,8 +583,10 @@ impl<'a> Gather<'a> {
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
         let window_since = self.over.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
-        let [members, active, used, ever] = &mut self.marks;
-        [&mut *members, active, used, ever].into_iter().for_each(Marks::clear);
+        let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
+        tally.features_used = vec![false; features.map_or(0, |features| features.names.len())];
+        let [members, active, ever] = &mut self.marks;
+        [&mut *members, active, ever].into_iter().for_each(Marks::clear);
         let mut days: Vec<bool> = vec![false; window as usize + 1];
         for (place, cell) in raw.cells.iter().enumerate().filter(|(_, cell)| cell.count > 0) {
             let day = cell.day();
@@ -589,15 +594,19 @@ impl<'a> Gather<'a> {
                 tally.total_users += 1;
             }
             let Some((_, weights)) = chosen else { continue };
+            let in_window = day <= self.over && day > window_since;
+            for feature in features.map(|features| features.used_by(cell.event)).unwrap_or_default() {
+                tally.features_ever += usize::from(ever.mark(*feature));
+                if let Some(used) = tally.features_used.get_mut(*feature as usize) {
+                    *used |= in_window;
+                }
+            }
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             if weight == 0 {
                 continue;
             }
-            if weight >= CORE && day <= self.today {
+            if weight >= CORE {
                 tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
-            }
-            if day <= self.today && ever.mark(cell.event) {
-                tally.used.1 += 1;
             }
             if self.ask.reasons
                 && day > scored_since
@@ -606,9 +615,8 @@ impl<'a> Gather<'a> {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                 self.scored.add(place, cell.count.unsigned_abs().into());
             }
-            if day <= self.over && day > window_since {
+            if in_window {
                 tally.active_users += u32::from(active.mark(cell.user));
-                tally.used.0 += usize::from(used.mark(cell.event));
                 days[(day.0 - window_since.0) as usize] = true;
                 if self.ask.users && place < own {
                     self.gathered.user_days.push((cell.user, day));

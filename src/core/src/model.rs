@@ -1,12 +1,13 @@
 //! The health model as the config means it: profiles, bands, benchmarks, checklists. Types only; the arithmetic is in
 //! [`crate::health`], putting it together in [`crate::evaluate`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
 use crate::time::{Calendar, Day};
+use crate::wildcard::Wildcard;
 
 /// Weights and raw scores are kept in millionths, so that sums are exact in any order.
 pub const MICRO: i64 = 1_000_000;
@@ -72,10 +73,38 @@ pub struct Profile {
     pub window: i32,
     /// Weight of each scored event in millionths, 0 < weight ≤ 10; a derived event by [`Derived::counted_as`].
     pub weights: BTreeMap<String, i64>,
+    /// Features over events; without any, each scored event is one.
+    pub features: Vec<Feature>,
     /// The bounds of the bands.
     pub bands: Bands,
     /// What raw score counts as 100.
     pub benchmark: Benchmark,
+}
+
+impl Default for Profile {
+    /// Scores nothing yet, over 30 days.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            only: None,
+            window: 30,
+            weights: BTreeMap::new(),
+            features: Vec::new(),
+            bands: Bands::default(),
+            benchmark: Benchmark::default(),
+        }
+    }
+}
+
+/// A feature: used by whoever does one of its events, scored or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    /// Its name.
+    pub name: String,
+    /// Events; derived ones by [`Derived::counted_as`].
+    pub events: BTreeSet<String>,
+    /// Names that stand for several events.
+    pub wildcards: Vec<Wildcard>,
 }
 
 /// Bounds on the unrounded score, half-open: healthy from `healthy` up, at risk below `at_risk`, normal between.

@@ -25,7 +25,7 @@ const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Meas
 }
 
 /// The names of an account that every config has, besides those of its health, its rules and its traits.
-pub static ACCOUNT: [Measure<Account>; 30] = [
+pub static ACCOUNT: [Measure<Account>; 33] = [
     measure("account", Type::Text, |account| account.id.as_str().into()),
     measure("name", Type::Text, |account| account.name.clone().into()),
     measure("owner", Type::Any, |account| account.owner.clone()),
@@ -46,6 +46,9 @@ pub static ACCOUNT: [Measure<Account>; 30] = [
     measure("activation.missing_step", Type::Text, |account| account.missing_step().into()),
     measure("adoption.window_percent", Type::Number, |account| account.adoption_window.into()),
     measure("adoption.all_time_percent", Type::Number, |account| account.adoption_all_time.into()),
+    measure("adoption.features_used", Type::Number, |account| Value::Number(account.used_features() as f64)),
+    measure("adoption.features_total", Type::Number, |account| Value::Number(account.features.len() as f64)),
+    measure("adoption.unused", Type::List, |account| Value::List(account.unused_features().map(Value::from).collect())),
     measure("users.active", Type::Number, |account| f64::from(account.active_users).into()),
     measure("users.total", Type::Number, |account| f64::from(account.total_users).into()),
     measure("users.active_percent", Type::Number, |account| account.active_percent().into()),

@@ -3,6 +3,8 @@
 
 #[path = "vectors/activation.rs"]
 mod activation;
+#[path = "vectors/features.rs"]
+mod features;
 mod feed;
 
 use feed::{file, time};
@@ -35,11 +37,10 @@ fn lines(tracks: Tracks<'_>) -> Vec<String> {
 fn profile(weights: &[(&str, f64)], window: i32, refresh: Refresh) -> Profile {
     Profile {
         name: "main".into(),
-        only: None,
         window,
         weights: weights.iter().map(|(event, weight)| ((*event).to_owned(), (weight * MICRO as f64) as i64)).collect(),
-        bands: Bands::default(),
         benchmark: Benchmark { percentile: 90.0, refresh },
+        ..Profile::default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use vitalsync_core::call::{AccountPaths, CallKind, parse};
 use vitalsync_core::derived::Conditions;
 use vitalsync_core::evaluate::{Account, Evaluation, evaluate};
-use vitalsync_core::model::{Band, Bands, Benchmark, Checklist, Done, MICRO, Model, Profile, Step};
+use vitalsync_core::model::{Band, Checklist, Done, MICRO, Model, Profile, Step};
 use vitalsync_core::usage::{Ids, Usage};
 use vitalsync_core::{Calendar, Day};
 
@@ -38,11 +38,8 @@ fn model() -> Model {
     Model {
         profiles: vec![Profile {
             name: "health".into(),
-            only: None,
-            window: 30,
             weights: weights.map(|(event, weight)| (event.to_owned(), weight * MICRO)).into(),
-            bands: Bands::default(),
-            benchmark: Benchmark::default(),
+            ..Profile::default()
         }],
         activation: vec![Checklist::of(steps.map(step).into())],
         ..Model::default()

@@ -183,6 +183,7 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         same!(core.first_key_action.map(date), recount.first_key_action, "first key action of {id}");
         close!(core.adoption_window, recount.adoption_window, "adoption in the window of {id}");
         close!(core.adoption_all_time, recount.adoption_all_time, "adoption of all time of {id}");
+        same!(core.unused_features().collect::<Vec<_>>(), recount.unused.iter().collect::<Vec<_>>(), "unused by {id}");
         same!(core.active_users as usize, recount.active_users, "active users of {id}");
         same!(core.total_users as usize, recount.total_users, "total users of {id}");
         close!(core.active_percent(), recount.active_percent, "active-user % of {id}");

@@ -5,14 +5,7 @@ use vitalsync_core::evaluate::{Evaluation, evaluate};
 use vitalsync_core::model::{Checklist, Done, Model, Profile, Step};
 
 fn model() -> Model {
-    let profile = Profile {
-        name: "all".into(),
-        only: None,
-        window: 30,
-        weights: [("E".to_owned(), 1_000_000)].into(),
-        bands: Default::default(),
-        benchmark: Default::default(),
-    };
+    let profile = Profile { name: "all".into(), weights: [("E".to_owned(), 1_000_000)].into(), ..Profile::default() };
     Model { profiles: vec![profile], ..Model::default() }
 }
 

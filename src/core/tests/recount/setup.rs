@@ -10,10 +10,11 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use vitalsync_core::derived::{self, Derived, EventRule};
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Feature, Model, Profile, Refresh, Step};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
+use vitalsync_core::wildcard::Wildcard;
 use vitalsync_core::{Calendar, Day};
 
 /// 2026-01-05T00:00:00Z, a Monday: 140 days from here hold a change of the clocks and a first of April.
@@ -27,6 +28,8 @@ pub struct Setup {
     pub profiles: Vec<ProfileSetup>,
     /// Checklists, each with whom it is for.
     pub checklists: Vec<(ForWhom, Vec<StepSetup>)>,
+    /// Named features with their events, one of which may end with `*`; without any, each scored event is one.
+    pub features: Features,
     /// Old and new names.
     pub event_aliases: Vec<(String, String)>,
     pub account_aliases: Vec<(String, String)>,
@@ -39,6 +42,9 @@ pub struct Setup {
 
 /// A derived event: of E1, the ones whose kind is x.
 pub const DERIVED: &str = "E1 of x";
+
+/// Features and their events.
+pub type Features = &'static [(&'static str, &'static [&'static str])];
 
 /// Which accounts are left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,6 +153,7 @@ impl Setup {
                     Renewed::Fixed(raw) => Refresh::Fixed(raw),
                 },
             },
+            features: self.features.iter().map(|(name, events)| feature(name, events)).collect(),
         };
         let step = |step: &StepSetup| {
             let (done, by) = match step {
@@ -182,6 +189,15 @@ impl Setup {
             derived: vec![derived()],
             ..Model::default()
         }
+    }
+}
+
+fn feature(name: &str, events: &[&str]) -> Feature {
+    let (wildcards, events): (Vec<&str>, Vec<&str>) = events.iter().partition(|event| event.ends_with('*'));
+    Feature {
+        name: name.to_owned(),
+        events: events.into_iter().map(counted).collect(),
+        wildcards: wildcards.into_iter().map(Wildcard::new).collect(),
     }
 }
 
@@ -272,13 +288,20 @@ pub fn setup() -> impl Strategy<Value = Setup> {
     let checklists = prop::collection::vec((whom, prop::collection::vec(step, 1..4)), 0..3);
     let zone = prop_oneof![Just(Tz::UTC), Just(Tz::Europe__Brussels)];
     let since = prop::option::weighted(0.4, 0..DAYS);
-    (zone, profiles, checklists, identity(), since).prop_map(
-        |(zone, profiles, checklists, (events, no_events, accounts, no_accounts, roll_up), since)| {
+    let features: [Features; 4] = [
+        &[],
+        &[("all", &["E*"]), ("home", &["Home", "Page Viewed"]), ("x", &[DERIVED])],
+        &[("x or two", &[DERIVED, "E2"]), ("any", &["*"]), ("never", &["Never"])],
+        &[],
+    ];
+    (zone, profiles, (checklists, select(features.to_vec())), identity(), since).prop_map(
+        |(zone, profiles, (checklists, features), (events, no_events, accounts, no_accounts, roll_up), since)| {
             let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
             Setup {
                 zone,
                 profiles,
                 checklists,
+                features,
                 event_aliases: named(events),
                 account_aliases: named(accounts),
                 no_events: no_events.iter().map(|event| (*event).into()).collect(),

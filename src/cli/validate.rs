@@ -62,7 +62,7 @@ pub(super) async fn run(options: &Options) -> Outcome {
         report.config,
         report.sources.len(),
         report.profiles.len(),
-        config.model.activation.len(),
+        config.model.activation.iter().map(|list| list.steps.len()).sum::<usize>(),
         report.destinations.len()
     ));
     report.notes.iter().for_each(|note| say(note));

@@ -21,7 +21,7 @@ impl AccountReport {
     /// only after the evaluation's own day is left out.
     pub fn of(account: &Account, evaluation: &Evaluation, noted: &Since) -> Self {
         let mut report = Self::default();
-        for measure in &names::ACCOUNT {
+        for measure in names::ACCOUNT {
             report.put(measure.name, (measure.of)(account).to_json());
         }
         report.put_health("health", &account.health);
@@ -45,7 +45,7 @@ impl AccountReport {
     }
 
     fn put_health(&mut self, prefix: &str, health: &Health) {
-        for measure in &names::HEALTH {
+        for measure in names::HEALTH {
             self.put(&format!("{prefix}.{}", measure.name), (measure.of)(health).to_json());
         }
     }

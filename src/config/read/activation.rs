@@ -1,72 +1,92 @@
-//! The checklist: `activation`.
+//! The checklists: `activation`.
 
 use std::collections::BTreeMap;
 
+use vitalsync_core::checklist::{Checklist, Done, STALLED_AFTER, Step};
 use vitalsync_core::derived::Derived;
-use vitalsync_core::model::{Done, Step};
+use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::section::{Faults, Kind, Node, Place};
+use vitalsync_core::value::Type;
 
-use super::events::{EventNames, condition, distinct};
+use super::chosen_name;
+use super::events::{EventNames, condition};
 
-/// The steps, where each of them stands, and the derived events that they need beside those of the profiles.
+/// The checklists, one or a list, where their steps stand, and the derived events that they need beside those of the
+/// profiles. `scope` is of traits.
 pub(super) fn activation(
     node: &Node,
+    scope: &Scope,
     profiles: &[Derived],
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Step>, BTreeMap<String, Place>, Vec<Derived>) {
-    let Some(table) = node.table(faults, "activation") else { return Default::default() };
-    let steps = table.need(faults, "steps", "the checklist: a name and an event each");
-    let mut reader = Reader { profiles, names, derived: Vec::new(), faults };
-    let (mut list, mut places) = (Vec::new(), BTreeMap::new());
-    for (name, place, node) in steps.map(|node| node.entries(reader.faults, "steps")).unwrap_or_default() {
-        let done = if matches!(node.kind, Kind::Map(_)) {
-            reader.step(name, node)
-        } else {
-            node.text(reader.faults, "an event's name, {event: …, count: …, where: …} or {trait: …}")
-                .map(|event| Done::Event { event: reader.event(&event, node.place), count: 1 })
-        };
-        places.insert(name.clone(), *place);
-        list.extend(done.map(|done| Step { name: name.clone(), done }));
+) -> (Vec<Checklist>, BTreeMap<String, Place>, Vec<Derived>) {
+    let items = node.items();
+    let alone = items.len() == 1;
+    let mut reader = Reader { profiles, names, places: BTreeMap::new(), derived: Vec::new(), faults };
+    let mut lists: Vec<Checklist> = Vec::new();
+    for item in items {
+        let Some(list) = reader.checklist(item, alone, scope) else { continue };
+        if lists.iter().any(|other| other.name == list.name) {
+            reader.faults.error(item.place, format!("two checklists are called `{}`", list.name));
+        }
+        lists.push(list);
     }
-    let derived = reader.derived;
-    table.finish(faults);
-    (list, places, derived)
+    (lists, reader.places, reader.derived)
 }
 
 struct Reader<'a> {
     profiles: &'a [Derived],
     names: &'a EventNames,
+    places: BTreeMap<String, Place>,
     derived: Vec<Derived>,
     faults: &'a mut Faults,
 }
 
 impl Reader<'_> {
-    /// What a name in a step counts by: a profile's derived event of that name, else the event itself.
-    fn event(&mut self, name: &str, place: Place) -> String {
-        let named = |derived: &&Derived| derived.name == name && derived.event != name;
-        let found = distinct(self.profiles.iter().filter(named).cloned().collect());
-        match found.as_slice() {
-            [] => self.names.counted(name, place, self.faults),
-            [derived] => return derived.counted_as(),
-            _ => self.faults.error_with_hint(
-                place,
-                format!("`{name}` means different things in different profiles"),
-                "give the step the event and the condition: {event: …, where: …}",
-            ),
+    fn checklist(&mut self, node: &Node, alone: bool, scope: &Scope) -> Option<Checklist> {
+        let table = node.table(self.faults, "a checklist")?;
+        let name = match alone {
+            true => table.get("name"),
+            false => table.need(self.faults, "name", "each of several checklists has one"),
+        };
+        let mut list = Checklist::of(Vec::new());
+        if let Some(node) = name {
+            list.name = node.text(self.faults, "the checklist's name").unwrap_or_default();
+            chosen_name(&list.name, node.place, self.faults, "checklist");
         }
-        name.to_owned()
+        list.only = table.get("for").and_then(|node| Expr::read(node, scope, Type::Bool, self.faults));
+        let stalled = table.get("stalled_after").and_then(|node| node.days(self.faults, "when an account is stalled"));
+        list.stalled_after = stalled.unwrap_or(STALLED_AFTER);
+        let steps = table.need(self.faults, "steps", "the checklist: a name and an event each");
+        for (name, place, node) in steps.map(|node| node.entries(self.faults, "steps")).unwrap_or_default() {
+            let step = if matches!(node.kind, Kind::Map(_)) {
+                self.step(name, node)
+            } else {
+                node.text(self.faults, "an event's name, {event: …, count: …, where: …, by: …} or {trait: …, by: …}")
+                    .map(|event| Step::new(name, Done::Event { event: self.event(&event, node.place), count: 1 }))
+            };
+            self.places.entry(name.clone()).or_insert(*place);
+            list.steps.extend(step);
+        }
+        table.finish(self.faults);
+        Some(list)
     }
 
-    fn step(&mut self, name: &str, node: &Node) -> Option<Done> {
+    fn event(&mut self, name: &str, place: Place) -> String {
+        let instead = "give the step the event and the condition: {event: …, where: …}";
+        self.names.meant(name, place, self.profiles, instead, self.faults)
+    }
+
+    fn step(&mut self, name: &str, node: &Node) -> Option<Step> {
         let table = node.table(self.faults, &format!("step {name}"))?;
         let event = table.get("event").and_then(|node| Some((node.text(self.faults, "an event's name")?, node.place)));
         let count = table.get("count").and_then(|node| node.count(self.faults, "how often, from 1 up", 1));
+        let by = table.get("by").and_then(|node| node.count(self.faults, "by how many users, from 1 up", 1));
         let held = table.get("trait").and_then(|node| node.text(self.faults, "a trait's name"));
         let rule_node = table.get("where");
         let rule = rule_node.and_then(|node| condition(node, self.faults));
         table.finish(self.faults);
-        match (event, held) {
+        let done = match (event, held) {
             (Some((event, place)), None) => {
                 let event = match rule_node {
                     None => self.event(&event, place),
@@ -78,18 +98,19 @@ impl Reader<'_> {
                         counted
                     }
                 };
-                Some(Done::Event { event, count: count.unwrap_or(1) })
+                Done::Event { event, count: count.unwrap_or(1) }
             }
             (None, Some(held)) => {
                 if let Some(node) = rule_node {
                     self.faults.error(node.place, "a trait has no properties: `where` goes with an `event`");
                 }
-                Some(Done::Trait(held.strip_prefix("traits.").unwrap_or(&held).to_owned()))
+                Done::Trait(held.strip_prefix("traits.").unwrap_or(&held).to_owned())
             }
             _ => {
                 self.faults.error(node.place, format!("step `{name}` is either an `event` or a `trait`"));
-                None
+                return None;
             }
-        }
+        };
+        Some(Step { by, ..Step::new(name, done) })
     }
 }

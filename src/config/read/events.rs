@@ -29,6 +29,22 @@ impl EventNames {
         }
     }
 
+    /// What a name counts by: a profile's derived event of that name, else the event itself. `instead` says what to write
+    /// where profiles call different things so.
+    pub fn meant(&self, name: &str, place: Place, derived: &[Derived], instead: &str, faults: &mut Faults) -> String {
+        let named = |derived: &&Derived| derived.name == name && derived.event != name;
+        let found = distinct(derived.iter().filter(named).cloned().collect());
+        match found.as_slice() {
+            [] => self.counted(name, place, faults),
+            [derived] => return derived.counted_as(),
+            _ => {
+                let message = format!("`{name}` means different things in different profiles");
+                faults.error_with_hint(place, message, instead);
+            }
+        }
+        name.to_owned()
+    }
+
     /// Refuses a name of old.
     pub fn of_today(&self, name: &str, place: Place, faults: &mut Faults) {
         if name.is_empty() || name.starts_with(MARK) {

@@ -4,6 +4,7 @@ mod accounts;
 mod activation;
 mod destinations;
 mod events;
+mod features;
 mod keeping;
 mod profiles;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use self::accounts::{accounts, exclude};
 use self::activation::activation;
 use self::destinations::destinations;
 use self::events::{EventNames, distinct, event_aliases};
+use self::features::features;
 use self::keeping::{retention, suppress};
 use self::profiles::profiles;
 use self::sources::sources;
@@ -58,10 +60,13 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
     let (profiles, mut derived) =
         table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
-    let (profiles, written): (Vec<Profile>, Vec<_>) = profiles.into_iter().unzip();
-    let written = profiles.iter().map(|profile| profile.name.clone()).zip(written).collect();
-    let (activation, steps, of_steps) =
-        table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
+    let written = profiles.iter().map(|(profile, written, _)| (profile.name.clone(), written.clone())).collect();
+    let profiles = profiles.into_iter().map(|(profile, _, features)| (profile, features)).collect();
+    let profiles = features(table.get("features"), profiles, &derived, &names, faults);
+    let (activation, step_places, of_steps) = table
+        .get("activation")
+        .map(|node| activation(node, &trait_scope, &derived, &names, faults))
+        .unwrap_or_default();
     derived.extend(of_steps);
 
     let segments_node = table.get("segments");
@@ -69,7 +74,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
         .unwrap_or_default();
     let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
-    let scopes = names::scopes(&profile_names, &stages, &segment_names);
+    let steps = activation.iter().flat_map(|list| &list.steps).map(|step| step.name.clone()).collect::<Vec<_>>();
+    let scopes = names::scopes(&profile_names, &stages, &segment_names, &steps);
     let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
     let ready = ready_made(&segment_names, &scopes.account);
 
@@ -97,7 +103,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         activation,
         lifecycle,
         segments,
-        written: Written { profiles: written, steps },
+        written: Written { profiles: written, steps: step_places },
         ready,
     };
     Some(Config {

@@ -22,7 +22,7 @@ struct Scored {
 
 /// A profile as written: what is left out comes from the one it extends, else from the defaults.
 #[derive(Clone, Default)]
-struct Written {
+struct Written<'n> {
     name: String,
     only: Option<Expr>,
     window: Option<i32>,
@@ -32,22 +32,27 @@ struct Written {
     bands_place: Option<Place>,
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
+    features: Option<&'n Node>,
     extends: Option<(String, Place)>,
     /// True if an event's weight did not read, which is said at its own place.
     faulty: bool,
     place: Place,
 }
 
-/// The profiles with their places, and the derived events of all of them under each name that they have.
-pub(super) fn profiles(
-    node: &Node,
+/// A profile, where its parts stand, and its own features.
+pub(super) type Resolved<'n> = (Profile, WrittenProfile, Option<&'n Node>);
+
+/// The profiles with their places and each its own `features`, and the derived events of all of them under each name that
+/// they have.
+pub(super) fn profiles<'n>(
+    node: &'n Node,
     scope: &Scope,
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<(Profile, WrittenProfile)>, Vec<Derived>) {
+) -> (Vec<Resolved<'n>>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
-    let mut written: Vec<Written> = Vec::new();
+    let mut written: Vec<Written<'_>> = Vec::new();
     for item in items {
         let Some(profile) = profile(item, alone, scope, names, faults) else { continue };
         if written.iter().any(|other| other.name == profile.name) {
@@ -61,7 +66,13 @@ pub(super) fn profiles(
     ((0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect(), derived)
 }
 
-fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: &mut Faults) -> Option<Written> {
+fn profile<'n>(
+    node: &'n Node,
+    alone: bool,
+    scope: &Scope,
+    names: &EventNames,
+    faults: &mut Faults,
+) -> Option<Written<'n>> {
     let table = node.table(faults, "a profile")?;
     let mut written = Written { place: node.place, ..Written::default() };
     let name = if alone { table.get("name") } else { table.need(faults, "name", "each of several profiles has one") };
@@ -101,6 +112,7 @@ fn profile(node: &Node, alone: bool, scope: &Scope, names: &EventNames, faults: 
     if let Some(node) = table.get("hold") {
         written.hold = hold(node, faults);
     }
+    written.features = table.get("features");
     written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, faults));
     table.finish(faults);
     Some(written)
@@ -192,7 +204,7 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
     Some(benchmark)
 }
 
-fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<(Profile, WrittenProfile)> {
+fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option<Resolved<'n>> {
     let own = all.get(index)?;
     let mut merged = own.clone();
     let (mut current, mut seen) = (own, vec![own.name.clone()]);
@@ -217,6 +229,7 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<(Profil
         merged.bands_place = merged.bands_place.or(found.bands_place);
         merged.hold = merged.hold.or(found.hold);
         merged.benchmark = merged.benchmark.or(found.benchmark);
+        merged.features = merged.features.or(found.features);
         merged.faulty |= found.faulty;
         for (name, scored) in &found.events {
             let own = merged.events.entry(name.clone()).or_insert_with(|| scored.clone());
@@ -267,7 +280,8 @@ fn resolve(all: &[Written], index: usize, faults: &mut Faults) -> Option<(Profil
         window: merged.window.unwrap_or(30),
         weights,
         bands,
+        features: Vec::new(),
         benchmark: merged.benchmark.unwrap_or_default(),
     };
-    Some((profile, written))
+    Some((profile, written, merged.features))
 }

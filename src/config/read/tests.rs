@@ -202,7 +202,7 @@ activation:
     // In a profile that extends another a plain weight keeps the condition.
     assert_eq!(weights(1), [(share, 3_000_000), ("Report Shared", 9_000_000)]);
     let done = |event: &str, count| Done::Event { event: event.into(), count };
-    let steps: Vec<Done> = model.activation.iter().map(|step| step.done.clone()).collect();
+    let steps: Vec<Done> = model.activation[0].steps.iter().map(|step| step.done.clone()).collect();
     let video = "\u{1}Call Logged\u{1f}(properties.video == true)";
     assert_eq!(steps, [done(share, 1), done(share, 3), done(video, 1), done("Call Logged", 1)]);
     assert_eq!(model.display_event(share), "External Share");
@@ -338,6 +338,94 @@ fn a_tools_records_are_not_deleted_and_nobody_is_told_that_they_are() {
         [
             "5:16 expected what erasure does here: one of keep, delete, found the text `deleted`; did you mean `delete`?",
             "1 error"
+        ]
+    );
+}
+
+#[test]
+fn there_may_be_several_checklists() {
+    let text = "\
+lifecycle: { trial: traits.plan == \"trial\" }
+profiles:
+  - events: { Report Shared: 9 }
+activation:
+  - name: trial
+    for: lifecycle.trial
+    stalled_after: 1w
+    steps: { shared: { event: Report Shared, count: 2, by: 3 }, ready: { trait: traits.ready, by: 2 } }
+  - name: rest
+    steps: { called: Call Logged }
+segments:
+  quick: has(activation.steps.shared) && activation.days_to_activate < 7
+";
+    let model = read(text).model;
+    let lists: Vec<(&str, bool, i32)> =
+        model.activation.iter().map(|list| (list.name.as_str(), list.only.is_some(), list.stalled_after)).collect();
+    assert_eq!(lists, [("trial", true, 7), ("rest", false, 14)]);
+    assert_eq!(model.activation[0].steps.iter().map(|step| step.by).collect::<Vec<_>>(), [Some(3), Some(2)]);
+
+    let text = "\
+activation:
+  - steps: { a: X }
+  - name: one
+    for: health.score > 3
+    stalled_aftr: 3d
+    steps: { a: { event: X, by: 0 }, b: { trait: t, by: some } }
+  - { name: one, stalled_after: 12h, steps: { c: X } }
+segments:
+  x: has(activation.steps.aa)
+";
+    let found = faults(text);
+    for (fault, begins) in found.iter().zip([
+        "2:5 a checklist: `name` is missing (each of several checklists has one)",
+        "4:10 unknown name `health.score`",
+        "5:5 unknown key `stalled_aftr` in a checklist; did you mean `stalled_after`?",
+        "6:33 expected by how many users, from 1 up",
+        "6:57 expected by how many users, from 1 up",
+        "7:5 two checklists are called `one`",
+        "7:32 ",
+        "9:10 unknown name `activation.steps.aa`; did you mean `activation.steps.a`?",
+    ]) {
+        assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
+    }
+    assert_eq!(found.len(), 9, "{found:#?}");
+}
+
+#[test]
+fn features_are_named_for_all_profiles_or_for_one() {
+    let text = "\
+features: { reporting: [Report Shared, \"Report *\"], sharing: External }
+profiles:
+  - name: a
+    events: { Report Shared: 9, External: { event: Report Shared, where: properties.x == 1, weight: 2 } }
+  - { name: b, extends: a, features: { calls: Call Logged } }
+  - { name: c, extends: b }
+";
+    let model = read(text).model;
+    let named = |profile: usize| -> Vec<(&str, usize, usize)> {
+        let features = model.profiles[profile].features.iter();
+        features.map(|feature| (feature.name.as_str(), feature.events.len(), feature.wildcards.len())).collect()
+    };
+    assert_eq!(named(0), [("reporting", 1, 1), ("sharing", 1, 0)]);
+    assert!(model.profiles[0].features[1].events.contains("\u{1}Report Shared\u{1f}(properties.x == 1)"));
+    assert_eq!((named(1), named(2)), (vec![("calls", 1, 0)], vec![("calls", 1, 0)]));
+
+    let text = "\
+events: { aliases: { Shared: Report Shared } }
+features:
+  none: []
+  old: [Shared, {}]
+profiles:
+  - { events: { Report Shared: 9 }, features: [x] }
+";
+    assert_eq!(
+        faults(text),
+        [
+            "3:3 feature `none` has no event",
+            "4:9 `Shared` is an old name: `events.aliases` counts it as `Report Shared`; write `Report Shared`",
+            "4:17 expected an event's name, or one with a `*` such as \"Report *\", found a section with keys",
+            "6:47 expected features as a section with keys, found a list",
+            "4 errors"
         ]
     );
 }

@@ -13,7 +13,7 @@ use vitalsync_core::call::{AccountPaths, parse, parse_carefully};
 use vitalsync_core::evaluate::evaluate;
 use vitalsync_core::health::{CURVE, score};
 use vitalsync_core::intern::Interner;
-use vitalsync_core::model::{Bands, Benchmark, Done, MICRO, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Benchmark, Checklist, Done, MICRO, Model, Profile, Refresh, Step};
 use vitalsync_core::usage::{USER, fingerprint};
 
 fn main() {
@@ -41,9 +41,9 @@ fn lines(accounts: usize, calls: usize) -> Vec<String> {
 fn model() -> Model {
     let weights = (0..15).map(|n| (format!("Event {n}"), (1 + n % 10) * MICRO)).collect();
     let benchmark = Benchmark { percentile: 90.0, refresh: Refresh::EveryRun };
-    let profile = Profile { name: "all".into(), only: None, window: 30, weights, bands: Bands::default(), benchmark };
-    let step = |n| Step { name: format!("step_{n}"), done: Done::Event { event: format!("Event {n}"), count: 1 } };
-    Model { profiles: vec![profile], activation: (14..19).map(step).collect(), ..Model::default() }
+    let profile = Profile { name: "all".into(), weights, benchmark, ..Profile::default() };
+    let step = |n| Step::new(format!("step_{n}"), Done::Event { event: format!("Event {n}"), count: 1 });
+    Model { profiles: vec![profile], activation: vec![Checklist::of((14..19).map(step).collect())], ..Model::default() }
 }
 
 /// The scanner that reads the archive.

@@ -125,7 +125,7 @@ pub fn events(model: &Model, evaluation: &Evaluation) -> Vec<Event> {
     let mut names: BTreeSet<&str> = activity.events.keys().map(String::as_str).collect();
     names.extend(model.profiles.iter().flat_map(|profile| profile.weights.keys()).map(String::as_str));
     names.extend(model.written.profiles.values().flat_map(|profile| profile.excluded.keys()).map(String::as_str));
-    names.extend(model.activation.iter().filter_map(|step| step_event(&step.done)));
+    names.extend(model.steps().filter_map(|step| step_event(&step.done)));
     let frequent = activity.frequent();
     let until = activity.last_day();
     // Of what is scored on a condition the event itself is not forgotten.
@@ -186,7 +186,7 @@ fn step_event(done: &Done) -> Option<&str> {
 }
 
 fn steps(model: &Model, counted: &str) -> Vec<String> {
-    let asking = model.activation.iter().filter(|step| step_event(&step.done) == Some(counted));
+    let asking = model.steps().filter(|step| step_event(&step.done) == Some(counted));
     asking.map(|step| step.name.clone()).collect()
 }
 

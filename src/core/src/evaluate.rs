@@ -5,9 +5,11 @@
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::checklist::share;
 use crate::expr::Expr;
 pub use crate::figures::{Account, Evaluation, EventNames, Health, Since, User};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
@@ -107,7 +109,9 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
     let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(name)?, cx.model));
-    account.tenure_days = created.or(tally.first).map(|start| cx.today.0.saturating_sub(start.0));
+    account.start = created.or(tally.first);
+    account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
+    account.first_key_action = tally.first_key_action;
 
     let mut recent = Vec::new();
     for scale in cx.scales {
@@ -127,20 +131,15 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
         account.profile = Some(profile.name.clone());
         account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
-        let features = cx.gathered.features.get(place).copied().unwrap_or_default() as f64;
-        if features > 0.0 {
-            account.adoption_window = Some(tally.used.0 as f64 / features * 100.0);
-            account.adoption_all_time = Some(tally.used.1 as f64 / features * 100.0);
+        if let Some(features) = cx.gathered.features.get(place) {
+            account.features = Arc::clone(&features.names);
+            account.features_used = std::mem::take(&mut tally.features_used);
+            account.adoption_window = share(account.used_features(), account.features.len());
+            account.adoption_all_time = share(tally.features_ever, account.features.len());
         }
     }
-    let steps = cx.model.activation.iter().zip(&tally.steps);
-    account.steps = steps.map(|(step, done)| (step.name.clone(), *done)).collect();
-    if !account.steps.is_empty() {
-        let done = account.steps_done();
-        account.activation_percent = Some(done as f64 / account.steps.len() as f64 * 100.0);
-        if done == account.steps.len() {
-            account.activated_at = account.steps.iter().filter_map(|(_, day)| *day).max();
-        }
+    if let Some(list) = tally.checklist.and_then(|place| cx.model.activation.get(place)) {
+        list.judge(&tally.steps, &mut account, cx.today);
     }
 
     let Model { lifecycle, ready, segments, .. } = cx.model;

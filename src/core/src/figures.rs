@@ -2,6 +2,7 @@
 //! computed in [`crate::evaluate`]; under which name it is met in rules, mappings and JSON says [`crate::names`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -81,13 +82,25 @@ pub struct Account {
     pub health: Health,
     /// Health under every profile, by name.
     pub profiles: ByName<Health>,
+    /// The checklist that is its own.
+    pub checklist: Option<String>,
     /// Steps done ÷ steps × 100; `None` without a checklist.
     pub activation_percent: Option<f64>,
     /// The checklist's steps: the name, and the day each was done.
     pub steps: Vec<(String, Option<Day>)>,
     /// The day the last missing step was done.
     pub activated_at: Option<Day>,
-    /// Scored events used in the window ÷ scored events × 100.
+    /// Days since the last step, or since the start without one; `None`: it is activated, or has no checklist.
+    pub days_stalled: Option<i32>,
+    /// Whether these are as many as the checklist says; `None` without a checklist or a start.
+    pub stalled: Option<bool>,
+    /// The first day with a core event of its profile: a weight of 4 or more.
+    pub first_key_action: Option<Day>,
+    /// The features of its profile, by name.
+    pub features: Arc<[String]>,
+    /// For each feature whether it was used in the window.
+    pub features_used: Vec<bool>,
+    /// Features used in the window ÷ features × 100; `None` without features.
     pub adoption_window: Option<f64>,
     /// The same over all time.
     pub adoption_all_time: Option<f64>,
@@ -101,6 +114,8 @@ pub struct Account {
     pub window_days: u32,
     /// The latest event.
     pub last_active: Option<Timestamp>,
+    /// Its start: the trait `createdAt`, else the first event.
+    pub start: Option<Day>,
     /// As-of date − start date.
     pub tenure_days: Option<i32>,
     /// Days since the latest event.
@@ -149,6 +164,27 @@ impl Account {
     /// The first step that is not done.
     pub fn missing_step(&self) -> Option<&str> {
         self.steps.iter().find(|(_, done)| done.is_none()).map(|(step, _)| step.as_str())
+    }
+
+    /// How many features were used in the window.
+    pub fn used_features(&self) -> usize {
+        self.features_used.iter().filter(|used| **used).count()
+    }
+
+    /// The features that were not used in the window, in their order.
+    pub fn unused_features(&self) -> impl Iterator<Item = &str> {
+        let unused = self.features.iter().zip(&self.features_used).filter(|(_, used)| !**used);
+        unused.map(|(feature, _)| feature.as_str())
+    }
+
+    /// The day of the step that was done last.
+    pub fn last_step_on(&self) -> Option<Day> {
+        self.steps.iter().filter_map(|(_, done)| *done).max()
+    }
+
+    /// Days from the start to a day. What was done before the start was done at once.
+    pub fn days_to(&self, day: Option<Day>) -> Option<i32> {
+        Some((day?.0 - self.start?.0).max(0))
     }
 
     /// The short names of the rules of a kind that hold; `kind` is `lifecycle.` or `segments.`.

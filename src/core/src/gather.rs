@@ -4,18 +4,23 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+pub(crate) mod features;
+mod steps;
 mod tables;
 
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::features::Features;
+use self::steps::Steps;
 use self::tables::{Marks, Sums};
 use crate::activity::{Activity, Counter};
+use crate::checklist::{Done, checklist_of};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
-use crate::model::{Done, Model};
+use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
@@ -100,6 +105,9 @@ pub(crate) struct Cell {
     day: u16,
     pub count: i16,
 }
+
+/// A scored event is a core event from this weight up, in millionths: 4–6 are core, 7–10 advanced.
+const CORE: i64 = 4 * MICRO;
 
 /// 2000-01-01: no call is older.
 const FIRST_DAY: i32 = 10_957;
@@ -194,10 +202,16 @@ pub(crate) struct Tally {
     pub active_users: u32,
     pub total_users: u32,
     pub active_days: u32,
-    /// Scored events that were used: in the window, and ever.
-    pub used: (usize, usize),
+    /// By feature of its profile, whether it was used in the window.
+    pub features_used: Vec<bool>,
+    /// How many features were ever used.
+    pub features_ever: usize,
+    /// The place of its checklist.
+    pub checklist: Option<usize>,
     /// By step, the day it was done.
     pub steps: Vec<Option<Day>>,
+    /// The first day with a core event of its profile.
+    pub first_key_action: Option<Day>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
 }
@@ -218,8 +232,8 @@ pub(crate) struct Gathered<'a> {
     /// Days on which users did a scored event of their account's profile, in its window.
     pub user_days: Vec<(Id, Day)>,
     pub names: Names<'a>,
-    /// By profile, how many events are scored.
-    pub features: Vec<usize>,
+    /// By profile.
+    pub features: Vec<Features>,
     pub held_out: Vec<HeldOut>,
     pub activity: Option<Activity>,
 }
@@ -257,7 +271,7 @@ struct Gather<'a> {
     /// What is done, where it was asked for, and the counts that belong to no account.
     activity: Option<(Counter, Raw)>,
     gathered: Gathered<'a>,
-    marks: [Marks; 4],
+    marks: [Marks; 3],
     daily: Vec<i64>,
     scored: Sums,
 }
@@ -292,7 +306,7 @@ pub(crate) fn gather<'a, H: History>(
         Told::Settled => told_traits.settle(ids, &mut book),
     })?;
     of_merged.settle(ids, &mut book);
-    let steps_ask = model.activation.iter().any(|step| matches!(step.done, Done::Trait(_)));
+    let steps_ask = model.steps().any(|step| matches!(step.done, Done::Trait(_)));
     if ask.users || steps_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
             if let Told::Statement(subject, stated) = told {
@@ -323,13 +337,11 @@ impl<'a> Gather<'a> {
         let (mut features, mut held_out) = (Vec::new(), Vec::new());
         for profile in &model.profiles {
             let mut of_profile = vec![0; names.events()];
-            let mut scored = 0;
             for (event, weight) in &profile.weights {
                 if let Some(held) = held(event, profile.window, model, ask, over) {
                     held_out.push(held);
                     continue;
                 }
-                scored += 1;
                 if let Some(event) = names.find_event(event) {
                     of_profile[event as usize] = *weight;
                 }
@@ -337,7 +349,8 @@ impl<'a> Gather<'a> {
             let weighted = of_profile.iter().enumerate().filter(|(_, weight)| **weight != 0);
             columns.push(weighted.map(|(event, _)| event as Id).collect());
             weights.push(of_profile);
-            features.push(scored);
+            let is_held = |event: &str| held(event, profile.window, model, ask, over).is_some();
+            features.push(Features::of(profile, model, &names, is_held));
         }
         held_out.sort();
         held_out.dedup();
@@ -526,7 +539,8 @@ impl<'a> Gather<'a> {
         }
         let chosen = profile_of(self.model, name, &traits);
         let parent = self.structure.parent(id);
-        let mut tally = Tally { id, parent, children, chosen, last: raw.last, traits, ..Tally::default() };
+        let checklist = checklist_of(self.model, name, &traits);
+        let mut tally = Tally { id, parent, children, chosen, checklist, last: raw.last, traits, ..Tally::default() };
         tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
         for place in 0..self.model.profiles.len() {
             let points = self.points(place, &raw.cells, tally.first);
@@ -540,7 +554,12 @@ impl<'a> Gather<'a> {
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }
-        tally.steps = self.steps(id, raw);
+        if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
+            let (names, calendar) = (&self.gathered.names, &self.model.calendar);
+            let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
+            let own = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+            tally.steps = list.steps.iter().map(|step| steps.by_account(step, own, &raw.cells)).collect();
+        }
         if let Some((counter, _)) = &mut self.activity {
             counter.account(&raw.cells[..own]);
         }
@@ -590,8 +609,10 @@ impl<'a> Gather<'a> {
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
         let window_since = self.over.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
-        let [members, active, used, ever] = &mut self.marks;
-        [&mut *members, active, used, ever].into_iter().for_each(Marks::clear);
+        let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
+        tally.features_used = vec![false; features.map_or(0, |features| features.names.len())];
+        let [members, active, ever] = &mut self.marks;
+        [&mut *members, active, ever].into_iter().for_each(Marks::clear);
         let mut days: Vec<bool> = vec![false; window as usize + 1];
         for (place, cell) in raw.cells.iter().enumerate().filter(|(_, cell)| cell.count > 0) {
             let day = cell.day();
@@ -599,11 +620,19 @@ impl<'a> Gather<'a> {
                 tally.total_users += 1;
             }
             let Some((_, weights)) = chosen else { continue };
-            if weights.get(cell.event as usize).is_none_or(|weight| *weight == 0) {
+            let in_window = day <= self.over && day > window_since;
+            for feature in features.map(|features| features.used_by(cell.event)).unwrap_or_default() {
+                tally.features_ever += usize::from(ever.mark(*feature));
+                if let Some(used) = tally.features_used.get_mut(*feature as usize) {
+                    *used |= in_window;
+                }
+            }
+            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
+            if weight == 0 {
                 continue;
             }
-            if day <= self.today && ever.mark(cell.event) {
-                tally.used.1 += 1;
+            if weight >= CORE {
+                tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
             }
             if self.ask.reasons
                 && day > scored_since
@@ -612,9 +641,8 @@ impl<'a> Gather<'a> {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                 self.scored.add(place, cell.count.unsigned_abs().into());
             }
-            if day <= self.over && day > window_since {
+            if in_window {
                 tally.active_users += u32::from(active.mark(cell.user));
-                tally.used.0 += usize::from(used.mark(cell.event));
                 days[(day.0 - window_since.0) as usize] = true;
                 if self.ask.users && place < own {
                     self.gathered.user_days.push((cell.user, day));
@@ -627,48 +655,5 @@ impl<'a> Gather<'a> {
             Some((day, *columns.get(place % columns.len())?, count))
         });
         tally.scored = scored.collect();
-    }
-
-    fn steps(&mut self, id: Id, raw: &Raw) -> Vec<Option<Day>> {
-        let model = self.model;
-        let done = model.activation.iter().map(|step| match &step.done {
-            Done::Event { event, count } => {
-                let event = self.gathered.names.find_event(event)?;
-                let of_event = raw.cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
-                let mut counts: Vec<(Day, i64)> = of_event.map(|cell| (cell.day(), i64::from(cell.count))).collect();
-                counts.sort_unstable();
-                let mut so_often = 0;
-                let reached = counts.into_iter().find(|(_, more)| {
-                    so_often += more;
-                    so_often >= i64::from(*count)
-                });
-                reached.map(|(day, _)| day)
-            }
-            Done::Trait(name) => {
-                let own = self.book.get(&id).and_then(|told| self.first_set(told, name));
-                let users: FxHashSet<Id> = raw.cells.iter().map(|cell| cell.user).collect();
-                let theirs = users.iter().filter_map(|user| self.first_set(self.user_traits.get(user)?, name)).min();
-                [own, theirs].into_iter().flatten().min()
-            }
-        });
-        done.collect()
-    }
-
-    /// Since which day a trait is set (to anything but null, false or empty text), if it still is. What counts of a day is how
-    /// it ended: nothing else is kept of it.
-    fn first_set(&self, statements: &[Stated<Traits>], name: &str) -> Option<Day> {
-        use crate::value::Value;
-        let mut since: Option<Day> = None;
-        let mut ends: BTreeMap<Day, bool> = BTreeMap::new();
-        for stated in statements {
-            if let Some(value) = stated.value.get(name) {
-                let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
-                ends.insert(self.model.calendar.day(stated.time()), set);
-            }
-        }
-        for (day, set) in ends {
-            since = if set { since.or(Some(day)) } else { None };
-        }
-        since
     }
 }

@@ -9,6 +9,7 @@ pub mod alert;
 pub mod by_name;
 pub mod call;
 pub mod census;
+pub mod checklist;
 pub mod connector;
 pub mod derived;
 pub mod evaluate;
@@ -31,6 +32,7 @@ pub mod time;
 mod today;
 pub mod usage;
 pub mod value;
+pub mod wildcard;
 
 pub use connector::Connector;
 pub use time::{Calendar, Day, Timestamp};

@@ -1,12 +1,14 @@
 //! The health model as the config means it: profiles, bands, benchmarks, checklists. Types only; the arithmetic is in
 //! [`crate::health`], putting it together in [`crate::evaluate`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
 use crate::section::Place;
 use crate::time::{Calendar, Day};
+use crate::wildcard::Wildcard;
 
 /// Weights and raw scores are kept in millionths, so that sums are exact in any order.
 pub const MICRO: i64 = 1_000_000;
@@ -36,8 +38,8 @@ pub struct Model {
     pub derived: Vec<Derived>,
     /// Scoring models; the first whose `only` holds is an account's health.
     pub profiles: Vec<Profile>,
-    /// The activation checklist.
-    pub activation: Vec<Step>,
+    /// Activation checklists; the first whose `only` holds is an account's.
+    pub activation: Vec<Checklist>,
     /// Named rules: lifecycle stages.
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments of the config's own, each after those that it uses.
@@ -81,6 +83,11 @@ impl Model {
 }
 
 impl Model {
+    /// The steps of all checklists.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.activation.iter().flat_map(|list| &list.steps)
+    }
+
     /// True if one profile is everybody's.
     pub fn measures_all(&self) -> bool {
         matches!(self.profiles.as_slice(), [profile] if profile.only.is_none())
@@ -98,10 +105,38 @@ pub struct Profile {
     pub window: i32,
     /// Weight of each scored event in millionths, 0 < weight ≤ 10; a derived event by [`Derived::counted_as`].
     pub weights: BTreeMap<String, i64>,
+    /// Features over events; without any, each scored event is one.
+    pub features: Vec<Feature>,
     /// The bounds of the bands.
     pub bands: Bands,
     /// What raw score counts as 100.
     pub benchmark: Benchmark,
+}
+
+impl Default for Profile {
+    /// Scores nothing yet, over 30 days.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            only: None,
+            window: 30,
+            weights: BTreeMap::new(),
+            features: Vec::new(),
+            bands: Bands::default(),
+            benchmark: Benchmark::default(),
+        }
+    }
+}
+
+/// A feature: used by whoever does one of its events, scored or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    /// Its name.
+    pub name: String,
+    /// Events; derived ones by [`Derived::counted_as`].
+    pub events: BTreeSet<String>,
+    /// Names that stand for several events.
+    pub wildcards: Vec<Wildcard>,
 }
 
 /// Bounds on the unrounded score, half-open: healthy from `healthy` up, at risk below `at_risk`, normal between.
@@ -190,27 +225,4 @@ impl Refresh {
             Self::Fixed(_) => None,
         }
     }
-}
-
-/// One step of the activation checklist.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// Its name.
-    pub name: String,
-    /// What completes it.
-    pub done: Done,
-}
-
-/// What completes a step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Done {
-    /// An event, so often.
-    Event {
-        /// The event's name; a derived event's [`Derived::counted_as`].
-        event: String,
-        /// How often, at least 1.
-        count: u32,
-    },
-    /// A trait of the account or of one of its users that is set.
-    Trait(String),
 }

@@ -8,6 +8,7 @@ use crate::expr::{Expr, Names, Scope, Scopes};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
 use crate::segments::READY;
+use crate::time::Day;
 use crate::value::{Type, Value};
 
 /// One name of the namespace: what kind of value it has, and how it is read off.
@@ -25,7 +26,7 @@ const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Meas
 }
 
 /// The names of an account that every config has, besides those of its health, its rules and its traits.
-pub static ACCOUNT: [Measure<Account>; 24] = [
+pub static ACCOUNT: &[Measure<Account>] = &[
     measure("account", Type::Text, |account| account.id.as_str().into()),
     measure("name", Type::Text, |account| account.name.clone().into()),
     measure("owner", Type::Any, |account| account.owner.clone()),
@@ -35,10 +36,20 @@ pub static ACCOUNT: [Measure<Account>; 24] = [
     measure("activation.percent", Type::Number, |account| account.activation_percent.into()),
     measure("activation.steps_done", Type::Number, |account| Value::Number(account.steps_done() as f64)),
     measure("activation.steps_total", Type::Number, |account| Value::Number(account.steps.len() as f64)),
-    measure("activation.activated_at", Type::Date, |account| account.activated_at.map(Value::Date).unwrap_or_default()),
+    measure("activation.activated_at", Type::Date, |account| date(account.activated_at)),
+    measure("activation.checklist", Type::Text, |account| account.checklist.clone().into()),
+    measure("activation.days_to_activate", Type::Number, |account| days(account.days_to(account.activated_at))),
+    measure("activation.first_key_action", Type::Date, |account| date(account.first_key_action)),
+    measure("activation.first_value_days", Type::Number, |account| days(account.days_to(account.first_key_action))),
+    measure("activation.last_step_on", Type::Date, |account| date(account.last_step_on())),
+    measure("activation.days_stalled", Type::Number, |account| days(account.days_stalled)),
+    measure("activation.stalled", Type::Bool, |account| account.stalled.map(Value::Bool).unwrap_or_default()),
     measure("activation.missing_step", Type::Text, |account| account.missing_step().into()),
     measure("adoption.window_percent", Type::Number, |account| account.adoption_window.into()),
     measure("adoption.all_time_percent", Type::Number, |account| account.adoption_all_time.into()),
+    measure("adoption.features_used", Type::Number, |account| Value::Number(account.used_features() as f64)),
+    measure("adoption.features_total", Type::Number, |account| Value::Number(account.features.len() as f64)),
+    measure("adoption.unused", Type::List, |account| Value::List(account.unused_features().map(Value::from).collect())),
     measure("users.active", Type::Number, |account| f64::from(account.active_users).into()),
     measure("users.total", Type::Number, |account| f64::from(account.total_users).into()),
     measure("users.active_percent", Type::Number, |account| account.active_percent().into()),
@@ -46,14 +57,14 @@ pub static ACCOUNT: [Measure<Account>; 24] = [
     measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
     measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
     measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
-    measure("days_since_last_active", Type::Number, |account| account.days_since_last_active.map(f64::from).into()),
-    measure("tenure_days", Type::Number, |account| account.tenure_days.map(f64::from).into()),
+    measure("days_since_last_active", Type::Number, |account| days(account.days_since_last_active)),
+    measure("tenure_days", Type::Number, |account| days(account.tenure_days)),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
     measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
 
 /// The names of health, below `health.` and `profiles.NAME.`.
-pub static HEALTH: [Measure<Health>; 6] = [
+pub static HEALTH: &[Measure<Health>] = &[
     measure("raw", Type::Number, |health| health.raw.into()),
     measure("score", Type::Number, |health| health.score.into()),
     measure("band", Type::Text, |health| health.band.map(Band::name).into()),
@@ -63,7 +74,7 @@ pub static HEALTH: [Measure<Health>; 6] = [
 ];
 
 /// The names of a user, below `user.`, besides those of its account and its traits.
-pub static USER: [Measure<User>; 5] = [
+pub static USER: &[Measure<User>] = &[
     measure("id", Type::Text, |user| user.id.as_str().into()),
     measure("last_active", Type::Time, |user| user.last_active.map(Value::Time).unwrap_or_default()),
     measure("frequency.active_days", Type::Number, |user| f64::from(user.active_days).into()),
@@ -76,6 +87,14 @@ fn short<'a>(names: &'a BTreeSet<String>, kind: &'a str) -> impl Iterator<Item =
     names.iter().filter_map(move |name| name.strip_prefix(kind)).map(Value::from)
 }
 
+fn days(days: Option<i32>) -> Value {
+    days.map(f64::from).into()
+}
+
+fn date(day: Option<Day>) -> Value {
+    day.map(Value::Date).unwrap_or_default()
+}
+
 fn percent(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
 }
@@ -86,9 +105,9 @@ fn table<S>(measures: &'static [Measure<S>]) -> HashMap<&'static str, fn(&S) -> 
     measures.iter().map(|measure| (measure.name, measure.of)).collect()
 }
 
-static ACCOUNT_BY_NAME: Table<Account> = LazyLock::new(|| table(&ACCOUNT));
-static HEALTH_BY_NAME: Table<Health> = LazyLock::new(|| table(&HEALTH));
-static USER_BY_NAME: Table<User> = LazyLock::new(|| table(&USER));
+static ACCOUNT_BY_NAME: Table<Account> = LazyLock::new(|| table(ACCOUNT));
+static HEALTH_BY_NAME: Table<Health> = LazyLock::new(|| table(HEALTH));
+static USER_BY_NAME: Table<User> = LazyLock::new(|| table(USER));
 
 fn value_of<S>(table: &Table<S>, name: &str, of: &S) -> Option<Value> {
     table.get(name).map(|value| value(of))
@@ -96,7 +115,7 @@ fn value_of<S>(table: &Table<S>, name: &str, of: &S) -> Option<Value> {
 
 /// Makes the names of health known below a prefix.
 fn health_names(scope: &mut Scope, prefix: &str) {
-    for measure in &HEALTH {
+    for measure in HEALTH {
         let name = format!("{prefix}.{}", measure.name);
         match measure.name {
             "band" => scope.words(name, &Band::NAMES),
@@ -125,8 +144,8 @@ pub fn user_trait_scope() -> Scope {
     scope
 }
 
-/// The names of measured accounts and users.
-pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) -> Scopes {
+/// The names of measured accounts and users; `steps` are those of all checklists.
+pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String], steps: &[String]) -> Scopes {
     let mut account = Scope::default();
     ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
     health_names(&mut account, "health");
@@ -143,6 +162,9 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) ->
     account.list_of("segments", segments);
     account.list_of("ready_segments", &ready.map(str::to_owned).collect::<Vec<_>>());
     account.words("profile", &profiles.iter().map(String::as_str).collect::<Vec<_>>());
+    for name in steps {
+        account.name(format!("activation.steps.{name}"), Type::Date);
+    }
     account.open("traits");
     let mut user = Scope::default();
     account.nest_into("account", &mut user);
@@ -218,6 +240,9 @@ impl Names for AccountNames<'_> {
         if name.starts_with("lifecycle.") || name.starts_with("segments.") {
             return account.in_rule(name).into();
         }
+        if let Some(step) = name.strip_prefix("activation.steps.") {
+            return date(account.steps.iter().find(|(name, _)| name == step).and_then(|(_, done)| *done));
+        }
         if let Some(name) = name.strip_prefix("health.") {
             return value_of(&HEALTH_BY_NAME, name, &account.health).unwrap_or_default();
         }
@@ -263,7 +288,7 @@ mod tests {
 
     #[test]
     fn rules_know_which_account_is_rolled_up_into_which() {
-        let scopes = scopes(&[], &[], &[]);
+        let scopes = scopes(&[], &[], &[], &[]);
         let mut faults = Faults::default();
         let mut read = |source: &str, scope: &Scope| {
             Expr::parse(source, Place::default(), scope, Type::Bool, &mut faults).expect("a good rule")

@@ -119,6 +119,13 @@ impl<'a> Names<'a> {
         self.events.len() + self.more_events.names.len()
     }
 
+    /// The numbers of all events of today, those included that were never seen.
+    pub fn events_of_today(&self) -> impl Iterator<Item = Id> {
+        let known = self.events.iter().enumerate().skip(1).filter(|(id, today)| **today == *id as Id);
+        let more = self.events.len()..self.events();
+        known.map(|(id, _)| id as Id).chain(more.map(|id| id as Id))
+    }
+
     /// Today's event; 0: it is not counted.
     pub fn event_today(&self, id: Id) -> Id {
         self.events.get(id as usize).copied().unwrap_or_default()

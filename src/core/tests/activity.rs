@@ -5,6 +5,7 @@ mod feed;
 use feed::{file, time};
 use vitalsync_core::Day;
 use vitalsync_core::activity::{Event, Flag, events};
+use vitalsync_core::checklist::Checklist;
 use vitalsync_core::derived::Derived;
 use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::gather::Ask;
@@ -28,11 +29,9 @@ fn track(account: &str, user: &str, event: &str, back: i32) -> String {
 fn model(weights: &[(&str, i64)]) -> Model {
     let profile = Profile {
         name: "main".into(),
-        only: None,
-        window: 30,
         weights: weights.iter().map(|(event, weight)| ((*event).to_owned(), weight * MICRO)).collect(),
-        bands: Bands::default(),
         benchmark: Benchmark { percentile: 90.0, refresh: Refresh::EveryRun },
+        ..Profile::default()
     };
     Model { profiles: vec![profile], ..Model::default() }
 }
@@ -131,7 +130,7 @@ fn what_is_frequent_and_not_scored_is_flagged_unless_it_was_left_out_on_purpose(
 fn what_the_config_names_and_nobody_did_is_flagged_with_the_nearest_name() {
     let mut model = model(&[("Report Sharde", 9), ("Nothing Like It", 5)]);
     let done = Done::Event { event: "Teammate Invite".into(), count: 1 };
-    model.activation = vec![Step { name: "invited".into(), done }];
+    model.activation = vec![Checklist::of(vec![Step::new("invited", done)])];
     let found =
         events(&model, &seen(&[track("a", "u", "Report Shared", 1), track("a", "u", "Teammate Invited", 1)], &model));
     let said = |name: &str| {
@@ -270,7 +269,7 @@ fn events_and_profiles_that_the_data_does_not_know_are_told_where_they_stand() {
     let place = |line| Place { line, column: 5 };
     let mut model = model(&[("E0", 1), ("E1", 1), ("E2", 1), ("E3", 1), ("E4", 1), ("E44", 1)]);
     let done = Done::Event { event: "Inivted".into(), count: 1 };
-    model.activation = vec![Step { name: "invited".into(), done }];
+    model.activation = vec![Checklist::of(vec![Step::new("invited", done)])];
     let events = [("E44".to_owned(), place(9))].into();
     model
         .written

@@ -1,6 +1,10 @@
 //! The test vectors of the model file, each from lines of JSON through the public door to the figure; and two laws: a score
 //! is within 1–100, and never falls when a count or a weight rises.
 
+#[path = "vectors/activation.rs"]
+mod activation;
+#[path = "vectors/features.rs"]
+mod features;
 mod feed;
 
 use feed::{file, time};
@@ -8,7 +12,7 @@ use proptest::prelude::*;
 use vitalsync_core::Day;
 use vitalsync_core::evaluate::{Account, Evaluation, evaluate};
 use vitalsync_core::health::{CURVE, score, shown};
-use vitalsync_core::model::{Band, Bands, Benchmark, Done, MICRO, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Band, Bands, Benchmark, Checklist, Done, MICRO, Model, Profile, Refresh, Step};
 
 /// A Monday; windows of 30 days that end here begin on 2026-07-12.
 const LAST: &str = "2026-08-10";
@@ -33,11 +37,10 @@ fn lines(tracks: Tracks<'_>) -> Vec<String> {
 fn profile(weights: &[(&str, f64)], window: i32, refresh: Refresh) -> Profile {
     Profile {
         name: "main".into(),
-        only: None,
         window,
         weights: weights.iter().map(|(event, weight)| ((*event).to_owned(), (weight * MICRO as f64) as i64)).collect(),
-        bands: Bands::default(),
         benchmark: Benchmark { percentile: 90.0, refresh },
+        ..Profile::default()
     }
 }
 
@@ -217,8 +220,8 @@ fn active_days_of_the_windows_days() {
 fn steps_done_of_all_steps() {
     for (done, steps, percent) in [(3, 5, 60), (5, 7, 71), (2, 7, 29), (4, 4, 100)] {
         let names: Vec<String> = (0..steps).map(|step| format!("S{step}")).collect();
-        let step = |name: &String| Step { name: name.clone(), done: Done::Event { event: name.clone(), count: 2 } };
-        let activation = names.iter().map(step).collect();
+        let step = |name: &String| Step::new(name, Done::Event { event: name.clone(), count: 2 });
+        let activation = vec![Checklist::of(names.iter().map(step).collect())];
         let model = Model { activation, ..of(profile(&[("A", 1.0)], 30, Refresh::EveryRun)) };
         // In any order, once too few for the others, and the second time on the day that counts.
         let days: Vec<String> = (0..steps).map(|step| day(40 + step)).collect();
@@ -237,9 +240,9 @@ fn steps_done_of_all_steps() {
 
 #[test]
 fn a_step_may_be_a_trait_of_the_account_or_of_a_user() {
-    let step = |name: &str| Step { name: name.into(), done: Done::Trait(name.into()) };
+    let step = |name: &str| Step::new(name, Done::Trait(name.into()));
     let steps = vec![step("domain"), step("role"), step("never")];
-    let model = Model { activation: steps, ..of(profile(&[("A", 1.0)], 30, Refresh::EveryRun)) };
+    let model = Model { activation: vec![Checklist::of(steps)], ..of(profile(&[("A", 1.0)], 30, Refresh::EveryRun)) };
     let mut told = lines(&[("a", "u", "A", LAST, 1)]);
     told.push(r#"{"type":"group","messageId":"g","userId":"u","groupId":"a","traits":{"domain":"x.org"},"timestamp":"2026-08-02T00:00:00Z"}"#.into());
     told.push(r#"{"type":"identify","messageId":"i","userId":"u","traits":{"role":"admin"},"timestamp":"2026-08-03T00:00:00Z"}"#.into());

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use vitalsync_core::call::{AccountPaths, CallKind, parse};
 use vitalsync_core::derived::Conditions;
 use vitalsync_core::evaluate::{Account, Evaluation, evaluate};
-use vitalsync_core::model::{Band, Bands, Benchmark, Done, MICRO, Model, Profile, Step};
+use vitalsync_core::model::{Band, Checklist, Done, MICRO, Model, Profile, Step};
 use vitalsync_core::usage::{Ids, Usage};
 use vitalsync_core::{Calendar, Day};
 
@@ -34,17 +34,14 @@ fn model() -> Model {
         ("Logged In", 1),
     ];
     let steps = ["Project Created", "Integration Connected", "Teammate Invited", "Report Shared"];
-    let step = |event: &str| Step { name: event.into(), done: Done::Event { event: event.into(), count: 1 } };
+    let step = |event: &str| Step::new(event, Done::Event { event: event.into(), count: 1 });
     Model {
         profiles: vec![Profile {
             name: "health".into(),
-            only: None,
-            window: 30,
             weights: weights.map(|(event, weight)| (event.to_owned(), weight * MICRO)).into(),
-            bands: Bands::default(),
-            benchmark: Benchmark::default(),
+            ..Profile::default()
         }],
-        activation: steps.map(step).into(),
+        activation: vec![Checklist::of(steps.map(step).into())],
         ..Model::default()
     }
 }

@@ -39,6 +39,8 @@ pub struct Books {
     /// Without the weights that are held out.
     setup: Setup,
     held_out: BTreeSet<(&'static str, NaiveDate, NaiveDate)>,
+    /// Windows that were not counted through for the derived event.
+    held_windows: BTreeSet<i64>,
     at: i64,
     today: NaiveDate,
     over: NaiveDate,
@@ -60,6 +62,9 @@ pub struct Health {
     pub change_30d: Option<f64>,
 }
 
+/// A feature and its events.
+type Feature = (String, Vec<String>);
+
 /// One account, recounted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Account {
@@ -73,8 +78,12 @@ pub struct Account {
     pub activation_percent: Option<f64>,
     pub steps: Vec<(String, Option<NaiveDate>)>,
     pub activated_at: Option<NaiveDate>,
+    pub days_stalled: Option<i64>,
+    pub stalled: Option<bool>,
+    pub first_key_action: Option<NaiveDate>,
     pub adoption_window: Option<f64>,
     pub adoption_all_time: Option<f64>,
+    pub unused: Vec<String>,
     pub active_users: usize,
     pub total_users: usize,
     pub active_percent: Option<f64>,
@@ -122,10 +131,13 @@ impl Books {
         calls.retain(|call| if call.is_event() { call.day <= today } else { call.time <= at });
         calls.retain(|call| received.is_none_or(|until| call.received <= until));
         let mut setup = setup.clone();
-        let mut held_out = BTreeSet::new();
+        let (mut held_out, mut held_windows) = (BTreeSet::new(), BTreeSet::new());
         if let Some(since) = setup.since.map(|days| day(crate::START, Tz::UTC) + TimeDelta::days(days)) {
             for profile in &mut setup.profiles {
                 // The first day of the window must not be before it was counted.
+                if over - TimeDelta::days(profile.window - 1) < since {
+                    held_windows.insert(profile.window);
+                }
                 if over - TimeDelta::days(profile.window - 1) < since && profile.weight(DERIVED).is_some() {
                     profile.weights.retain(|(event, _)| event != DERIVED);
                     held_out.insert((DERIVED, since, since + TimeDelta::days(profile.window)));
@@ -135,6 +147,7 @@ impl Books {
         let mut books = Self {
             setup,
             held_out,
+            held_windows,
             at,
             today,
             over,
@@ -329,11 +342,14 @@ impl Books {
     }
 
     fn profile_of(&self, account: &str, day: NaiveDate) -> Option<&ProfileSetup> {
-        let traits = self.account_traits(account, day);
-        self.setup.profiles.iter().find(|profile| match &profile.only {
+        self.setup.profiles.iter().find(|profile| self.is_for(&profile.only, account, day))
+    }
+
+    fn is_for(&self, whom: &ForWhom, account: &str, day: NaiveDate) -> bool {
+        match whom {
             ForWhom::Everyone => true,
-            ForWhom::Plan(plan) => traits.get("plan") == Some(&Value::from(*plan)),
-        })
+            ForWhom::Plan(plan) => self.account_traits(account, day).get("plan") == Some(&Value::from(*plan)),
+        }
     }
 
     // ---- health
@@ -459,16 +475,19 @@ impl Books {
                 .map(|done| done.day)
                 .collect();
             account.active_days = days.len();
-            let used = |days: Option<i64>| {
-                let used = |event: &&(String, f64)| {
-                    let mut events = self.events_of(id);
-                    events.any(|done| done.event == event.0 && days.is_none_or(|days| within(done, days)))
-                };
-                let count = profile.weights.iter().filter(used).count() as f64;
-                (!profile.weights.is_empty()).then(|| 100.0 * count / profile.weights.len() as f64)
+            let features = self.features(profile);
+            let used = |(_, events): &&Feature, days: Option<i64>| {
+                let mut done = self.events_of(id).filter(|done| days.is_none_or(|days| within(done, days)));
+                done.any(|done| events.iter().any(|event| is_of(&done.event, event)))
             };
-            account.adoption_window = used(Some(profile.window));
-            account.adoption_all_time = used(None);
+            let percent = |days| {
+                let count = features.iter().filter(|feature| used(feature, days)).count() as f64;
+                (!features.is_empty()).then(|| 100.0 * count / features.len() as f64)
+            };
+            account.adoption_window = percent(Some(profile.window));
+            account.adoption_all_time = percent(None);
+            let unused = features.iter().filter(|feature| !used(feature, Some(profile.window)));
+            account.unused = unused.map(|(name, _)| name.clone()).collect();
             if let Some(first) = self.first_day(id) {
                 let peg = self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0);
                 let score = |day| (day, curve(self.raw(id, profile, day), peg));
@@ -481,8 +500,28 @@ impl Books {
         account.last_active = self.events_of(id).map(|done| done.time).filter(|time| *time <= self.at).max();
         let start = self.start(&account.traits).or(self.first_day(id));
         account.tenure_days = start.map(|start| (self.today - start).num_days());
-        self.activation(&mut account);
+        if let Some(profile) = chosen {
+            let core = |done: &&Done| profile.weight(&done.event).is_some_and(|weight| weight >= 4.0);
+            account.first_key_action = self.events_of(id).filter(core).map(|done| done.day).min();
+        }
+        self.activation(&mut account, start);
         account
+    }
+
+    /// The features of a profile, without what is held out.
+    fn features(&self, profile: &ProfileSetup) -> Vec<Feature> {
+        if self.setup.features.is_empty() {
+            let mut own: Vec<String> = profile.weights.iter().map(|(event, _)| event.clone()).collect();
+            // An event on a condition goes by a name that comes before all others.
+            own.sort_by_key(|event| (event != DERIVED, event.clone()));
+            return own.iter().map(|event| (event.clone(), vec![event.clone()])).collect();
+        }
+        let held = |event: &str| event == DERIVED && self.held_windows.contains(&profile.window);
+        let counted = |(name, events): &(&str, &[&str])| {
+            let events = events.iter().filter(|event| !held(event)).map(|event| (*event).to_owned());
+            ((*name).to_owned(), events.collect::<Vec<String>>())
+        };
+        self.setup.features.iter().map(counted).filter(|(_, events)| !events.is_empty()).collect()
     }
 
     fn start(&self, traits: &BTreeMap<String, Value>) -> Option<NaiveDate> {
@@ -506,17 +545,27 @@ impl Books {
         None
     }
 
-    fn activation(&self, account: &mut Account) {
+    fn activation(&self, account: &mut Account, start: Option<NaiveDate>) {
+        let is_for = |(whom, _): &&(ForWhom, _)| self.is_for(whom, &account.id, self.today);
+        let Some((_, steps)) = self.setup.checklists.iter().find(is_for) else { return };
         let users: BTreeSet<&String> = self.events_of(&account.id).map(|done| &done.user).collect();
-        for step in &self.setup.steps {
+        for step in steps {
             let done = match step {
-                StepSetup::Event(event, count) => {
-                    let mut days: Vec<NaiveDate> =
-                        self.events_of(&account.id).filter(|done| done.event == *event).map(|done| done.day).collect();
-                    days.sort();
-                    days.get(count - 1).copied()
+                StepSetup::Event(event, count, by) => {
+                    let reached = |whose: &dyn Fn(&Done) -> bool| {
+                        let found = self.events_of(&account.id).filter(|done| done.event == *event && whose(done));
+                        let mut days: Vec<NaiveDate> = found.map(|done| done.day).collect();
+                        days.sort();
+                        days.get(count - 1).copied()
+                    };
+                    let alone = users.iter().filter_map(|user| reached(&|done| done.user == **user));
+                    if *by == 0 { reached(&|_| true) } else { nth(alone.collect(), *by) }
                 }
-                StepSetup::Trait(name) => {
+                StepSetup::Trait(name, by) if *by > 0 => {
+                    let theirs = users.iter().filter_map(|user| set_since(&self.user_statements(user), name));
+                    nth(theirs.collect(), *by)
+                }
+                StepSetup::Trait(name, _) => {
                     let own = set_since(&self.account_statements(&account.id), name);
                     let theirs = users.iter().map(|user| set_since(&self.user_statements(user), name));
                     theirs.chain([own]).flatten().min()
@@ -524,13 +573,14 @@ impl Books {
             };
             account.steps.push((step.name(), done));
         }
-        if account.steps.is_empty() {
-            return;
-        }
         let days: Vec<NaiveDate> = account.steps.iter().filter_map(|(_, day)| *day).collect();
         account.activation_percent = Some(100.0 * days.len() as f64 / account.steps.len() as f64);
         if days.len() == account.steps.len() {
             account.activated_at = days.iter().max().copied();
+            account.stalled = Some(false);
+        } else if let Some(last) = days.iter().copied().chain(start).max() {
+            account.days_stalled = Some((self.today - last).num_days().max(0));
+            account.stalled = account.days_stalled.map(|days| days >= 14);
         }
     }
 
@@ -599,6 +649,20 @@ fn last_up_to_else_first(statements: Vec<Statement<'_>>, day: NaiveDate) -> Opti
     let before = statements.iter().filter(|statement| statement.day <= day).max_by_key(|statement| statement.when);
     let found = before.or_else(|| statements.iter().min_by_key(|statement| statement.when));
     found.map(|statement| statement.what.clone())
+}
+
+/// Whether an event is one of that name, which may end with a `*`.
+fn is_of(event: &str, name: &str) -> bool {
+    match name.strip_suffix('*') {
+        Some(begin) => event.starts_with(begin) && event != DERIVED,
+        None => event == name,
+    }
+}
+
+/// The day of the n-th.
+fn nth(mut days: Vec<NaiveDate>, n: usize) -> Option<NaiveDate> {
+    days.sort();
+    days.get(n - 1).copied()
 }
 
 fn overlay<'t>(calls: impl Iterator<Item = &'t Told>) -> BTreeMap<String, Value> {

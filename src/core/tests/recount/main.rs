@@ -178,8 +178,12 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         let steps: Vec<_> = core.steps.iter().map(|(step, day)| (step.clone(), day.map(date))).collect();
         same!(&steps, &recount.steps, "steps of {id}");
         same!(core.activated_at.map(date), recount.activated_at, "activated_at of {id}");
+        same!(core.days_stalled.map(i64::from), recount.days_stalled, "days without a step of {id}");
+        same!(core.stalled, recount.stalled, "whether {id} is stalled");
+        same!(core.first_key_action.map(date), recount.first_key_action, "first key action of {id}");
         close!(core.adoption_window, recount.adoption_window, "adoption in the window of {id}");
         close!(core.adoption_all_time, recount.adoption_all_time, "adoption of all time of {id}");
+        same!(core.unused_features().collect::<Vec<_>>(), recount.unused.iter().collect::<Vec<_>>(), "unused by {id}");
         same!(core.active_users as usize, recount.active_users, "active users of {id}");
         same!(core.total_users as usize, recount.total_users, "total users of {id}");
         close!(core.active_percent(), recount.active_percent, "active-user % of {id}");

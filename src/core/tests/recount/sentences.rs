@@ -2,17 +2,10 @@
 
 use crate::feed::{file, time};
 use vitalsync_core::evaluate::{Evaluation, evaluate};
-use vitalsync_core::model::{Done, Model, Profile, Step};
+use vitalsync_core::model::{Checklist, Done, Model, Profile, Step};
 
 fn model() -> Model {
-    let profile = Profile {
-        name: "all".into(),
-        only: None,
-        window: 30,
-        weights: [("E".to_owned(), 1_000_000)].into(),
-        bands: Default::default(),
-        benchmark: Default::default(),
-    };
+    let profile = Profile { name: "all".into(), weights: [("E".to_owned(), 1_000_000)].into(), ..Profile::default() };
     Model { profiles: vec![profile], ..Model::default() }
 }
 
@@ -101,8 +94,8 @@ fn equal_times_without_ids_do_not_depend_on_the_order_of_reading() {
 /// calls named beside it.
 #[test]
 fn since_when_a_trait_is_set_does_not_depend_on_its_neighbours() {
-    let step = Step { name: "ready".into(), done: Done::Trait("ready".into()) };
-    let model = Model { activation: vec![step], ..model() };
+    let step = Step::new("ready", Done::Trait("ready".into()));
+    let model = Model { activation: vec![Checklist::of(vec![step])], ..model() };
     let since = |beside: &str| {
         let again = format!(
             r#"{{"type":"group","messageId":"3","userId":"u","groupId":"a","traits":{{"ready":true{beside}}},"timestamp":"2026-03-05T18:00:00Z"}}"#
@@ -120,8 +113,8 @@ fn since_when_a_trait_is_set_does_not_depend_on_its_neighbours() {
 /// A step that takes an event several times counts those of all users of the account together.
 #[test]
 fn a_step_that_takes_three_times_counts_all_users_together() {
-    let step = Step { name: "thrice".into(), done: Done::Event { event: "E".into(), count: 3 } };
-    let model = Model { activation: vec![step], ..model() };
+    let step = Step::new("thrice", Done::Event { event: "E".into(), count: 3 });
+    let model = Model { activation: vec![Checklist::of(vec![step])], ..model() };
     let line = |user: &str, id: &str| {
         format!(
             r#"{{"type":"track","messageId":"{id}","userId":"{user}","event":"E","context":{{"groupId":"a"}},"timestamp":"2026-03-03T09:00:00Z"}}"#

@@ -10,10 +10,11 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use vitalsync_core::derived::{self, Derived, EventRule};
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, Done, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Feature, Model, Profile, Refresh, Step};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
+use vitalsync_core::wildcard::Wildcard;
 use vitalsync_core::{Calendar, Day};
 
 /// 2026-01-05T00:00:00Z, a Monday: 140 days from here hold a change of the clocks and a first of April.
@@ -25,7 +26,10 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Setup {
     pub zone: Tz,
     pub profiles: Vec<ProfileSetup>,
-    pub steps: Vec<StepSetup>,
+    /// Checklists, each with whom it is for.
+    pub checklists: Vec<(ForWhom, Vec<StepSetup>)>,
+    /// Named features with their events, one of which may end with `*`; without any, each scored event is one.
+    pub features: Features,
     /// Old and new names.
     pub event_aliases: Vec<(String, String)>,
     pub account_aliases: Vec<(String, String)>,
@@ -38,6 +42,9 @@ pub struct Setup {
 
 /// A derived event: of E1, the ones whose kind is x.
 pub const DERIVED: &str = "E1 of x";
+
+/// Features and their events.
+pub type Features = &'static [(&'static str, &'static [&'static str])];
 
 /// Which accounts are left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,15 +100,16 @@ pub enum Renewed {
 
 #[derive(Debug, Clone)]
 pub enum StepSetup {
-    Event(String, usize),
-    Trait(String),
+    /// How often, and by how many users, each alone; 0: all together.
+    Event(String, usize, usize),
+    Trait(String, usize),
 }
 
 impl StepSetup {
     pub fn name(&self) -> String {
         match self {
-            Self::Event(event, count) => format!("{event} x{count}"),
-            Self::Trait(name) => format!("has {name}"),
+            Self::Event(event, count, by) => format!("{event} x{count} by {by}"),
+            Self::Trait(name, by) => format!("has {name} by {by}"),
         }
     }
 }
@@ -126,10 +134,7 @@ impl Setup {
     pub fn model(&self) -> Model {
         let profile = |profile: &ProfileSetup| Profile {
             name: profile.name.clone(),
-            only: match profile.only {
-                ForWhom::Everyone => None,
-                ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
-            },
+            only: only(&profile.only),
             window: profile.window as i32,
             weights: profile.weights.iter().map(|(event, w)| (counted(event), (w * 1e6).round() as i64)).collect(),
             bands: Bands {
@@ -148,18 +153,25 @@ impl Setup {
                     Renewed::Fixed(raw) => Refresh::Fixed(raw),
                 },
             },
+            features: self.features.iter().map(|(name, events)| feature(name, events)).collect(),
         };
-        let step = |step: &StepSetup| Step {
-            name: step.name(),
-            done: match step {
-                StepSetup::Event(event, count) => Done::Event { event: counted(event), count: *count as u32 },
-                StepSetup::Trait(name) => Done::Trait(name.clone()),
-            },
+        let step = |step: &StepSetup| {
+            let (done, by) = match step {
+                StepSetup::Event(event, count, by) => {
+                    (Done::Event { event: counted(event), count: *count as u32 }, *by)
+                }
+                StepSetup::Trait(name, by) => (Done::Trait(name.clone()), *by),
+            };
+            Step { by: Some(by as u32).filter(|by| *by > 0), ..Step::new(step.name(), done) }
+        };
+        let checklist = |(whom, steps): &(ForWhom, Vec<StepSetup>)| Checklist {
+            only: only(whom),
+            ..Checklist::of(steps.iter().map(step).collect())
         };
         Model {
             calendar: self.calendar(),
             profiles: self.profiles.iter().map(profile).collect(),
-            activation: self.steps.iter().map(step).collect(),
+            activation: self.checklists.iter().map(checklist).collect(),
             event_aliases: self.event_aliases.iter().cloned().collect(),
             account_aliases: self.account_aliases.iter().cloned().collect(),
             exclude_events: Some(EventRule::Names(self.no_events.iter().cloned().collect())),
@@ -177,6 +189,22 @@ impl Setup {
             derived: vec![derived()],
             ..Model::default()
         }
+    }
+}
+
+fn feature(name: &str, events: &[&str]) -> Feature {
+    let (wildcards, events): (Vec<&str>, Vec<&str>) = events.iter().partition(|event| event.ends_with('*'));
+    Feature {
+        name: name.to_owned(),
+        events: events.into_iter().map(counted).collect(),
+        wildcards: wildcards.into_iter().map(Wildcard::new).collect(),
+    }
+}
+
+fn only(whom: &ForWhom) -> Option<Expr> {
+    match whom {
+        ForWhom::Everyone => None,
+        ForWhom::Plan(plan) => Some(rule(&format!("traits.plan == \"{plan}\""))),
     }
 }
 
@@ -251,20 +279,29 @@ pub fn setup() -> impl Strategy<Value = Setup> {
             .prop_map(|(pro, free)| vec![pro, free]),
     ];
     let step = prop_oneof![
-        3 => (0..4u8, 1usize..4).prop_map(|(event, count)| StepSetup::Event(format!("E{event}"), count)),
-        1 => prop_oneof![Just("Never"), Just("Fresh"), Just(DERIVED)].prop_map(|event| StepSetup::Event(event.to_owned(), 1)),
-        2 => Just(StepSetup::Trait("ready".to_owned())),
-        1 => Just(StepSetup::Trait("plan".to_owned())),
+        3 => (0..4u8, 1usize..4, 0usize..3).prop_map(|(event, count, by)| StepSetup::Event(format!("E{event}"), count, by)),
+        1 => prop_oneof![Just("Never"), Just("Fresh"), Just(DERIVED)].prop_map(|event| StepSetup::Event(event.to_owned(), 1, 0)),
+        2 => (0usize..3).prop_map(|by| StepSetup::Trait("ready".to_owned(), by)),
+        1 => Just(StepSetup::Trait("plan".to_owned(), 0)),
     ];
+    let whom = prop_oneof![3 => Just(ForWhom::Everyone), 1 => Just(ForWhom::Plan("pro"))];
+    let checklists = prop::collection::vec((whom, prop::collection::vec(step, 1..4)), 0..3);
     let zone = prop_oneof![Just(Tz::UTC), Just(Tz::Europe__Brussels)];
     let since = prop::option::weighted(0.4, 0..DAYS);
-    (zone, profiles, prop::collection::vec(step, 0..4), identity(), since).prop_map(
-        |(zone, profiles, steps, (events, no_events, accounts, no_accounts, roll_up), since)| {
+    let features: [Features; 4] = [
+        &[],
+        &[("all", &["E*"]), ("home", &["Home", "Page Viewed"]), ("x", &[DERIVED])],
+        &[("x or two", &[DERIVED, "E2"]), ("any", &["*"]), ("never", &["Never"])],
+        &[],
+    ];
+    (zone, profiles, (checklists, select(features.to_vec())), identity(), since).prop_map(
+        |(zone, profiles, (checklists, features), (events, no_events, accounts, no_accounts, roll_up), since)| {
             let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
             Setup {
                 zone,
                 profiles,
-                steps,
+                checklists,
+                features,
                 event_aliases: named(events),
                 account_aliases: named(accounts),
                 no_events: no_events.iter().map(|event| (*event).into()).collect(),

@@ -12,11 +12,10 @@ use vitalsync_core::value::Type;
 fn model(roll_up: Option<&str>) -> Model {
     let profile = Profile {
         name: "all".into(),
-        only: None,
         window: 7,
         weights: [("E".to_owned(), 1_000_000)].into(),
-        bands: Default::default(),
         benchmark: Benchmark { percentile: 90.0, refresh: Refresh::EveryRun },
+        ..Profile::default()
     };
     let roll_up = roll_up.map(|rule| expr(rule, &trait_scope(&[]), Type::Any));
     Model { profiles: vec![profile], roll_up, ..Model::default() }

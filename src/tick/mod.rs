@@ -144,7 +144,7 @@ impl Engine {
         let users = levels.into_iter().any(|set| set.level == Level::User);
         let since = generation::counted_since(&self.store, &config.model)?;
         let recent_days = recent_days(config);
-        let mut ask = Ask { horizon, recent_days, users, reasons: false, activity: false, since };
+        let mut ask = Ask { horizon, recent_days, users, reasons: false, activity: false, deeds: false, since };
         more(&mut ask);
         evaluate_history(&history, &filing.ids, &config.model, ask)
     }

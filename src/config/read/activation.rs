@@ -21,7 +21,7 @@ pub(super) fn activation(
     let (mut list, mut places) = (Vec::new(), BTreeMap::new());
     for (name, place, node) in steps.map(|node| node.entries(reader.faults, "steps")).unwrap_or_default() {
         let done = if matches!(node.kind, Kind::Map(_)) {
-            reader.step(name, node)
+            reader.step(&format!("step {name}"), node)
         } else {
             node.text(reader.faults, "an event's name, {event: …, count: …, where: …} or {trait: …}")
                 .map(|event| Done::Event { event: reader.event(&event, node.place), count: 1 })
@@ -34,16 +34,18 @@ pub(super) fn activation(
     (list, places, derived)
 }
 
-struct Reader<'a> {
-    profiles: &'a [Derived],
-    names: &'a EventNames,
-    derived: Vec<Derived>,
-    faults: &'a mut Faults,
+/// Reads what is done by an event or a trait: steps, and the signals of churn.
+pub(super) struct Reader<'a> {
+    pub(super) profiles: &'a [Derived],
+    pub(super) names: &'a EventNames,
+    /// The derived events that were met, beside those of the profiles.
+    pub(super) derived: Vec<Derived>,
+    pub(super) faults: &'a mut Faults,
 }
 
 impl Reader<'_> {
-    /// What a name in a step counts by: a profile's derived event of that name, else the event itself.
-    fn event(&mut self, name: &str, place: Place) -> String {
+    /// What a name counts by: a profile's derived event of that name, else the event itself.
+    pub(super) fn event(&mut self, name: &str, place: Place) -> String {
         let named = |derived: &&Derived| derived.name == name && derived.event != name;
         let found = distinct(self.profiles.iter().filter(named).cloned().collect());
         match found.as_slice() {
@@ -52,14 +54,15 @@ impl Reader<'_> {
             _ => self.faults.error_with_hint(
                 place,
                 format!("`{name}` means different things in different profiles"),
-                "give the step the event and the condition: {event: …, where: …}",
+                "write the event and the condition: {event: …, where: …}",
             ),
         }
         name.to_owned()
     }
 
-    fn step(&mut self, name: &str, node: &Node) -> Option<Done> {
-        let table = node.table(self.faults, &format!("step {name}"))?;
+    /// Reads a section; `what` is it, for messages.
+    pub(super) fn step(&mut self, what: &str, node: &Node) -> Option<Done> {
+        let table = node.table(self.faults, what)?;
         let event = table.get("event").and_then(|node| Some((node.text(self.faults, "an event's name")?, node.place)));
         let count = table.get("count").and_then(|node| node.count(self.faults, "how often, from 1 up", 1));
         let held = table.get("trait").and_then(|node| node.text(self.faults, "a trait's name"));
@@ -87,7 +90,7 @@ impl Reader<'_> {
                 Some(Done::Trait(held.strip_prefix("traits.").unwrap_or(&held).to_owned()))
             }
             _ => {
-                self.faults.error(node.place, format!("step `{name}` is either an `event` or a `trait`"));
+                self.faults.error(node.place, format!("{what} is either an `event` or a `trait`"));
                 None
             }
         }

@@ -6,6 +6,7 @@ mod destinations;
 mod events;
 mod keeping;
 mod profiles;
+mod risk;
 #[cfg(test)]
 mod rules_tests;
 mod sources;
@@ -63,6 +64,10 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let (activation, steps, of_steps) =
         table.get("activation").map(|node| activation(node, &derived, &names, faults)).unwrap_or_default();
     derived.extend(of_steps);
+    let (signals, of_signals) =
+        table.get("signals").map(|node| risk::signals(node, &derived, &names, faults)).unwrap_or_default();
+    derived.extend(of_signals);
+    let risk_weights = table.get("churn_risk").and_then(|node| risk::weights(node, faults)).unwrap_or_default();
 
     let segments_node = table.get("segments");
     let segment_names: Vec<String> = segments_node
@@ -95,6 +100,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         derived: distinct(derived),
         profiles,
         activation,
+        signals,
+        risk_weights,
         lifecycle,
         segments,
         written: Written { profiles: written, steps },

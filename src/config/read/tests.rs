@@ -250,7 +250,7 @@ activation:
             "13:7 `One` and `Two` are the same event on the same condition; keep one of them",
             "20:29 a trait has no properties: `where` goes with an `event`",
             "21:29 unknown name `traits.plan`; known: properties.NAME",
-            "22:12 `G` means different things in different profiles; give the step the event and the condition: {event: …, where: …}",
+            "22:12 `G` means different things in different profiles; write the event and the condition: {event: …, where: …}",
             "12 errors",
         ]
     );

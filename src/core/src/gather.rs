@@ -4,6 +4,7 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod habits;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use self::tables::{Marks, Sums};
 use crate::activity::{Activity, Counter};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
+use crate::habits::{Deeds, Habits};
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{Done, Model};
 use crate::names::TraitNames;
@@ -76,6 +78,8 @@ pub struct Ask {
     pub reasons: bool,
     /// Whether it will be asked what is done, event by event.
     pub activity: bool,
+    /// Whether it will be asked what each account did by name and day.
+    pub deeds: bool,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
 }
@@ -200,6 +204,8 @@ pub(crate) struct Tally {
     pub steps: Vec<Option<Day>>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
+    pub habits: Habits,
+    pub deeds: Deeds,
 }
 
 /// What everybody's evaluation shares.
@@ -260,6 +266,7 @@ struct Gather<'a> {
     marks: [Marks; 4],
     daily: Vec<i64>,
     scored: Sums,
+    tables: habits::Tables,
 }
 
 /// Adds up every account of a history.
@@ -343,6 +350,7 @@ impl<'a> Gather<'a> {
         held_out.dedup();
         Self {
             model,
+            tables: habits::Tables::new(model, &names),
             ids: names.ids,
             ask,
             today,
@@ -537,6 +545,10 @@ impl<'a> Gather<'a> {
             }
         }
         self.users_and_features(&mut tally, raw, own);
+        tally.habits = self.habits(&raw.cells, chosen, &tally.traits);
+        if self.ask.deeds {
+            tally.deeds = self.deeds(&raw.cells, tally.first);
+        }
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }

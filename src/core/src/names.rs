@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
+use crate::habits::{Habits, Rhythm};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
 use crate::segments::READY;
@@ -25,7 +26,7 @@ const fn measure<S>(name: &'static str, kind: Type, of: fn(&S) -> Value) -> Meas
 }
 
 /// The names of an account that every config has, besides those of its health, its rules and its traits.
-pub static ACCOUNT: [Measure<Account>; 24] = [
+pub static ACCOUNT: [Measure<Account>; 36] = [
     measure("account", Type::Text, |account| account.id.as_str().into()),
     measure("name", Type::Text, |account| account.name.clone().into()),
     measure("owner", Type::Any, |account| account.owner.clone()),
@@ -48,6 +49,24 @@ pub static ACCOUNT: [Measure<Account>; 24] = [
     measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
     measure("days_since_last_active", Type::Number, |account| account.days_since_last_active.map(f64::from).into()),
     measure("tenure_days", Type::Number, |account| account.tenure_days.map(f64::from).into()),
+    measure("events_30d", Type::Number, |account| habit(account, |habits| habits.events.last_30)),
+    measure("active_days_30d", Type::Number, |account| habit(account, |habits| habits.active_days.last_30)),
+    measure("active_days_90d", Type::Number, |account| habit(account, |habits| habits.active_days.last_90)),
+    measure("users_30d", Type::Number, |account| habit(account, |habits| habits.users.last_30)),
+    measure("features_30d", Type::Number, |account| habit(account, |habits| habits.features.last_30)),
+    measure("features_90d", Type::Number, |account| habit(account, |habits| habits.features.last_90)),
+    measure("trend_30_30", Type::Number, |account| account.habits.and_then(|habits| habits.events.trend()).into()),
+    measure("rhythm.usual_gap_days", Type::Number, |account| {
+        rhythm(account).map(|rhythm| f64::from(rhythm.usual)).into()
+    }),
+    measure("rhythm.long_gap_days", Type::Number, |account| {
+        rhythm(account).map(|rhythm| f64::from(rhythm.long)).into()
+    }),
+    measure("churn_risk", Type::Number, |account| account.churn_risk.into()),
+    measure("churn_risk_involuntary", Type::Number, |account| account.churn_risk_involuntary.into()),
+    measure("churn_risk_reasons", Type::List, |account| {
+        Value::List(account.churn_risk_reasons.iter().copied().map(Value::from).collect())
+    }),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
     measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
@@ -74,6 +93,14 @@ pub static USER: [Measure<User>; 5] = [
 /// Names without what they begin with.
 fn short<'a>(names: &'a BTreeSet<String>, kind: &'a str) -> impl Iterator<Item = Value> + 'a {
     names.iter().filter_map(move |name| name.strip_prefix(kind)).map(Value::from)
+}
+
+fn habit(account: &Account, of: fn(&Habits) -> u32) -> Value {
+    account.habits.as_ref().map(|habits| f64::from(of(habits))).into()
+}
+
+fn rhythm(account: &Account) -> Option<Rhythm> {
+    account.habits.and_then(|habits| habits.rhythm)
 }
 
 fn percent(part: u32, whole: u32) -> Option<f64> {
@@ -154,7 +181,7 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String]) ->
 }
 
 /// The value of a trait by its dotted name: the name as it is, else a path into nested traits.
-fn trait_value(traits: &Traits, name: &str) -> Value {
+pub(crate) fn trait_value(traits: &Traits, name: &str) -> Value {
     if let Some(value) = traits.get(name) {
         return value.clone();
     }

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod alert;
+pub mod backtest;
 pub mod by_name;
 pub mod call;
 pub mod census;

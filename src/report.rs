@@ -1,7 +1,9 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod backtest;
 mod events;
+mod page;
 mod rules;
 mod warning;
 
@@ -14,7 +16,9 @@ use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
+pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::events::{EventReport, EventsReport};
+pub use self::page::page;
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;

@@ -94,6 +94,18 @@ pub(super) async fn ask<T: DeserializeOwned>(
         .map_err(|error| Failure::Failed(anyhow::anyhow!("the daemon's answer does not read: {error}")))
 }
 
+/// Asks the daemon for what it always has.
+pub(super) async fn known<T: DeserializeOwned>(
+    client: &reqwest::Client,
+    path: &str,
+    parameters: &[(&str, String)],
+) -> Result<T, Failure> {
+    let answer = ask(client, reqwest::Method::GET, path, parameters).await?;
+    answer.ok_or_else(|| {
+        Failure::Failed(anyhow::anyhow!("the daemon is of another version and knows no {path}: restart it"))
+    })
+}
+
 /// The as-of time as a parameter.
 pub(super) fn as_of(at: Option<Timestamp>) -> Vec<(&'static str, String)> {
     at.map(|at| ("as_of", at.to_string())).into_iter().collect()

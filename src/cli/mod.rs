@@ -4,6 +4,7 @@
 mod accounts;
 mod ask;
 mod backfill;
+mod backtest;
 mod demo;
 mod events;
 mod explain;
@@ -135,6 +136,8 @@ enum Command {
         #[command(flatten)]
         known: KnownOn,
     },
+    /// How well the figures of the past would have foreseen who left.
+    Backtest(backtest::Arguments),
     /// Runs, lag, and what was rejected with the reason.
     Status {
         /// Ask the daemon only, and fail if none runs: a health check.
@@ -271,6 +274,7 @@ pub fn main() -> ExitCode {
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
+            Command::Backtest(arguments) => backtest::run(&options, &arguments).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::Backfill(arguments) => backfill::run(&options, arguments).await,
             Command::Forget(arguments) => forget::run(&options, &arguments).await,

@@ -70,6 +70,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
         .route("/v1/lint", get(lint))
+        .route("/v1/backtest", get(backtest))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
         .route("/v1/backfill", post(backfill))
@@ -149,6 +150,14 @@ async fn lint(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Resp
     answer(move || {
         let file = parameters.get("file").map(String::as_str).unwrap_or_default();
         daemon.engine.lint_file(Path::new(file), at(&daemon, &parameters))
+    })
+    .await
+}
+
+async fn backtest(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let terms = serde_json::from_str(parameters.get("terms").map_or("", String::as_str))?;
+        daemon.engine.backtest(&terms, at(&daemon, &parameters)).map(Some)
     })
     .await
 }

@@ -84,6 +84,13 @@ pub struct Ask {
     pub since: BTreeMap<String, Day>,
 }
 
+impl Ask {
+    /// The figures of accounts at a horizon, and nothing besides.
+    pub fn of(horizon: Horizon) -> Self {
+        Self { horizon, recent_days: 0, users: false, reasons: false, activity: false, deeds: false, since: BTreeMap::new() }
+    }
+}
+
 /// A derived event that is not in the score yet, because it was not counted through the whole window.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeldOut {

@@ -43,7 +43,7 @@ fn model() -> Model {
 }
 
 fn seen(filed: &Filed, model: &Model, horizon: Horizon, deeds: bool) -> Account {
-    let ask = Ask { horizon, recent_days: 7, users: false, reasons: false, deeds, since: BTreeMap::new() };
+    let ask = Ask { deeds, ..Ask::of(horizon) };
     let Ok(mut evaluation) = evaluate_history(&filed.usage, &filed.ids, model, ask);
     assert_eq!(evaluation.accounts.len(), 1);
     evaluation.accounts.remove(0)

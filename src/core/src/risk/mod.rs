@@ -16,8 +16,8 @@ pub use self::signs::{SIGNS, Sign};
 
 /// What is added where all signals are neutral: one in 25, about what a quarter costs a business of small customers.
 const BASE: f64 = -3.2;
-/// What a signal must add in log odds to be told as a reason: a fifth more than the odds would be.
-const REASON: f64 = 0.2;
+/// What a signal must add in log odds to be told as a reason: a tenth to the odds.
+const REASON: f64 = 0.1;
 /// So many reasons are told.
 const REASONS: usize = 3;
 /// The share of failed payments that are made good in the end, which dunning commonly reaches.
@@ -153,10 +153,10 @@ mod tests {
         };
         check(&|_, habits| habits.active_days = lately(1, 1, 3), "active on few days");
         check(&|account, _| account.days_since_last_active = Some(40), "silent for longer than it usually is");
-        check(&|_, habits| habits.active_days = lately(1, 9, 20), "active on fewer days than before");
+        check(&|_, habits| habits.active_days = lately(1, 9, 24), "active on fewer days than before");
         check(&|_, habits| habits.events = lately(1, 9, 40), "less use than before");
-        check(&|_, habits| habits.features.last_30 = 1, "fewer features used than before");
-        check(&|_, habits| habits.users.last_30 = 1, "fewer people use it than before");
+        check(&|_, habits| habits.features = lately(1, 9, 9), "fewer features used than before");
+        check(&|_, habits| habits.users = lately(1, 9, 9), "fewer people use it than before");
         check(&|account, _| account.tenure_days = Some(90), "a young account");
         check(&|account, _| account.activation_percent = Some(0.0), "activation is not finished");
         check(&|_, habits| habits.top_user_share = Some(1.0), "one person makes most of the use");

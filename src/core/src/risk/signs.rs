@@ -3,7 +3,9 @@
 //! Signals are logarithms of ratios or shares around a neutral point, so that 0 is what an unremarkable account has and what
 //! is above 0 speaks for leaving. How much somebody does, how regularly, since when, and whether it falls, is what studies of
 //! churn find again and again (Fader and Hardie on recency and frequency; tenure and slopes of use in subscriptions); that
-//! silence is judged by the account's own rhythm is theirs, too. What is not here: how accounts compare with each other, which
+//! silence is judged by the account's own rhythm is theirs, too. The slopes of days, events, features and users mostly fall
+//! together: their weights add up to what one fall of all of them is worth, about the odds doubled when use falls to a third.
+//! What is not here: how accounts compare with each other, which
 //! is the health score's business.
 
 use crate::figures::Account;
@@ -22,6 +24,8 @@ const SHORTEST_PAST: i32 = 14;
 const NEUTRAL_SHARE: f64 = 0.6;
 /// A fall of the score within 30 days that counts as one, in points.
 const SCORE_UNIT: f64 = 25.0;
+/// Added to both sides of a ratio: with a few days or users on either, chance alone makes ratios of two and three.
+const HANDFUL: f64 = 3.0;
 /// No ratio counts for more than about seven times as much or as little.
 const FAR: f64 = 2.0;
 
@@ -83,21 +87,21 @@ pub static SIGNS: [Sign; 14] = [
     },
     Sign {
         name: "volume",
-        weight: 0.3,
+        weight: 0.2,
         of: |account, habits| slope(&habits.events, account),
         says: "less use than before",
         detail: |_, habits| slope_said("events", &habits.events),
     },
     Sign {
         name: "breadth",
-        weight: 0.3,
+        weight: 0.2,
         of: |account, habits| fewer(&habits.features, account),
         says: "fewer features used than before",
         detail: |_, habits| fewer_said("features", &habits.features),
     },
     Sign {
         name: "users",
-        weight: 0.3,
+        weight: 0.2,
         of: |account, habits| fewer(&habits.users, account),
         says: "fewer people use it than before",
         detail: |_, habits| fewer_said("users", &habits.users),
@@ -173,9 +177,9 @@ pub static SIGNS: [Sign; 14] = [
     },
 ];
 
-/// How much less there is now than before; above 0 it falls. One is added to both, so that nothing is comparable too.
+/// How much less there is now than before; above 0 it falls.
 fn log_ratio(now: f64, before: f64) -> f64 {
-    ((before + 1.0) / (now + 1.0)).ln().clamp(-FAR, FAR)
+    ((before + HANDFUL) / (now + HANDFUL)).ln().clamp(-FAR, FAR)
 }
 
 /// What 30 days had before the last 30, of a past of so many days.

@@ -16,9 +16,28 @@ use crate::report::{BacktestReport, FitReport, PredictorReport, page};
 /// What it takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    cohort: Cohort,
     /// Judge the score of this profile; each account's own health if left out.
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
+    /// How long before the end it is asked who was flagged; several with commas.
+    #[arg(long, value_name = "SPAN", default_value = "30d,60d,90d", value_delimiter = ',', value_parser = days)]
+    lead: Vec<i32>,
+    /// The share of accounts that is flagged, the worst first.
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
+    k: f64,
+    /// Write a page with the curves, too.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Propose other weights for the churn risk, learned from the earlier snapshots and judged by the later ones.
+    #[arg(long)]
+    fit: bool,
+}
+
+/// Which accounts are looked at, and when.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Cohort {
     /// The first snapshot (its end); as early as the data allows if left out.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
@@ -31,24 +50,12 @@ pub(super) struct Arguments {
     /// Who leaves within so many days after a snapshot has left.
     #[arg(long, value_name = "SPAN", default_value = "90d", value_parser = days)]
     horizon: i32,
-    /// How long before the end it is asked who was flagged; several with commas.
-    #[arg(long, value_name = "SPAN", default_value = "30d,60d,90d", value_delimiter = ',', value_parser = days)]
-    lead: Vec<i32>,
-    /// The share of accounts that is flagged, the worst first.
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
-    k: f64,
     /// Leave out accounts that are younger.
     #[arg(long, value_name = "SPAN", default_value = "60d", value_parser = days)]
     min_age: i32,
     /// Leave out accounts that were silent for so long: they are gone already.
     #[arg(long, value_name = "SPAN", default_value = "60d", value_parser = days)]
     active_within: i32,
-    /// Write a page with the curves, too.
-    #[arg(long, value_name = "FILE.html")]
-    report: Option<PathBuf>,
-    /// Propose other weights for the churn risk, learned from the earlier snapshots and judged by the later ones.
-    #[arg(long)]
-    fit: bool,
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -68,38 +75,40 @@ fn percent(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a percentage above 0 and up to 50, as in 10%".into())
 }
 
-impl Arguments {
-    fn terms(&self) -> Result<Terms, Failure> {
+impl Cohort {
+    /// The terms, as far as they are about that.
+    pub(super) fn terms(&self) -> Result<Terms, Failure> {
         let date = |name: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
             let wrong = || Failure::Usage(format!("--{name} `{text}` is not a date, as in 2026-08-13"));
             Day::parse(text).map(Some).ok_or_else(wrong)
         };
         Ok(Terms {
-            profile: self.profile.clone(),
             from: date("from", &self.from)?,
             to: date("to", &self.to)?,
             every: self.every,
             horizon: self.horizon,
-            leads: self.lead.clone(),
-            k: self.k,
             min_age: self.min_age,
             active_within: self.active_within,
-            fit: self.fit,
+            ..Terms::default()
         })
     }
 }
 
-pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
+/// Asks for what terms describe, or opens the state.
+pub(super) async fn source(options: &Options, terms: &Terms) -> Result<(Source, Vec<(&'static str, String)>), Failure> {
     let config = options.load()?;
-    let (at, terms) = (options.at(&config.model.calendar)?, arguments.terms()?);
-    let report: BacktestReport = match ask::source(options, config, true).await? {
-        Source::Daemon(client, _socket) => {
-            let mut parameters = ask::as_of(at);
-            parameters.push(("terms", serde_json::to_string(&terms).unwrap_or_default()));
-            ask::known(&client, "/v1/backtest", &parameters).await?
-        }
-        Source::State(engine) => engine.backtest(&terms, engine.clock.now())?,
+    let mut parameters = ask::as_of(options.at(&config.model.calendar)?);
+    parameters.push(("terms", serde_json::to_string(terms).unwrap_or_default()));
+    Ok((ask::source(options, config, true).await?, parameters))
+}
+
+pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
+    let Arguments { cohort, profile, lead, k, fit, .. } = arguments.clone();
+    let terms = Terms { profile, leads: lead, k, fit, ..cohort.terms()? };
+    let report: BacktestReport = match source(options, &terms).await? {
+        (Source::Daemon(client, _socket), parameters) => ask::known(&client, "/v1/backtest", &parameters).await?,
+        (Source::State(engine), _) => engine.backtest(&terms, engine.clock.now())?,
     };
     if let Some(file) = &arguments.report {
         std::fs::write(file, page(&report))

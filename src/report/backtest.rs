@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use vitalsync_core::backtest::{Book, Fitted, Interval, Judged, Outcomes, Terms};
 use vitalsync_core::risk::{SIGNS, Weights};
 
+use super::digits;
+
 /// How well figures of the past would have foreseen who left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BacktestReport {
@@ -97,10 +99,6 @@ pub struct FitReport {
     pub auc_proposed: Option<[f64; 3]>,
     /// Weights that would change: name, from, to.
     pub changes: Vec<(String, f64, f64)>,
-}
-
-fn digits(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
 }
 
 /// A part of a whole; `None` of nothing.

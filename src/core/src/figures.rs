@@ -41,6 +41,14 @@ pub struct Evaluation {
     pub activity: Option<Activity>,
 }
 
+impl Evaluation {
+    /// An account by its id.
+    pub fn find(&self, id: &str) -> Option<&Account> {
+        let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
+        self.accounts.get(place)
+    }
+}
+
 /// Names of events by their numbers.
 pub type EventNames = FxHashMap<Id, String>;
 

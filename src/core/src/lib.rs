@@ -25,6 +25,7 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod reasons;
 pub mod risk;
 mod scale;
 pub mod scan;

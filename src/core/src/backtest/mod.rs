@@ -83,7 +83,7 @@ impl Terms {
     }
 
     /// Whether a snapshot has a row for an account.
-    fn takes(&self, account: &Account) -> bool {
+    pub fn takes(&self, account: &Account) -> bool {
         let silent = account.days_since_last_active;
         account.tenure_days.is_some_and(|days| days >= self.min_age)
             && silent.is_some_and(|days| days < self.active_within)

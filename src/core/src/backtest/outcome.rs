@@ -1,6 +1,6 @@
 //! What became of each account: on which days it did anything, and when it left.
 
-use crate::figures::Evaluation;
+use crate::figures::{Account, Evaluation};
 use crate::time::Day;
 
 /// One account's.
@@ -35,10 +35,15 @@ impl Outcomes {
     }
 
     /// Of an evaluation that was asked for deeds.
-    pub fn of(evaluation: Evaluation) -> Self {
+    pub fn of(evaluation: &Evaluation) -> Self {
         let outcome =
-            |account: crate::figures::Account| Outcome { id: account.id, days: account.deeds.days, churned: None };
-        Self::new(evaluation.accounts.into_iter().map(outcome).collect(), false)
+            |account: &Account| Outcome { id: account.id.clone(), days: account.deeds.days.clone(), churned: None };
+        Self::new(evaluation.accounts.iter().map(outcome).collect(), false)
+    }
+
+    /// The id of the account at a place.
+    pub fn id(&self, place: usize) -> &str {
+        self.accounts.get(place).map_or("", |outcome| outcome.id.as_str())
     }
 
     /// An account and its place.

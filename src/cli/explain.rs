@@ -137,7 +137,12 @@ fn risk(report: &ExplainReport) -> String {
     out.push('\n');
     let row = |part: &RiskPart| {
         let says = if part.adds > 0.0 { part.says.as_str() } else { "" };
-        vec![part.signal.clone(), format!("{:+.2}", part.adds), part.detail.clone(), says.to_owned()]
+        vec![
+            part.signal.clone(),
+            format!("{:+.2}", (part.adds * 100.0).round() / 100.0 + 0.0),
+            part.detail.clone(),
+            says.to_owned(),
+        ]
     };
     let rows: Vec<Vec<String>> = report.risk.iter().map(row).collect();
     let _ = writeln!(out, "{}", table(&["signal", "log odds", "what is known", "which says"], &rows));

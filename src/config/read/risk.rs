@@ -52,7 +52,7 @@ fn evidence(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Evidence
             reader.faults.error_with_hint(
                 node.place,
                 "a signal has no `count`",
-                "each time counts by itself; leave it out",
+                "each time counts by itself, leave it out",
             );
             None
         }

@@ -341,3 +341,53 @@ fn a_tools_records_are_not_deleted_and_nobody_is_told_that_they_are() {
         ]
     );
 }
+
+#[test]
+fn signals_are_events_or_traits_and_weights_have_names() {
+    use vitalsync_core::model::{Evidence, Signal};
+    use vitalsync_core::risk::Weights;
+
+    let text = "\
+profiles:
+  - events: { Report Shared: 9 }
+signals:
+  cancel_intent: [Cancel Page Viewed, { trait: traits.renewal_off }]
+  ticket: { event: Ticket, where: properties.urgent == true }
+churn_risk: { weights: { base: -4, ticket: 0 } }
+";
+    let model = read(text).model;
+    let of = |signal: Signal| model.signals.get(&signal).cloned().unwrap_or_default();
+    assert_eq!(
+        of(Signal::CancelIntent),
+        [Evidence::Event("Cancel Page Viewed".into()), Evidence::Trait("renewal_off".into())]
+    );
+    assert_eq!(of(Signal::Ticket), [Evidence::Event(model.derived[0].counted_as())]);
+    assert_eq!(of(Signal::Downgrade), []);
+    let mut changed = Weights { base: -4.0, ..Weights::default() };
+    *changed.named("ticket").expect("a weight") = 0.0;
+    assert_eq!(model.risk_weights, changed);
+
+    let wrong = "\
+profiles:
+  - events: { Report Shared: 9 }
+signals:
+  cancel_intend: Left
+  ticket: { event: Ticket, count: 3 }
+  downgrade: { trait: x, event: Y }
+churn_risk:
+  weights: { recencty: 1, tenure: 21 }
+  bias: 1
+";
+    assert_eq!(
+        faults(wrong),
+        [
+            "4:3 there is no signal `cancel_intend`; did you mean `cancel_intent`?",
+            "5:11 a signal has no `count`; each time counts by itself, leave it out",
+            "6:14 signal downgrade is either an `event` or a `trait`",
+            "8:14 churn risk has no signal `recencty`; did you mean `recency`?",
+            "8:35 expected a weight from -20 to 20, in log odds (0 leaves the signal out), found 21",
+            "9:3 unknown key `bias` in churn_risk; known here: weights",
+            "6 errors",
+        ]
+    );
+}

@@ -103,12 +103,15 @@ pub struct Comparison {
     pub too_various: Vec<String>,
 }
 
+/// Whether somebody has a fact; `None` where that is not known.
+type Holds<'a> = Box<dyn Fn(&Facts) -> Option<bool> + 'a>;
+
 /// A fact as a kind, a name and a value, with those who have it and those of whom it is known.
 struct Told<'a> {
     kind: Kind,
     name: &'a str,
     value: String,
-    holds: Box<dyn Fn(&Facts) -> Option<bool> + 'a>,
+    holds: Holds<'a>,
 }
 
 /// Compares a group with others: true for those who are in the group.

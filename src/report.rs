@@ -1,7 +1,11 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod backtest;
 mod events;
+mod page;
+mod preview;
+mod reasons;
 mod rules;
 mod warning;
 
@@ -13,12 +17,21 @@ use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
-pub use self::account::{AccountReport, ExplainReport, Part};
+pub use self::account::{AccountReport, ExplainReport, Part, RiskPart};
+pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::events::{EventReport, EventsReport};
+pub use self::page::page;
+pub use self::preview::{BandChange, Distribution, PreviewReport};
+pub use self::reasons::{AssociationReport, ComparisonReport, ReasonsReport};
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
 use crate::tick::ingest::SourceReport;
+
+/// Four digits after the point, of figures of which more would be noise.
+fn digits(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
 
 /// What one pass over everything came to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -6,6 +6,8 @@
 
 #[path = "cli/backfill.rs"]
 mod backfill;
+#[path = "cli/backtest.rs"]
+mod backtest;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]

@@ -78,9 +78,17 @@ pub(super) async fn ask<T: DeserializeOwned>(
     path: &str,
     parameters: &[(&str, String)],
 ) -> Result<Option<T>, Failure> {
+    answered(client.request(method, address(path, parameters))).await
+}
+
+fn address(path: &str, parameters: &[(&str, String)]) -> String {
     let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    let address = format!("http://vitalsync{path}?{}", query.join("&"));
-    let response = client.request(method, address).send().await.map_err(no_answer)?;
+    format!("http://vitalsync{path}?{}", query.join("&"))
+}
+
+/// The answer to a request; `Ok(None)`: there is nothing by that name.
+async fn answered<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<Option<T>, Failure> {
+    let response = request.send().await.map_err(no_answer)?;
     let status = response.status();
     let body = response.text().await.map_err(no_answer)?;
     if status == reqwest::StatusCode::NOT_FOUND {
@@ -92,6 +100,29 @@ pub(super) async fn ask<T: DeserializeOwned>(
     serde_json::from_str(&body)
         .map(Some)
         .map_err(|error| Failure::Failed(anyhow::anyhow!("the daemon's answer does not read: {error}")))
+}
+
+/// Asks the daemon for what it always has.
+pub(super) async fn known<T: DeserializeOwned>(
+    client: &reqwest::Client,
+    path: &str,
+    parameters: &[(&str, String)],
+) -> Result<T, Failure> {
+    ask(client, reqwest::Method::GET, path, parameters).await?.ok_or_else(|| unknown(path))
+}
+
+/// Asks the daemon about a text.
+pub(super) async fn tell<T: DeserializeOwned>(
+    client: &reqwest::Client,
+    path: &str,
+    parameters: &[(&str, String)],
+    text: String,
+) -> Result<T, Failure> {
+    answered(client.post(address(path, parameters)).body(text)).await?.ok_or_else(|| unknown(path))
+}
+
+fn unknown(path: &str) -> Failure {
+    Failure::Failed(anyhow::anyhow!("the daemon is of another version and knows no {path}: restart it"))
 }
 
 /// The as-of time as a parameter.

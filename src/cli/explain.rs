@@ -7,7 +7,7 @@ use vitalsync_core::identity::Horizon;
 use super::ask::{self, Source};
 use super::table::{change, number, table, text, whole};
 use super::{Failure, KnownOn, Options, Outcome, say, say_json};
-use crate::report::{BenchmarkReport, ExplainReport};
+use crate::report::{BenchmarkReport, ExplainReport, RiskPart};
 
 pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Outcome {
     let config = options.load()?;
@@ -105,6 +105,7 @@ fn story(report: &ExplainReport) -> String {
         out.push_str(&table(&["what makes the score", "count", "weight", "points", "window before"], &rows));
         out.push('\n');
     }
+    out.push_str(&risk(report));
     if report.told.is_empty() {
         out.push_str("no tool was told anything about it yet\n");
     }
@@ -123,5 +124,27 @@ fn story(report: &ExplainReport) -> String {
     for refused in &report.quarantined {
         let _ = writeln!(out, "refused by {} {} at {}: {}", refused.destination, refused.slot, refused.at, refused.why);
     }
+    out
+}
+
+/// The churn risk and what it is made of.
+fn risk(report: &ExplainReport) -> String {
+    let Some(risk) = report.account.number("churn_risk") else { return String::new() };
+    let mut out = format!("churn risk {risk:.0} of 100");
+    if let Some(failed) = report.account.number("churn_risk_involuntary") {
+        let _ = write!(out, "; by a payment that fails {failed:.0}");
+    }
+    out.push('\n');
+    let row = |part: &RiskPart| {
+        let says = if part.adds > 0.0 { part.says.as_str() } else { "" };
+        vec![
+            part.signal.clone(),
+            format!("{:+.2}", (part.adds * 100.0).round() / 100.0 + 0.0),
+            part.detail.clone(),
+            says.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = report.risk.iter().map(row).collect();
+    let _ = writeln!(out, "{}", table(&["signal", "log odds", "what is known", "which says"], &rows));
     out
 }

@@ -4,11 +4,14 @@
 mod accounts;
 mod ask;
 mod backfill;
+mod backtest;
 mod demo;
 mod events;
 mod explain;
 mod forget;
 mod plan;
+mod preview;
+mod reasons;
 mod run;
 mod sandbox;
 mod state;
@@ -134,6 +137,16 @@ enum Command {
         account: String,
         #[command(flatten)]
         known: KnownOn,
+    },
+    /// How well the figures of the past would have foreseen who left.
+    Backtest(backtest::Arguments),
+    /// What goes together with leaving, and with being among the best; as association, not as cause.
+    Reasons(backtest::Cohort),
+    /// What another config (`--config NEW.yaml`) would say of today's accounts; nothing is stored.
+    Preview {
+        /// The config in force, whose state is asked; `vitalsync.yaml` beside the other if left out.
+        #[arg(long, value_name = "FILE")]
+        current: Option<PathBuf>,
     },
     /// Runs, lag, and what was rejected with the reason.
     Status {
@@ -271,6 +284,9 @@ pub fn main() -> ExitCode {
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
+            Command::Backtest(arguments) => backtest::run(&options, &arguments).await,
+            Command::Reasons(cohort) => reasons::run(&options, &cohort).await,
+            Command::Preview { current } => preview::run(&options, current).await,
             Command::Status { daemon } => status::run(&options, daemon).await,
             Command::Backfill(arguments) => backfill::run(&options, arguments).await,
             Command::Forget(arguments) => forget::run(&options, &arguments).await,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use vitalsync_core::evaluate::{Account, Evaluation, Health, Since};
 use vitalsync_core::names;
+use vitalsync_core::risk::{self, Weights};
 use vitalsync_core::value::Value;
 
 use super::{BenchmarkReport, HeldOutReport, Refused, Told};
@@ -120,6 +121,8 @@ pub struct ExplainReport {
     pub account: AccountReport,
     /// What its score is made of, the heaviest first.
     pub parts: Vec<Part>,
+    /// What its churn risk is made of, the weightiest first.
+    pub risk: Vec<RiskPart>,
     /// The benchmark in force.
     pub benchmark: Option<BenchmarkReport>,
     /// What each tool was told.
@@ -141,4 +144,31 @@ pub struct Part {
     pub points: f64,
     /// How often in the window before.
     pub count_before: u64,
+}
+
+/// One signal's part of the churn risk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RiskPart {
+    /// The signal's name in the config.
+    pub signal: String,
+    /// What it adds, in log odds; below 0 it speaks for staying.
+    pub adds: f64,
+    /// What it says where it raises the risk.
+    pub says: String,
+    /// The figures behind it.
+    pub detail: String,
+}
+
+impl RiskPart {
+    /// The parts of an account's risk.
+    pub fn all(account: &Account, weights: &Weights) -> Vec<Self> {
+        let (Some(values), Some(habits)) = (risk::values(account), &account.habits) else { return Vec::new() };
+        let part = |part: risk::Part| Self {
+            signal: part.sign.name.into(),
+            adds: part.adds,
+            says: part.sign.says.into(),
+            detail: (part.sign.detail)(account, habits),
+        };
+        risk::parts(&values, weights).into_iter().map(part).collect()
+    }
 }

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::{Config, Destination};
 use crate::report::{
     AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport, HeldOutReport,
-    Part, PlanReport, PlannedOperation, Refused, SourceStatus, StatusReport, Told, Warning,
+    Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport, Told, Warning,
 };
 use crate::store::portable;
 use crate::store::records::told;
@@ -189,6 +189,7 @@ impl Engine {
         Ok(Some(ExplainReport {
             account: AccountReport::of(account, &evaluation, &self.store.membership(&account.id)?),
             parts,
+            risk: RiskPart::all(account, &self.config.model.risk_weights),
             benchmark: account
                 .profile
                 .as_ref()

@@ -6,6 +6,7 @@
 
 pub mod forget;
 pub mod ingest;
+mod judge;
 mod look;
 pub mod read;
 mod retention;
@@ -24,6 +25,7 @@ use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
+use vitalsync_core::model::Model;
 use vitalsync_core::names::{AccountNames, UserNames};
 
 use self::ingest::names::Filing;
@@ -138,15 +140,19 @@ impl Engine {
         horizon: Horizon,
         more: impl FnOnce(&mut Ask),
     ) -> Result<Evaluation, StoreError> {
-        let filing = self.filing.read().unwrap_or_else(poisoned);
-        let history = Kept::of(&self.store, generation::counting(&self.store)?);
         let levels = config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
-        let since = generation::counted_since(&self.store, &config.model)?;
-        let recent_days = recent_days(config);
-        let mut ask = Ask { horizon, recent_days, users, reasons: false, activity: false, since };
+        let mut ask = Ask { recent_days: recent_days(config), users, ..Ask::of(horizon) };
         more(&mut ask);
-        evaluate_history(&history, &filing.ids, &config.model, ask)
+        self.ask(&config.model, ask)
+    }
+
+    /// Measures what is asked for under a model, and nothing besides.
+    fn ask(&self, model: &Model, mut ask: Ask) -> Result<Evaluation, StoreError> {
+        let filing = self.filing.read().unwrap_or_else(poisoned);
+        let history = Kept::of(&self.store, generation::counting(&self.store)?);
+        ask.since = generation::counted_since(&self.store, model)?;
+        evaluate_history(&history, &filing.ids, model, ask)
     }
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.

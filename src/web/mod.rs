@@ -17,10 +17,12 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+use vitalsync_core::backtest::Terms;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::{Day, Timestamp};
 
 use crate::app::Daemon;
+use crate::config::Config;
 use crate::progress::{Lines, clock};
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
@@ -70,6 +72,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
         .route("/v1/lint", get(lint))
+        .route("/v1/backtest", get(backtest))
+        .route("/v1/reasons", get(reasons))
+        .route("/v1/preview", post(preview))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
         .route("/v1/backfill", post(backfill))
@@ -149,6 +154,28 @@ async fn lint(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Resp
     answer(move || {
         let file = parameters.get("file").map(String::as_str).unwrap_or_default();
         daemon.engine.lint_file(Path::new(file), at(&daemon, &parameters))
+    })
+    .await
+}
+
+fn terms(parameters: &Parameters) -> anyhow::Result<Terms> {
+    Ok(serde_json::from_str(parameters.get("terms").map_or("", String::as_str))?)
+}
+
+async fn backtest(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.backtest(&terms(&parameters)?, at(&daemon, &parameters)).map(Some)).await
+}
+
+async fn reasons(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.reasons(&terms(&parameters)?, at(&daemon, &parameters)).map(Some)).await
+}
+
+/// The other config comes as its text: the daemon need not see the file.
+async fn preview(State(daemon): State<Arc<Daemon>>, parameters: Parameters, text: String) -> Response {
+    answer(move || {
+        let file = PathBuf::from(parameters.get("file").map_or("", String::as_str));
+        let other = Config::parse(&text, &file, &|name| std::env::var(name).ok())?;
+        daemon.engine.preview(&other, at(&daemon, &parameters)).map(Some)
     })
     .await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vitalsync_core::checklist::{Checklist, Done, STALLED_AFTER, Step};
 use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::section::{Faults, Kind, Node, Place};
+use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 use vitalsync_core::value::Type;
 
 use super::chosen_name;
@@ -22,7 +22,7 @@ pub(super) fn activation(
 ) -> (Vec<Checklist>, BTreeMap<String, Place>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
-    let mut reader = Reader { profiles, names, places: BTreeMap::new(), derived: Vec::new(), faults };
+    let mut reader = Reader::new(profiles, names, faults);
     let mut lists: Vec<Checklist> = Vec::new();
     for item in items {
         let Some(list) = reader.checklist(item, alone, scope) else { continue };
@@ -34,15 +34,21 @@ pub(super) fn activation(
     (lists, reader.places, reader.derived)
 }
 
-struct Reader<'a> {
+/// Reads what is done by an event or a trait: steps, and the signals of churn.
+pub(super) struct Reader<'a> {
     profiles: &'a [Derived],
     names: &'a EventNames,
     places: BTreeMap<String, Place>,
-    derived: Vec<Derived>,
-    faults: &'a mut Faults,
+    /// The derived events that were met, beside those of the profiles.
+    pub(super) derived: Vec<Derived>,
+    pub(super) faults: &'a mut Faults,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(profiles: &'a [Derived], names: &'a EventNames, faults: &'a mut Faults) -> Self {
+        Self { profiles, names, places: BTreeMap::new(), derived: Vec::new(), faults }
+    }
+
     fn checklist(&mut self, node: &Node, alone: bool, scope: &Scope) -> Option<Checklist> {
         let table = node.table(self.faults, "a checklist")?;
         let name = match alone {
@@ -72,21 +78,28 @@ impl Reader<'_> {
         Some(list)
     }
 
-    fn event(&mut self, name: &str, place: Place) -> String {
+    /// What a name counts by.
+    pub(super) fn event(&mut self, name: &str, place: Place) -> String {
         let instead = "give the step the event and the condition: {event: …, where: …}";
         self.names.meant(name, place, self.profiles, instead, self.faults)
     }
 
     fn step(&mut self, name: &str, node: &Node) -> Option<Step> {
-        let table = node.table(self.faults, &format!("step {name}"))?;
+        let what = format!("step {name}");
+        let table = node.table(self.faults, &what)?;
+        let by = table.get("by").and_then(|node| node.count(self.faults, "by how many users, from 1 up", 1));
+        Some(Step { by, ..Step::new(name, self.done(&what, node, table)?) })
+    }
+
+    /// Reads the rest of a section: an event with how often and on which condition, or a trait. `what` is it, for messages.
+    pub(super) fn done(&mut self, what: &str, node: &Node, table: Table<'_>) -> Option<Done> {
         let event = table.get("event").and_then(|node| Some((node.text(self.faults, "an event's name")?, node.place)));
         let count = table.get("count").and_then(|node| node.count(self.faults, "how often, from 1 up", 1));
-        let by = table.get("by").and_then(|node| node.count(self.faults, "by how many users, from 1 up", 1));
         let held = table.get("trait").and_then(|node| node.text(self.faults, "a trait's name"));
         let rule_node = table.get("where");
         let rule = rule_node.and_then(|node| condition(node, self.faults));
         table.finish(self.faults);
-        let done = match (event, held) {
+        match (event, held) {
             (Some((event, place)), None) => {
                 let event = match rule_node {
                     None => self.event(&event, place),
@@ -98,19 +111,18 @@ impl Reader<'_> {
                         counted
                     }
                 };
-                Done::Event { event, count: count.unwrap_or(1) }
+                Some(Done::Event { event, count: count.unwrap_or(1) })
             }
             (None, Some(held)) => {
                 if let Some(node) = rule_node {
                     self.faults.error(node.place, "a trait has no properties: `where` goes with an `event`");
                 }
-                Done::Trait(held.strip_prefix("traits.").unwrap_or(&held).to_owned())
+                Some(Done::Trait(held.strip_prefix("traits.").unwrap_or(&held).to_owned()))
             }
             _ => {
-                self.faults.error(node.place, format!("step `{name}` is either an `event` or a `trait`"));
-                return None;
+                self.faults.error(node.place, format!("{what} is either an `event` or a `trait`"));
+                None
             }
-        };
-        Some(Step { by, ..Step::new(name, done) })
+        }
     }
 }

@@ -7,6 +7,7 @@ mod events;
 mod features;
 mod keeping;
 mod profiles;
+mod risk;
 #[cfg(test)]
 mod rules_tests;
 mod sources;
@@ -68,6 +69,10 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         .map(|node| activation(node, &trait_scope, &derived, &names, faults))
         .unwrap_or_default();
     derived.extend(of_steps);
+    let (signals, of_signals) =
+        table.get("signals").map(|node| risk::signals(node, &derived, &names, faults)).unwrap_or_default();
+    derived.extend(of_signals);
+    let risk_weights = table.get("churn_risk").and_then(|node| risk::weights(node, faults)).unwrap_or_default();
 
     let segments_node = table.get("segments");
     let segment_names: Vec<String> = segments_node
@@ -75,7 +80,12 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         .unwrap_or_default();
     let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
     let steps = activation.iter().flat_map(|list| &list.steps).map(|step| step.name.clone()).collect::<Vec<_>>();
-    let scopes = names::scopes(&profile_names, &stages, &segment_names, &steps);
+    let scopes = names::scopes(&names::Vocabulary {
+        profiles: &profile_names,
+        lifecycle: &stages,
+        segments: &segment_names,
+        steps: &steps,
+    });
     let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
     let ready = ready_made(&segment_names, &scopes.account);
 
@@ -101,6 +111,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         derived: distinct(derived),
         profiles,
         activation,
+        signals,
+        risk_weights,
         lifecycle,
         segments,
         written: Written { profiles: written, steps: step_places },

@@ -250,7 +250,7 @@ activation:
             "13:7 `One` and `Two` are the same event on the same condition; keep one of them",
             "20:29 a trait has no properties: `where` goes with an `event`",
             "21:29 unknown name `traits.plan`; known: properties.NAME",
-            "22:12 `G` means different things in different profiles; give the step the event and the condition: {event: …, where: …}",
+            "22:12 `G` means different things in different profiles; write the event and the condition: {event: …, where: …}",
             "12 errors",
         ]
     );
@@ -426,6 +426,56 @@ profiles:
             "4:17 expected an event's name, or one with a `*` such as \"Report *\", found a section with keys",
             "6:47 expected features as a section with keys, found a list",
             "4 errors"
+        ]
+    );
+}
+
+#[test]
+fn signals_are_events_or_traits_and_weights_have_names() {
+    use vitalsync_core::model::{Evidence, Signal};
+    use vitalsync_core::risk::Weights;
+
+    let text = "\
+profiles:
+  - events: { Report Shared: 9 }
+signals:
+  cancel_intent: [Cancel Page Viewed, { trait: traits.renewal_off }]
+  ticket: { event: Ticket, where: properties.urgent == true }
+churn_risk: { weights: { base: -4, ticket: 0 } }
+";
+    let model = read(text).model;
+    let of = |signal: Signal| model.signals.get(&signal).cloned().unwrap_or_default();
+    assert_eq!(
+        of(Signal::CancelIntent),
+        [Evidence::Event("Cancel Page Viewed".into()), Evidence::Trait("renewal_off".into())]
+    );
+    assert_eq!(of(Signal::Ticket), [Evidence::Event(model.derived[0].counted_as())]);
+    assert_eq!(of(Signal::Downgrade), []);
+    let mut changed = Weights { base: -4.0, ..Weights::default() };
+    *changed.named("ticket").expect("a weight") = 0.0;
+    assert_eq!(model.risk_weights, changed);
+
+    let wrong = "\
+profiles:
+  - events: { Report Shared: 9 }
+signals:
+  cancel_intend: Left
+  ticket: { event: Ticket, count: 3 }
+  downgrade: { trait: x, event: Y }
+churn_risk:
+  weights: { recencty: 1, tenure: 21 }
+  bias: 1
+";
+    assert_eq!(
+        faults(wrong),
+        [
+            "4:3 there is no signal `cancel_intend`; did you mean `cancel_intent`?",
+            "5:11 a signal has no `count`; each time counts by itself, leave it out",
+            "6:14 signal downgrade is either an `event` or a `trait`",
+            "8:14 churn risk has no signal `recencty`; did you mean `recency`?",
+            "8:35 expected a weight from -20 to 20, in log odds (0 leaves the signal out), found 21",
+            "9:3 unknown key `bias` in churn_risk; known here: weights",
+            "6 errors",
         ]
     );
 }

@@ -17,6 +17,7 @@ use crate::health::{self, CURVE};
 use crate::identity::{Horizon, traits_at};
 use crate::model::Model;
 use crate::names::{AccountNames, TraitNames};
+use crate::risk;
 use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
@@ -33,6 +34,7 @@ pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_d
         users: true,
         reasons: true,
         activity: false,
+        deeds: false,
         since: BTreeMap::new(),
     };
     match evaluate_history(usage, ids, model, ask) {
@@ -67,6 +69,10 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let names = &gathered.names;
     let scored = model.profiles.iter().flat_map(|profile| profile.weights.keys());
     evaluation.events = scored.filter_map(|event| Some((names.find_event(event)?, event.clone()))).collect();
+    if ask.deeds {
+        let all = (1..names.events() as Id).map(|event| (event, names.event(event).to_owned()));
+        evaluation.events.extend(all);
+    }
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     evaluation.activity = gathered.activity.take();
     let tallies = std::mem::take(&mut gathered.tallies);
@@ -103,6 +109,8 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         total_users: tally.total_users,
         active_days: tally.active_days,
         scored: std::mem::take(&mut tally.scored),
+        habits: tally.first.map(|_| tally.habits),
+        deeds: std::mem::take(&mut tally.deeds),
         ..Account::default()
     };
     let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
@@ -140,6 +148,12 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     }
     if let Some(list) = tally.checklist.and_then(|place| cx.model.activation.get(place)) {
         list.judge(&tally.steps, &mut account, cx.today);
+    }
+
+    if let Some(values) = risk::values(&account) {
+        account.churn_risk = Some(risk::risk(&values, &cx.model.risk_weights));
+        account.churn_risk_reasons = risk::reasons(&values, &cx.model.risk_weights);
+        account.churn_risk_involuntary = risk::involuntary(&account);
     }
 
     let Model { lifecycle, ready, segments, .. } = cx.model;

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::activity::Activity;
 use crate::by_name::ByName;
 use crate::gather::HeldOut;
+use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
 use crate::identity::Traits;
 use crate::model::{Band, Model, Profile};
@@ -39,6 +40,14 @@ pub struct Evaluation {
     pub counted_since: Vec<HeldOut>,
     /// What is done, event by event; `None` if it was not asked for.
     pub activity: Option<Activity>,
+}
+
+impl Evaluation {
+    /// An account by its id.
+    pub fn find(&self, id: &str) -> Option<&Account> {
+        let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
+        self.accounts.get(place)
+    }
 }
 
 /// Names of events by their numbers.
@@ -120,6 +129,16 @@ pub struct Account {
     pub tenure_days: Option<i32>,
     /// Days since the latest event.
     pub days_since_last_active: Option<i32>,
+    /// How it is used lately; `None`: no event was ever received.
+    pub habits: Option<Habits>,
+    /// What it did by name and day; empty if that was not asked for.
+    pub deeds: Deeds,
+    /// How like it is to an account that leaves, 0–100.
+    pub churn_risk: Option<f64>,
+    /// The same of an end that nobody wants, a payment that fails; `None` where the config does not say how that shows.
+    pub churn_risk_involuntary: Option<f64>,
+    /// Why the risk is what it is, the weightiest first.
+    pub churn_risk_reasons: Vec<&'static str>,
     /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.

@@ -5,6 +5,7 @@
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
 pub(crate) mod features;
+mod habits;
 mod steps;
 mod tables;
 
@@ -19,6 +20,7 @@ use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, checklist_of};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
+use crate::habits::{Deeds, Habits};
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
@@ -81,8 +83,25 @@ pub struct Ask {
     pub reasons: bool,
     /// Whether it will be asked what is done, event by event.
     pub activity: bool,
+    /// Whether it will be asked what each account did by name and day.
+    pub deeds: bool,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
+}
+
+impl Ask {
+    /// The figures of accounts at a horizon, and nothing besides.
+    pub fn of(horizon: Horizon) -> Self {
+        Self {
+            horizon,
+            recent_days: 0,
+            users: false,
+            reasons: false,
+            activity: false,
+            deeds: false,
+            since: BTreeMap::new(),
+        }
+    }
 }
 
 /// A derived event that is not in the score yet, because it was not counted through the whole window.
@@ -214,6 +233,8 @@ pub(crate) struct Tally {
     pub first_key_action: Option<Day>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
+    pub habits: Habits,
+    pub deeds: Deeds,
 }
 
 /// What everybody's evaluation shares.
@@ -274,6 +295,7 @@ struct Gather<'a> {
     marks: [Marks; 3],
     daily: Vec<i64>,
     scored: Sums,
+    tables: habits::Tables,
 }
 
 /// Adds up every account of a history.
@@ -356,6 +378,7 @@ impl<'a> Gather<'a> {
         held_out.dedup();
         Self {
             model,
+            tables: habits::Tables::new(model, &names),
             ids: names.ids,
             ask,
             today,
@@ -551,6 +574,10 @@ impl<'a> Gather<'a> {
             }
         }
         self.users_and_features(&mut tally, raw, own);
+        tally.habits = self.habits(&raw.cells, chosen, &tally.traits);
+        if self.ask.deeds {
+            tally.deeds = self.deeds(&raw.cells, tally.first);
+        }
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod alert;
+pub mod backtest;
 pub mod by_name;
 pub mod call;
 pub mod census;
@@ -16,6 +17,7 @@ pub mod evaluate;
 pub mod expr;
 pub mod figures;
 pub mod gather;
+pub mod habits;
 pub mod health;
 pub mod identity;
 pub mod intern;
@@ -24,6 +26,8 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod reasons;
+pub mod risk;
 mod scale;
 pub mod scan;
 pub mod section;

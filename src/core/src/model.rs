@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expr::Expr;
+use crate::risk::Weights;
 use crate::section::Place;
 use crate::time::{Calendar, Day};
 use crate::wildcard::Wildcard;
@@ -40,6 +41,10 @@ pub struct Model {
     pub profiles: Vec<Profile>,
     /// Activation checklists; the first whose `only` holds is an account's.
     pub activation: Vec<Checklist>,
+    /// What tells of trouble beside use.
+    pub signals: BTreeMap<Signal, Vec<Evidence>>,
+    /// What each signal of churn weighs.
+    pub risk_weights: Weights,
     /// Named rules: lifecycle stages.
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments of the config's own, each after those that it uses.
@@ -225,4 +230,37 @@ impl Refresh {
             Self::Fixed(_) => None,
         }
     }
+}
+
+/// What tells of trouble beside use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// Looked at the way out, turned renewal off.
+    CancelIntent,
+    /// Went to a smaller plan.
+    Downgrade,
+    /// Asked for help.
+    Ticket,
+    /// Said that it is not content.
+    NegativeFeedback,
+    /// A payment failed: an end that nobody wants.
+    PaymentFailed,
+}
+
+impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::CancelIntent, Self::Downgrade, Self::Ticket, Self::NegativeFeedback, Self::PaymentFailed];
+    /// Their names in the config, in the same order.
+    pub const NAMES: [&'static str; 5] =
+        ["cancel_intent", "downgrade", "ticket", "negative_feedback", "payment_failed"];
+}
+
+/// By what a signal is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// An event; a derived event's [`Derived::counted_as`].
+    Event(String),
+    /// A trait of the account that is set; a number is how many.
+    Trait(String),
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
+use crate::habits::{Habits, Rhythm};
 use crate::identity::Traits;
 use crate::model::{Band, Model};
 use crate::segments::READY;
@@ -59,6 +60,24 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
     measure("days_since_last_active", Type::Number, |account| days(account.days_since_last_active)),
     measure("tenure_days", Type::Number, |account| days(account.tenure_days)),
+    measure("events_30d", Type::Number, |account| habit(account, |habits| habits.events.last_30)),
+    measure("active_days_30d", Type::Number, |account| habit(account, |habits| habits.active_days.last_30)),
+    measure("active_days_90d", Type::Number, |account| habit(account, |habits| habits.active_days.last_90)),
+    measure("users_30d", Type::Number, |account| habit(account, |habits| habits.users.last_30)),
+    measure("features_30d", Type::Number, |account| habit(account, |habits| habits.features.last_30)),
+    measure("features_90d", Type::Number, |account| habit(account, |habits| habits.features.last_90)),
+    measure("trend_30_30", Type::Number, |account| account.habits.and_then(|habits| habits.events.trend()).into()),
+    measure("rhythm.usual_gap_days", Type::Number, |account| {
+        rhythm(account).map(|rhythm| f64::from(rhythm.usual)).into()
+    }),
+    measure("rhythm.long_gap_days", Type::Number, |account| {
+        rhythm(account).map(|rhythm| f64::from(rhythm.long)).into()
+    }),
+    measure("churn_risk", Type::Number, |account| account.churn_risk.into()),
+    measure("churn_risk_involuntary", Type::Number, |account| account.churn_risk_involuntary.into()),
+    measure("churn_risk_reasons", Type::List, |account| {
+        Value::List(account.churn_risk_reasons.iter().copied().map(Value::from).collect())
+    }),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
     measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
@@ -93,6 +112,14 @@ fn days(days: Option<i32>) -> Value {
 
 fn date(day: Option<Day>) -> Value {
     day.map(Value::Date).unwrap_or_default()
+}
+
+fn habit(account: &Account, of: fn(&Habits) -> u32) -> Value {
+    account.habits.as_ref().map(|habits| f64::from(of(habits))).into()
+}
+
+fn rhythm(account: &Account) -> Option<Rhythm> {
+    account.habits.and_then(|habits| habits.rhythm)
 }
 
 fn percent(part: u32, whole: u32) -> Option<f64> {
@@ -144,8 +171,22 @@ pub fn user_trait_scope() -> Scope {
     scope
 }
 
+/// What a config names itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Vocabulary<'a> {
+    /// Profiles.
+    pub profiles: &'a [String],
+    /// Lifecycle stages.
+    pub lifecycle: &'a [String],
+    /// Segments.
+    pub segments: &'a [String],
+    /// Steps of all checklists.
+    pub steps: &'a [String],
+}
+
 /// The names of measured accounts and users; `steps` are those of all checklists.
-pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String], steps: &[String]) -> Scopes {
+pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
+    let Vocabulary { profiles, lifecycle, segments, steps } = *words;
     let mut account = Scope::default();
     ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
     health_names(&mut account, "health");
@@ -176,7 +217,7 @@ pub fn scopes(profiles: &[String], lifecycle: &[String], segments: &[String], st
 }
 
 /// The value of a trait by its dotted name: the name as it is, else a path into nested traits.
-fn trait_value(traits: &Traits, name: &str) -> Value {
+pub(crate) fn trait_value(traits: &Traits, name: &str) -> Value {
     if let Some(value) = traits.get(name) {
         return value.clone();
     }
@@ -288,7 +329,7 @@ mod tests {
 
     #[test]
     fn rules_know_which_account_is_rolled_up_into_which() {
-        let scopes = scopes(&[], &[], &[], &[]);
+        let scopes = scopes(&Vocabulary::default());
         let mut faults = Faults::default();
         let mut read = |source: &str, scope: &Scope| {
             Expr::parse(source, Place::default(), scope, Type::Bool, &mut faults).expect("a good rule")

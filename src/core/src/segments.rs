@@ -103,11 +103,11 @@ fn visit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names;
+    use crate::names::{self, Vocabulary};
 
     fn rules(sources: &[(&str, &str)]) -> Vec<(String, Expr)> {
         let names: Vec<String> = sources.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let scope = names::scopes(&[], &[], &names, &[]).account;
+        let scope = names::scopes(&Vocabulary { segments: &names, ..Vocabulary::default() }).account;
         let read = |source| Expr::parse(source, Place::default(), &scope, Type::Bool, &mut Faults::default());
         sources.iter().map(|(name, source)| ((*name).to_owned(), read(source).unwrap())).collect()
     }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_ready_made_segment_reads_and_gives_way() {
-        let scope = names::scopes(&[], &[], &[], &[]).account;
+        let scope = names::scopes(&Vocabulary::default()).account;
         assert_eq!(ready_made(&[], &scope).len(), READY.len());
         assert!(ready_made(&["new".to_owned()], &scope).iter().all(|(name, _)| name != "new"));
     }

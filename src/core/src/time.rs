@@ -51,6 +51,12 @@ impl Day {
         Self(self.0.saturating_add(days))
     }
 
+    /// This day of so many months later; where that month is shorter, its last day.
+    #[must_use]
+    pub fn plus_months(self, months: u32) -> Self {
+        self.date().checked_add_months(chrono::Months::new(months)).map_or(self, Self::from_date)
+    }
+
     /// The first day of this day's month.
     #[must_use]
     pub fn month_start(self) -> Self {
@@ -298,7 +304,7 @@ fn offsets(zone: Tz) -> Box<[i32]> {
 }
 
 /// A length of time as the config writes it: one number and one unit (`30m`, `12h`, `7d`, `1mo`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Span {
     /// Seconds.
     Seconds(i64),

@@ -38,14 +38,7 @@ fn model(weights: &[(&str, i64)]) -> Model {
 
 fn seen(lines: &[String], model: &Model) -> Evaluation {
     let filed = file([lines.iter().map(String::as_str).collect()], model);
-    let ask = Ask {
-        horizon: Horizon::at(time(AT)),
-        recent_days: 0,
-        users: false,
-        reasons: false,
-        activity: true,
-        since: Default::default(),
-    };
+    let ask = Ask { activity: true, ..Ask::of(Horizon::at(time(AT))) };
     evaluate_history(&filed.usage, &filed.ids, model, ask).unwrap_or_else(|never| match never {})
 }
 

@@ -18,6 +18,7 @@ pub use self::events::{EventReport, EventsReport};
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
+use crate::store::compact::Compacted;
 use crate::tick::ingest::SourceReport;
 
 /// What one pass over everything came to.
@@ -43,6 +44,9 @@ pub struct RunReport {
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.
     pub alerts: Alerts,
+    /// What writing the state anew came to, if that was worth it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compacted: Option<Compacted>,
     /// How long it took.
     pub duration_ms: u64,
 }

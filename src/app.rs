@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::JoinSet;
 
 use crate::clock;
@@ -29,6 +29,8 @@ pub struct Daemon {
     pub engine: Arc<Engine>,
     /// Wakes a destination's job before its schedule does.
     wake: HashMap<String, Notify>,
+    /// Held shared by every sync: the state is made small only while none is under way.
+    syncs: RwLock<()>,
     /// Which sources could not be read the last time.
     failed: Mutex<HashMap<String, bool>>,
 }
@@ -38,7 +40,7 @@ impl Daemon {
     pub fn new(engine: Arc<Engine>) -> Self {
         let wake =
             engine.config.destinations.iter().map(|destination| (destination.name.clone(), Notify::new())).collect();
-        Self { engine, wake, failed: Mutex::default() }
+        Self { engine, wake, syncs: RwLock::default(), failed: Mutex::default() }
     }
 
     /// Syncs a destination now.
@@ -138,6 +140,7 @@ async fn source_job(
             }
         };
         daemon.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(name, failed);
+        compact(&daemon).await;
         if first {
             read.send_modify(|count| *count += 1);
             first = false;
@@ -179,7 +182,19 @@ async fn destination_job(
     }
 }
 
+/// Makes the state small if that is worth it and nothing is being synced; else the next reading asks again.
+async fn compact(daemon: &Daemon) {
+    let Ok(_none) = daemon.syncs.try_write() else { return };
+    let engine = Arc::clone(&daemon.engine);
+    match tokio::task::spawn_blocking(move || engine.compact()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the state could not be made small"),
+        Err(error) => tracing::error!(%error, "making the state small broke off; please report this"),
+    }
+}
+
 async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
+    let _syncs = daemon.syncs.read().await;
     let at = daemon.engine.clock.now();
     let engine = Arc::clone(&daemon.engine);
     let evaluation = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

@@ -26,6 +26,7 @@ pub use self::reasons::{AssociationReport, ComparisonReport, ReasonsReport};
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
+use crate::store::compact::Compacted;
 use crate::tick::ingest::SourceReport;
 
 /// Four digits after the point, of figures of which more would be noise.
@@ -56,6 +57,9 @@ pub struct RunReport {
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.
     pub alerts: Alerts,
+    /// What writing the state anew came to, if that was worth it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compacted: Option<Compacted>,
     /// How long it took.
     pub duration_ms: u64,
 }

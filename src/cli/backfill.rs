@@ -75,7 +75,11 @@ async fn here(options: &Options, config: Config, order: Backfill) -> Result<Back
     let clock = options.clock(&config.model.calendar)?;
     let engine = Engine::open(config, clock)?;
     let stop = engine.stop.clone();
-    let mut work = tokio::task::spawn_blocking(move || engine.backfill(&order, &watch));
+    let mut work = tokio::task::spawn_blocking(move || {
+        let report = engine.backfill(&order, &watch)?;
+        engine.compact()?;
+        Ok::<_, anyhow::Error>(report)
+    });
     let done = tokio::select! {
         done = &mut work => done,
         _ = asked_to_end() => {

@@ -134,6 +134,9 @@ pub(super) fn summary(report: &RunReport) -> String {
     }
     let alerts = report.alerts;
     let _ = writeln!(out, "alerts: {} fired, {} sent, {} suppressed", alerts.fired, alerts.sent, alerts.suppressed);
+    if let Some(compacted) = &report.compacted {
+        let _ = writeln!(out, "state written anew: {}", compacted.said());
+    }
     let _ = writeln!(out, "took {:.1} s", report.duration_ms as f64 / 1000.0);
     out
 }

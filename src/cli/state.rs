@@ -56,9 +56,7 @@ pub(super) async fn run(options: &Options, command: Command) -> Outcome {
         Command::Import { file, replace } => import(options, &dir, &file, replace),
         Command::Compact => {
             let done = open(&dir)?.compact()?;
-            let megabytes = |bytes: u64| bytes as f64 / 1e6;
-            let (before, after) = (megabytes(done.bytes_before), megabytes(done.bytes_after));
-            tell(options, &done, &format!("{} keys: {before:.1} MB before, {after:.1} MB now", done.keys));
+            tell(options, &done, &format!("{} keys: {}", done.keys, done.said()));
             Ok(0)
         }
         Command::Verify => {

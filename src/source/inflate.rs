@@ -16,7 +16,7 @@ use libdeflater::Decompressor;
 /// How much compressed data is read at once from a stream.
 const READ: usize = 128 << 10;
 /// The bytes that whole members may take at once, compressed and inflated.
-const ROOM: usize = 144 << 20;
+const ROOM: usize = 32 << 20;
 /// Data shrinks by no more than that: more is a lie or a bomb.
 const RATIO: usize = 1032;
 

@@ -1,8 +1,12 @@
 //! A copy in order, which takes the place of what sled made of the same keys over time: it never gives much space back.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
-use super::handle::{Fault, Handle};
+use super::handle::{Fault, Handle, patiently};
 use super::{Store, StoreError, Sum, recovery, sum};
 
 /// What a batch of a copy holds at most: keys.
@@ -21,6 +25,14 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
+impl Compacted {
+    /// In words.
+    pub fn said(&self) -> String {
+        let [before, after] = [self.bytes_before, self.bytes_after].map(|bytes| bytes as f64 / 1e6);
+        format!("{before:.1} MB before, {after:.1} MB now")
+    }
+}
+
 /// A new database that is filled key by key, in batches of bounded size, and carries its sum from the end on.
 #[derive(Debug)]
 pub(super) struct Copy {
@@ -31,7 +43,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn into(path: &std::path::Path) -> Result<Self, Fault> {
+    pub(super) fn into(path: &Path) -> Result<Self, Fault> {
         let handle = Handle::open(path)?;
         Ok(Self { handle, batch: sled::Batch::default(), held: (0, 0), sum: Sum::default() })
     }
@@ -55,7 +67,7 @@ impl Copy {
         self.handle.sync()?;
         let path = self.handle.path().to_owned();
         self.handle.close()?;
-        let handle = Handle::open(&path)?;
+        let mut handle = Handle::open(&path)?;
         sum.compare(Sum::of(&handle)?).map_err(|why| Fault::Damaged(format!("the copy is not equal: {why}")))?;
         let size = handle.size();
         handle.close()?;
@@ -64,31 +76,65 @@ impl Copy {
 }
 
 impl Store {
+    /// True if writing it anew is worth it: the database has `least` bytes, and a fifth more than when it was last whole
+    /// and compact. So a first long read is followed by a copy, and later each copy of five bytes by one new byte at least;
+    /// what is worth it does not follow from how much is live, because even a fresh copy of sled's holds much that is not.
+    pub fn is_worth_compacting(&self, least: u64) -> Result<bool, StoreError> {
+        let size = self.size();
+        let before = recovery::began_with(&self.dir).map_err(|why| self.io(why))?;
+        Ok(size >= least && size - size / 6 >= before)
+    }
+
     /// Writes everything anew beside the old, and puts it in its place once it is known to be equal. At any moment before
     /// that, and if the disk gets full, the old stays.
     pub fn compact(self) -> Result<Compacted, StoreError> {
-        let bytes_before = self.size();
-        let new = self.dir.join(recovery::COMPACTING);
-        let copied = self.copy_to(&new);
-        let Self { handle, dir, lock, .. } = self;
-        let io = |why| StoreError::Io { dir: dir.clone(), why };
-        let swapped = copied.and_then(|(bytes_after, sum)| {
-            handle.close().map_err(|fault| super::failure(&dir, fault))?;
-            recovery::swap(&dir, recovery::COMPACTING).map_err(io)?;
-            recovery::clear_aside(&dir).map_err(io)?;
-            Ok(Compacted { keys: sum.keys, bytes_before, bytes_after })
-        });
-        if swapped.is_err() {
-            let _ = std::fs::remove_dir_all(&new);
-        }
-        drop(lock);
-        swapped
+        let busy = StoreError::Busy { dir: self.dir.clone() };
+        self.compact_in_use(&AtomicBool::new(false))?.ok_or(busy)
     }
 
-    pub(super) fn copy_to(&self, path: &std::path::Path) -> Result<(u64, Sum), StoreError> {
-        let fault = |fault| self.fault(fault);
+    /// The same while others use it: changes wait. `None` if it was stopped, or if somebody still reads the old one some
+    /// seconds after the copy is there: then nothing was done.
+    pub fn compact_in_use(&self, stop: &AtomicBool) -> Result<Option<Compacted>, StoreError> {
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = self.dir.join(recovery::COMPACTING);
+        let done = self.copy_to(&new, *sum, stop).and_then(|_| self.take_place(&mut sum));
+        if done.is_err() {
+            // What is left of it is cleared away at the next open, too.
+            let _ = std::fs::remove_dir_all(&new);
+        }
+        done.map(Some).or_else(|left| left.map_or(Ok(None), Err))
+    }
+
+    /// Puts the copy in the place of what it is a copy of, once nobody reads that. `sum` is held: nothing is changed.
+    fn take_place(&self, sum: &mut Sum) -> Result<Compacted, Option<StoreError>> {
+        let mut done = None;
+        patiently(|| {
+            let mut held = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+            done = Arc::get_mut(&mut held).map(|handle| self.swap(handle, sum));
+            done.is_some()
+        });
+        done.ok_or(None)?.map_err(Some)
+    }
+
+    fn swap(&self, handle: &mut Handle, sum: &mut Sum) -> Result<Compacted, StoreError> {
+        let bytes_before = handle.size();
+        handle.close().map_err(|fault| self.fault(fault))?;
+        let swapped = recovery::swap(&self.dir, recovery::COMPACTING);
+        // Decided and not finished, it stays closed: the next start finishes it.
+        if swapped.is_ok() || self.dir.join(recovery::COMPACTING).exists() {
+            (*handle, *sum) = Self::open_checked(&self.dir)?;
+        }
+        swapped.and_then(|()| recovery::clear_aside(&self.dir)).map_err(|why| self.io(why))?;
+        Ok(Compacted { keys: sum.keys, bytes_before, bytes_after: handle.size() })
+    }
+
+    pub(super) fn copy_to(&self, path: &Path, sum: Sum, stop: &AtomicBool) -> Result<(u64, Sum), Option<StoreError>> {
+        let fault = |fault| Some(self.fault(fault));
         let mut copy = Copy::into(path).map_err(fault)?;
-        self.each(|key, value| copy.put(key, value).map_err(fault))?;
+        self.each_of(sum, |key, value| match stop.load(Ordering::Relaxed) {
+            true => Err(None),
+            false => copy.put(key, value).map_err(fault),
+        })?;
         copy.finish().map_err(fault)
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,7 +82,8 @@ fn caught<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<Result<T, 
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Handle {
-    db: sled::Db,
+    /// Nothing once it is closed.
+    db: Option<sled::Db>,
     path: PathBuf,
     /// It panicked.
     broken: AtomicBool,
@@ -93,7 +95,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if self.broken.load(Ordering::Relaxed) {
             // Closing would write, or wait for threads that are gone.
-            std::mem::forget(self.db.clone());
+            std::mem::forget(self.db.take());
         }
     }
 }
@@ -112,21 +114,24 @@ impl Handle {
             opened = caught(|| config.open()).and_then(|done| done);
             !matches!(&opened, Err(Fault::Io(error)) if error.to_string().contains("could not acquire lock"))
         });
-        Ok(Self { db: opened?, path: path.to_owned(), broken: AtomicBool::new(false), synced: Mutex::default() })
+        Ok(Self { db: Some(opened?), path: path.to_owned(), broken: AtomicBool::new(false), synced: Mutex::default() })
     }
 
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, Fault> {
+    fn guarded<T>(&self, work: impl FnOnce(&sled::Db) -> Result<T, sled::Error>) -> Result<T, Fault> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(Fault::Damaged("sled panicked before".to_owned()));
         }
-        caught(work).unwrap_or_else(|fault| {
+        let Some(db) = &self.db else {
+            return Err(Fault::Io(io::Error::other("it was closed to be replaced; the next start finishes that")));
+        };
+        caught(|| work(db)).unwrap_or_else(|fault| {
             self.broken.store(true, Ordering::Relaxed);
             Err(fault)
         })
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        self.guarded(|| self.db.get(key))
+        self.guarded(|db| db.get(key))
     }
 
     /// Keys below a prefix with their values, in order. Ends after the first fault.
@@ -134,13 +139,21 @@ impl Handle {
         &'h self,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Fault>> + use<'h> {
-        let mut entries = self.db.scan_prefix(prefix);
+        Self::entries(self, prefix)
+    }
+
+    /// The same of a database that is borrowed, or held as long as its keys are read.
+    pub(super) fn entries<H: Deref<Target = Self>>(
+        held: H,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), Fault>> + use<H> {
+        let mut entries = held.db.as_ref().map(|db| db.scan_prefix(prefix));
         let mut ended = false;
         std::iter::from_fn(move || {
             if ended {
                 return None;
             }
-            let entry = self.guarded(|| entries.next().transpose()).transpose();
+            let entry = held.guarded(|_| entries.as_mut().and_then(Iterator::next).transpose()).transpose();
             ended = !matches!(entry, Some(Ok(_)));
             entry
         })
@@ -148,17 +161,17 @@ impl Handle {
 
     /// The first key that is not before a key.
     pub(super) fn first_from(&self, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        self.guarded(|| self.db.range(key..).next().transpose()).map(|entry| entry.map(|(key, _)| key))
+        self.guarded(|db| db.range(key..).next().transpose()).map(|entry| entry.map(|(key, _)| key))
     }
 
     /// Makes changes, all or none; they survive once [`Handle::sync`] returned.
     pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), Fault> {
-        self.guarded(|| self.db.apply_batch(batch))
+        self.guarded(|db| db.apply_batch(batch))
     }
 
     /// Brings everything that was applied to the disk.
     pub(super) fn sync(&self) -> Result<(), Fault> {
-        self.guarded(|| self.db.flush())?;
+        self.guarded(|db| db.flush())?;
         File::open(self.path.join("db"))?.sync_all()?;
         let blobs = self.path.join("blobs");
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,16 +200,17 @@ impl Handle {
 
     /// Bytes on disk.
     pub(super) fn size(&self) -> u64 {
-        self.guarded(|| self.db.size_on_disk()).unwrap_or(0)
+        self.guarded(|db| db.size_on_disk()).unwrap_or(0)
     }
 
-    /// Closes it, and waits until sled's threads have let go of it.
-    pub(super) fn close(self) -> Result<(), Fault> {
-        let path = self.path.join("db");
-        let broken = self.broken.load(Ordering::Relaxed);
-        drop(self);
-        let file = File::open(path)?;
-        if broken || patiently(|| !matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
+    /// Closes it, and waits until sled's threads have let go of it. From then on every call fails.
+    pub(super) fn close(&mut self) -> Result<(), Fault> {
+        let file = File::open(self.path.join("db"))?;
+        if self.broken.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        drop(self.db.take());
+        if patiently(|| !matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
             return Ok(());
         }
         Err(Fault::Io(io::Error::new(io::ErrorKind::TimedOut, "sled did not let go of its file")))
@@ -206,9 +220,9 @@ impl Handle {
 /// Tries until it is true, or patience is at its end.
 #[expect(
     clippy::disallowed_methods,
-    reason = "before the runtime serves anything: sled lets go of its lock a moment late"
+    reason = "never where the runtime serves: what is waited for, sled's lock or a reader, takes a moment"
 )]
-fn patiently(mut done: impl FnMut() -> bool) -> bool {
+pub(super) fn patiently(mut done: impl FnMut() -> bool) -> bool {
     (0..PATIENCE).any(|try_| {
         if try_ > 0 {
             std::thread::sleep(Duration::from_millis(20));

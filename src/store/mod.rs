@@ -26,7 +26,7 @@ pub mod usage;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use check::check;
 use handle::{Fault, Handle};
@@ -43,7 +43,8 @@ const SPILLED_BYTES: usize = 64 << 10;
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
 pub struct Store {
-    handle: Handle,
+    /// Those who read hold it meanwhile; a compact copy takes its place when nobody does.
+    handle: RwLock<Arc<Handle>>,
     dir: PathBuf,
     /// What the state should hold. Held locked while a change is made, and while everything is read as of one moment.
     sum: Mutex<Sum>,
@@ -214,7 +215,9 @@ impl Store {
             },
         };
         match opened {
-            Ok((handle, sum)) => Ok(Self { handle, dir: dir.to_owned(), sum: Mutex::new(sum), lock }),
+            Ok((handle, sum)) => {
+                Ok(Self { handle: RwLock::new(Arc::new(handle)), dir: dir.to_owned(), sum: Mutex::new(sum), lock })
+            }
             Err(error) => Err((error, lock)),
         }
     }
@@ -275,7 +278,7 @@ impl Store {
                 sum
             }
         };
-        recovery::begin(dir).map_err(io)?;
+        recovery::begin(dir, handle.size()).map_err(io)?;
         if found.torn {
             sum.compare(Sum::of(&handle).map_err(fault)?).map_err(damaged)?;
         }
@@ -287,19 +290,27 @@ impl Store {
         self.fault(Fault::Damaged(format!("{what} does not read")))
     }
 
+    fn handle(&self) -> Arc<Handle> {
+        Arc::clone(&self.handle.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn io(&self, why: std::io::Error) -> StoreError {
+        StoreError::Io { dir: self.dir.clone(), why }
+    }
+
     fn fault(&self, fault: Fault) -> StoreError {
         failure(&self.dir, fault)
     }
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.handle.get(key).map_err(|fault| self.fault(fault))?.map(|value| value.to_vec()))
+        Ok(self.handle().get(key).map_err(|fault| self.fault(fault))?.map(|value| value.to_vec()))
     }
 
     /// All keys below a prefix with their values, in order.
     pub fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + '_ {
-        self.handle.scan(prefix).map(|entry| {
-            let (key, value) = entry.map_err(|fault| self.fault(fault))?;
+        self.raw_scan(prefix).map(|entry| {
+            let (key, value) = entry?;
             Ok((key.to_vec(), value.to_vec()))
         })
     }
@@ -309,12 +320,12 @@ impl Store {
         &'s self,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<'s> {
-        self.handle.scan(prefix).map(|entry| entry.map_err(|fault| self.fault(fault)))
+        Handle::entries(self.handle(), prefix).map(|entry| entry.map_err(|fault| self.fault(fault)))
     }
 
     /// The first key that is not before a key.
     fn first_from(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.handle.first_from(key).map_err(|fault| self.fault(fault))?.map(|key| key.to_vec()))
+        Ok(self.handle().first_from(key).map_err(|fault| self.fault(fault))?.map(|key| key.to_vec()))
     }
 
     /// Makes changes, all or none. When this returns they survive a crash and a power cut.
@@ -322,7 +333,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        self.change(batch).and_then(|()| self.handle.sync()).map_err(|fault| self.fault(fault))
+        self.change(batch).and_then(|()| self.handle().sync()).map_err(|fault| self.fault(fault))
     }
 
     /// Makes the changes of a batch that has become large, all or none, before those that make them count: they are seen at
@@ -345,6 +356,7 @@ impl Store {
 
     fn change(&self, batch: Batch) -> Result<(), Fault> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = self.handle();
         let mut next = *sum;
         let mut changes = sled::Batch::default();
         for (key, value) in batch.new {
@@ -352,7 +364,7 @@ impl Store {
             changes.insert(key, value);
         }
         for (key, value) in batch.changes {
-            if let Some(before) = self.handle.get(&key)? {
+            if let Some(before) = handle.get(&key)? {
                 next.remove(&key, &before);
             }
             match value {
@@ -364,18 +376,27 @@ impl Store {
             }
         }
         changes.insert(sum::KEY, next.to_bytes());
-        self.handle.apply(changes)?;
+        handle.apply(changes)?;
         *sum = next;
         Ok(())
     }
 
     /// Hands out everything in order, as of one moment: changes wait meanwhile. Fails at the end if it is not what was
     /// written.
-    fn each<E: From<StoreError>>(&self, mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<Sum, E> {
+    fn each<E: From<StoreError>>(&self, entry: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<Sum, E> {
         let sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        self.each_of(*sum, entry)
+    }
+
+    /// The same for one who keeps changes waiting.
+    fn each_of<E: From<StoreError>>(
+        &self,
+        sum: Sum,
+        mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<Sum, E> {
         let mut found = Sum::default();
-        for one in self.handle.scan(b"") {
-            let (key, value) = one.map_err(|fault| self.fault(fault))?;
+        for one in self.raw_scan(b"") {
+            let (key, value) = one?;
             if &*key != sum::KEY {
                 found.add(&key, &value);
                 entry(&key, &value)?;
@@ -388,13 +409,17 @@ impl Store {
 
     /// Bytes on disk.
     pub fn size(&self) -> u64 {
-        self.handle.size()
+        self.handle().size()
     }
 
     /// Closes it and keeps the hold on the directory.
     fn close(self) -> Result<File, StoreError> {
-        self.handle.close().map_err(|fault| failure(&self.dir, fault))?;
-        Ok(self.lock)
+        let Self { handle, dir, lock, .. } = self;
+        // Nobody else can hold it: whoever reads has borrowed the store.
+        if let Some(mut handle) = Arc::into_inner(handle.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+            handle.close().map_err(|fault| failure(&dir, fault))?;
+        }
+        Ok(lock)
     }
 }
 

@@ -373,25 +373,26 @@ pub fn import(dir: &Path, input: impl BufRead, replace: bool) -> Result<Summary,
     }
     let new = dir.join(recovery::IMPORTING);
     let imported = fill(dir, &new, input);
-    match imported {
-        Ok(_) => {
+    match &imported {
+        Ok((_, size)) => {
             recovery::swap(dir, recovery::IMPORTING).map_err(|why| StoreError::Io { dir: dir.to_owned(), why })?;
-            recovery::begin(dir).map_err(|why| StoreError::Io { dir: dir.to_owned(), why })?;
+            recovery::begin(dir, *size).map_err(|why| StoreError::Io { dir: dir.to_owned(), why })?;
         }
         Err(_) => {
             let _ = std::fs::remove_dir_all(&new);
         }
     }
     drop(lock);
-    imported
+    imported.map(|(summary, _)| summary)
 }
 
-fn fill(dir: &Path, new: &Path, input: impl BufRead) -> Result<Summary, PortableError> {
+/// What was imported, and its size on disk.
+fn fill(dir: &Path, new: &Path, input: impl BufRead) -> Result<(Summary, u64), PortableError> {
     let fault = |fault| failure(dir, fault);
     let mut copy = Copy::into(new).map_err(fault)?;
     let summary = read(input, |key, value| Ok(copy.put(key, value).map_err(fault)?))?;
-    copy.finish().map_err(fault)?;
-    Ok(summary)
+    let (size, _) = copy.finish().map_err(fault)?;
+    Ok((summary, size))
 }
 
 #[cfg(test)]

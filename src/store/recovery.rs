@@ -5,7 +5,7 @@
 //! at the next open is carried on from there, or cleared away. Nothing here reads a key.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// sled's directory in the state directory.
@@ -24,7 +24,7 @@ const OLD: &str = "db.old";
 const CORRUPT: &str = "db.corrupt-";
 /// Where snapshots that can't be read are kept.
 const ASIDE: &str = "snapshots-aside";
-/// In sled's directory: the state was written once, so it can't be empty.
+/// In sled's directory: the state was written once, so it can't be empty. It holds how many bytes the database had then.
 const BEGUN: &str = "begun";
 /// sled's own settings as this program makes them, without the checksum that follows. A torn file of settings reads as other
 /// settings, and then the database is refused.
@@ -109,16 +109,26 @@ pub(super) fn orphan(dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(names(dir)?.into_iter().rfind(|name| name.starts_with(CORRUPT)).map(|name| dir.join(name)))
 }
 
-/// Remembers that there is something to lose.
-pub(super) fn begin(dir: &Path) -> io::Result<()> {
+/// Remembers that there is something to lose, and with how many bytes it began.
+pub(super) fn begin(dir: &Path, bytes: u64) -> io::Result<()> {
     let db = dir.join(DB);
     let mark = db.join(BEGUN);
     if mark.exists() {
         return Ok(());
     }
-    File::create(mark)?.sync_all()?;
+    let mut file = File::create(mark)?;
+    file.write_all(bytes.to_string().as_bytes())?;
+    file.sync_all()?;
     sync(&db)?;
     sync(dir)
+}
+
+/// With how many bytes the database began; 0 if that isn't known.
+pub(super) fn began_with(dir: &Path) -> io::Result<u64> {
+    match fs::read(dir.join(DB).join(BEGUN)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        bytes => Ok(str::from_utf8(&bytes.unwrap_or_default()).ok().and_then(|text| text.parse().ok()).unwrap_or(0)),
+    }
 }
 
 /// Removes the snapshots that were moved aside: what they hold may have been erased since.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -408,6 +409,37 @@ fn compacting_keeps_everything_and_gives_space_back() {
     assert_eq!(store.verify().problem_count, 0);
 }
 
+#[test]
+fn a_state_in_use_is_compacted_around_those_who_read_and_write() {
+    let made = Made::new();
+    let store = Store::open(made.dir.path()).unwrap();
+    let stopped = store.compact_in_use(&AtomicBool::new(true)).unwrap();
+    assert_eq!(stopped, None);
+    let ready = made.path("db.compacting/db");
+    assert!(!ready.exists());
+    assert!(store.is_worth_compacting(1 << 20).unwrap(), "{} bytes", store.size());
+    let mut reads = store.scan(b"");
+    let mut read: Content = reads.next().into_iter().collect::<Result<_, _>>().unwrap();
+    std::thread::scope(|scope| {
+        let compacts = scope.spawn(|| store.compact_in_use(&AtomicBool::new(false)).unwrap());
+        while !ready.exists() {
+            std::thread::yield_now();
+        }
+        let writes = scope.spawn(|| put(&store, "mafter", "1"));
+        read.extend(reads.map(Result::unwrap));
+        assert!(compacts.join().unwrap().is_some());
+        writes.join().unwrap();
+    });
+    assert!(read == made.content, "who read missed something");
+    assert!(!store.is_worth_compacting(1 << 20).unwrap(), "{} bytes", store.size());
+    assert_eq!(store.get(b"mafter").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(store.verify().problem_count, 0);
+    drop(store);
+    let store = Store::open(made.dir.path()).unwrap();
+    assert_eq!(content(&store).unwrap().len(), made.content.len() + 1);
+    assert!(!store.is_worth_compacting(1 << 20).unwrap());
+}
+
 /// A disk that has no room left, as the system says it: every write to `/dev/full` fails so.
 #[test]
 fn a_full_disk_stops_a_copy_and_not_the_state() {
@@ -416,7 +448,9 @@ fn a_full_disk_stops_a_copy_and_not_the_state() {
     let full = made.path("full");
     fs::create_dir(&full).unwrap();
     std::os::unix::fs::symlink("/dev/full", full.join("db")).unwrap();
-    let error = store.copy_to(&full).expect_err("a full disk took it");
+    let sum = *store.sum.lock().unwrap();
+    let never = AtomicBool::new(false);
+    let error = store.copy_to(&full, sum, &never).expect_err("a full disk took it").unwrap();
     assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
     assert!(error.to_string().contains("the disk is full"), "{error}");
     assert!(content(&store).unwrap() == made.content);
@@ -440,7 +474,7 @@ fn the_sum_follows_every_change() {
     assert_eq!((store.verify().keys, store.verify().problem_count), (2, 0));
     // Behind its back.
     store
-        .handle
+        .handle()
         .apply({
             let mut batch = sled::Batch::default();
             batch.insert(b"ma", b"3");
@@ -476,7 +510,7 @@ fn a_state_from_before_sums_gets_one() {
         let store = Store::open(dir.path()).unwrap();
         let mut batch = sled::Batch::default();
         batch.remove(sum::KEY);
-        store.handle.apply(batch).unwrap();
+        store.handle().apply(batch).unwrap();
         store.close().unwrap();
     }
     fs::remove_file(dir.path().join("db/begun")).unwrap();

@@ -27,16 +27,14 @@ const OTHER: &str = "other";
 
 /// Writes what a database of layout 1 holds into a new one beside it and puts that in its place. Whatever happens before
 /// that leaves the old one.
-pub(super) fn upgrade(dir: &Path, handle: Handle) -> Result<(), super::StoreError> {
+pub(super) fn upgrade(dir: &Path, mut handle: Handle) -> Result<(), super::StoreError> {
     let io = |why| super::StoreError::Io { dir: dir.to_owned(), why };
     let new = dir.join(recovery::UPGRADING);
     tracing::info!(from = FROM, to = LAYOUT, "the state is written anew in this program's layout");
     let written = Upgrade::of(&handle).and_then(|upgrade| upgrade.write(Copy::into(&new)?));
     let closed = written.and_then(|()| handle.close());
-    let swapped = closed.map_err(|fault| failure(dir, fault)).and_then(|()| {
-        recovery::swap(dir, recovery::UPGRADING).map_err(io)?;
-        recovery::begin(dir).map_err(io)
-    });
+    let swapped =
+        closed.map_err(|fault| failure(dir, fault)).and_then(|()| recovery::swap(dir, recovery::UPGRADING).map_err(io));
     if swapped.is_err() {
         let _ = std::fs::remove_dir_all(&new);
     }

@@ -4,6 +4,7 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+pub mod compaction;
 pub mod forget;
 pub mod ingest;
 mod judge;
@@ -62,6 +63,8 @@ pub struct Engine {
     pub patience: Duration,
     /// How finely sources are read.
     pub grain: Grain,
+    /// A state of fewer bytes is not made small by itself; tests set less.
+    pub compact_from: u64,
 }
 
 /// So often in one pass is planned anew what somebody else changed meanwhile.
@@ -115,6 +118,7 @@ impl Engine {
             secrets,
             patience: PATIENCE,
             grain: Grain::default(),
+            compact_from: compaction::WORTH,
         })
     }
 
@@ -546,6 +550,7 @@ impl Engine {
                 run.destinations.insert(name, report);
             }
         }
+        run.compacted = self.compact()?;
         run.duration_ms = started.elapsed().as_millis() as u64;
         Ok(run)
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod events;
+mod init;
 mod rules;
 mod warning;
 
@@ -15,6 +16,7 @@ use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
 pub use self::events::{EventReport, EventsReport};
+pub use self::init::InitReport;
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;

@@ -24,6 +24,7 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod propose;
 mod scale;
 pub mod scan;
 pub mod section;

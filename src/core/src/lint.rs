@@ -7,7 +7,7 @@ use crate::activity::{self, Event, Flag, LATELY};
 use crate::evaluate::Evaluation;
 use crate::figures::Account;
 use crate::health;
-use crate::model::{MICRO, Model, Profile, WrittenProfile};
+use crate::model::{Band, Bands, MICRO, Model, Profile, WrittenProfile};
 use crate::section::{Fault, Faults, Place};
 
 /// Fewer scored events say little, …
@@ -29,8 +29,13 @@ pub const TOGETHER: f64 = 0.7;
 pub fn is_login(event: &str) -> bool {
     const NAMES: [&str; 9] =
         ["loggedin", "login", "logins", "logon", "signin", "signedin", "sessionstarted", "sessionstart", "appopened"];
-    let letters: String = event.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let letters = letters(event);
     NAMES.contains(&letters.strip_prefix("user").unwrap_or(&letters))
+}
+
+/// A name as it is compared with usual ones: without case, spaces and marks.
+pub(crate) fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// What the config alone says.
@@ -145,7 +150,7 @@ fn of_profile(profile: &Profile, written: &WrittenProfile, accounts: &[&Account]
     if scores.len() < health::FEW {
         return;
     }
-    let spread = Spread::of(profile, &scores);
+    let spread = Spread::of(&profile.bands, &scores);
     if spread.at_risk as f64 > AT_RISK * scores.len() as f64 {
         let hint = bounds(&scores).map_or_else(String::new, |(healthy, at_risk)| {
             format!("at most a fifth would be with `bands: {{ healthy: {healthy}, at_risk: {at_risk} }}`")
@@ -176,10 +181,9 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of scores under a profile's bounds.
-    pub fn of(profile: &Profile, scores: &[f64]) -> Self {
-        use crate::model::Band;
-        let count = |band| scores.iter().filter(|score| profile.bands.plain(**score) == band).count();
+    /// Of scores under bounds.
+    pub fn of(bands: &Bands, scores: &[f64]) -> Self {
+        let count = |band| scores.iter().filter(|score| bands.plain(**score) == band).count();
         Self { healthy: count(Band::Healthy), normal: count(Band::Normal), at_risk: count(Band::AtRisk) }
     }
 

@@ -59,7 +59,7 @@ profiles:
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };
             let _ = writeln!(out, "      {:<28} # {}{why}", format!("{}: {weight}", quoted(name)), accounts(name));
         }
-        let _ = writeln!(out, "    # {spread}");
+        let _ = writeln!(out, "    # With these bounds: {spread}.");
         let _ = writeln!(out, "    bands: {{ healthy: {}, at_risk: {} }}", bands.healthy, bands.at_risk);
         if !self.proposal.steps.is_empty() {
             out.push_str(&self.steps());

@@ -16,7 +16,7 @@ use vitalsync_core::health::Pegged;
 
 pub use self::account::{AccountReport, ExplainReport, Part};
 pub use self::events::{EventReport, EventsReport};
-pub use self::init::InitReport;
+pub use self::init::{BandsReport, InitReport};
 pub use self::rules::MissedReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;

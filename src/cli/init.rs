@@ -8,24 +8,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use vitalsync_core::Calendar;
 use vitalsync_core::evaluate::Evaluation;
-use vitalsync_core::health;
-use vitalsync_core::lint::{Spread, TOGETHER, bounds, rank_correlation};
+use vitalsync_core::lint::{Crowd, PROPOSED_AT_RISK, TOGETHER};
 use vitalsync_core::model::Bands;
 use vitalsync_core::propose::Proposal;
 
 use super::backfill::watch;
 use super::{Failure, Options, Outcome, say, say_json};
 use crate::config::Config;
-use crate::draft::Draft;
-use crate::report::InitReport;
+use crate::draft::{Draft, WINDOW};
+use crate::report::{BandsReport, InitReport};
 use crate::scratch::Scratch;
 use crate::tick::Engine;
 use crate::tick::read::Backfill;
-
-/// Of fewer accounts a spread of scores says nothing, and bands stay as they are.
-const FEW: usize = health::FEW;
-/// Bands that leave more than this share at risk are fitted to the scores.
-const AT_RISK: f64 = 0.2;
 
 /// What to read, and where to write.
 #[derive(Debug, Clone, Args)]
@@ -143,6 +137,7 @@ fn draft(engine: &Engine, source: &Path, out: &Path) -> Result<(InitReport, Stri
     let spread;
     (draft.bands, spread) = fit(&scored, &mut report);
     draft.spread = &spread;
+    report.bands = BandsReport { healthy: draft.bands.healthy, at_risk: draft.bands.at_risk, said: spread.clone() };
     let text = draft.text();
     // It must read: whatever names are in the data.
     Config::parse(&text, out, &|_| None)?;
@@ -151,26 +146,21 @@ fn draft(engine: &Engine, source: &Path, out: &Path) -> Result<(InitReport, Stri
 
 /// Bands that fit the scores that they are for, and what they come to.
 fn fit(evaluation: &Evaluation, report: &mut InitReport) -> (Bands, String) {
-    let mut bands = Bands::default();
-    let scored = || evaluation.accounts.iter().filter_map(|account| Some((account.health.score?, account.total_users)));
-    let scores: Vec<f64> = scored().map(|(score, _)| score).collect();
-    let sizes: Vec<f64> = scored().map(|(_, users)| f64::from(users)).collect();
-    let mut spread = Spread::of(&bands, &scores);
-    if scores.len() < FEW {
-        report.bands = (bands.healthy, bands.at_risk);
-        return (bands, format!("The default bounds: {} accounts are too few to fit others.", scores.len()));
+    let (crowd, mut bands) = (Crowd::of(&evaluation.accounts), Bands::default());
+    if crowd.is_small() {
+        return (bands, format!("the default: {} accounts are too few to fit others", evaluation.accounts.len()));
     }
-    if spread.at_risk as f64 > AT_RISK * scores.len() as f64
-        && let Some((healthy, at_risk)) = bounds(&scores)
-    {
-        (bands.healthy, bands.at_risk) = (f64::from(healthy), f64::from(at_risk));
-        spread = Spread::of(&bands, &scores);
+    let spread = crowd.spread(&bands);
+    if spread.at_risk as f64 > PROPOSED_AT_RISK * spread.all() as f64 {
+        bands = crowd.fitting(&bands).unwrap_or(bands);
     }
-    report.bands = (bands.healthy, bands.at_risk);
-    report.score_with_users = rank_correlation(&scores, &sizes);
+    report.score_with_users = crowd.goes_with_size();
     report.goes_with_size = report.score_with_users.is_some_and(|correlation| correlation > TOGETHER);
-    report.spread = Some(spread.said());
-    (bands, format!("With these bounds {}.", spread.said()))
+    let mut said = crowd.spread(&bands).said();
+    if crowd.gone() > 0 {
+        said += &format!("; {} of them did nothing that scores in {WINDOW} days", crowd.gone());
+    }
+    (bands, said)
 }
 
 /// A source as the config says it: relative to the config's directory where it is below that, or as it was given.

@@ -27,16 +27,25 @@ pub struct InitReport {
     pub excluded: Vec<String>,
     /// Events that make steps.
     pub steps: Vec<String>,
-    /// The bounds of the bands: healthy from the first up, at risk below the second.
-    pub bands: (f64, f64),
-    /// How many accounts are in which band, in words; null where there are too few.
-    pub spread: Option<String>,
+    /// The bounds of the bands and what they come to.
+    pub bands: BandsReport,
     /// Rank correlation of score and number of users; null where there are too few accounts, or all are alike.
     pub score_with_users: Option<f64>,
     /// True where it is so high that the score ranks size.
     pub goes_with_size: bool,
     /// The config that was written; null if none was.
     pub written: Option<String>,
+}
+
+/// Bounds of bands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct BandsReport {
+    /// Healthy from here up.
+    pub healthy: f64,
+    /// At risk below.
+    pub at_risk: f64,
+    /// How many accounts are in which, in words, or why they are the default.
+    pub said: String,
 }
 
 impl InitReport {
@@ -57,9 +66,8 @@ impl InitReport {
         }
         let (scored, excluded, steps) = (self.scored.len(), self.excluded.len(), self.steps.len());
         lines.push(format!("scores {scored} events, leaves out {excluded} on purpose; {steps} activation steps"));
-        let (healthy, at_risk) = self.bands;
-        let spread = self.spread.as_deref().unwrap_or("too few accounts to fit other bounds");
-        lines.push(format!("bands from {healthy} up and below {at_risk}: {spread}"));
+        let BandsReport { healthy, at_risk, said } = &self.bands;
+        lines.push(format!("bands: healthy from {healthy} up, at risk below {at_risk}: {said}"));
         lines.extend(self.score_with_users.map(|correlation| {
             let what = if self.goes_with_size { "go together: it ranks size" } else { "do not go together" };
             format!("score and number of users {what} (rank correlation {correlation:.2})")

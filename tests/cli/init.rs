@@ -107,6 +107,6 @@ fn few_accounts_get_the_default_bands() {
     let site = site();
     site.archive("crowd.ndjson", &[track("m", "a", "u", "Shared", "2026-03-01")]);
     let shown = init(&site, &["--source", "archive", "--yes"]).exits(0).stdout;
-    assert!(shown.contains("1 events by 1 users of 1 accounts") && shown.contains("too few accounts"), "{shown}");
+    assert!(shown.contains("1 events by 1 users of 1 accounts") && shown.contains("too few to fit"), "{shown}");
     assert!(std::fs::read_to_string(site.path("vitalsync.yaml")).expect("it").contains("healthy: 70, at_risk: 40"));
 }

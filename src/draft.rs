@@ -113,11 +113,13 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A step's name from its event's: `Teammate Invited` is `teammate_invited`.
+/// A step's name from its event's: `Teammate Invited` is `teammate_invited`. Empty where that is no name, or no text in YAML.
 fn key(event: &str) -> String {
+    const NO_TEXT: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let words = event.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let key = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
-    if key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.len() <= 64 { key } else { String::new() }
+    let is_name = key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.len() <= 64;
+    if is_name && !NO_TEXT.contains(&key.as_str()) { key } else { String::new() }
 }
 
 #[cfg(test)]

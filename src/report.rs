@@ -3,6 +3,7 @@
 mod account;
 mod backtest;
 mod events;
+mod init;
 mod page;
 mod preview;
 mod reasons;
@@ -20,6 +21,7 @@ use vitalsync_core::health::Pegged;
 pub use self::account::{AccountReport, ExplainReport, Part, RiskPart};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::events::{EventReport, EventsReport};
+pub use self::init::{BandsReport, InitReport};
 pub use self::page::page;
 pub use self::preview::{BandChange, Distribution, PreviewReport};
 pub use self::reasons::{AssociationReport, ComparisonReport, ReasonsReport};

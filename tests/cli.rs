@@ -22,6 +22,8 @@ mod faults;
 mod forget;
 #[path = "cli/hostile.rs"]
 mod hostile;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/kill.rs"]
 mod kill;
 #[path = "cli/reading.rs"]

@@ -63,7 +63,7 @@ pub(super) async fn run(options: &Options, arguments: Arguments) -> Outcome {
     Ok(report.exit_code())
 }
 
-fn watch(source: &str) -> Box<dyn Watch> {
+pub(super) fn watch(source: &str) -> Box<dyn Watch> {
     if std::io::stderr().is_terminal() {
         Box::new(Bar::new(source, clock()))
     } else {

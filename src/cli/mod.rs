@@ -9,6 +9,7 @@ mod demo;
 mod events;
 mod explain;
 mod forget;
+mod init;
 mod plan;
 mod preview;
 mod reasons;
@@ -94,6 +95,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Write a first config from what a source really contains.
+    Init(init::Arguments),
     /// Check the config: all faults at once, each with its place; and what the data says to it.
     Validate,
     /// Run the daemon, or one full pass with `--once`.
@@ -276,6 +279,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Demo { once } => demo::run(once, &options).await,
+            Command::Init(arguments) => init::run(&options, &arguments),
             Command::Validate => validate::run(&options).await,
             Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
             Command::Run { once: false, .. } => run::daemon(&options).await,

@@ -9,7 +9,6 @@ pub mod story;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::path::PathBuf;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -21,6 +20,7 @@ use self::serve::Served;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::report::RunReport;
+use crate::scratch::Scratch;
 use crate::tick::Engine;
 use crate::{app, web};
 
@@ -29,7 +29,7 @@ const TOKEN: &str = "demo-token";
 
 /// A demo that runs.
 pub struct Demo {
-    dir: Dir,
+    dir: Scratch,
     hubspot: Served,
     intercom: Served,
     slack: Served,
@@ -48,16 +48,6 @@ pub struct Passes {
     pub addresses: BTreeMap<&'static str, String>,
 }
 
-/// A directory that goes when the demo ends.
-#[derive(Debug)]
-struct Dir(PathBuf);
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn config(hubspot: &Served, intercom: &Served, slack: &Served) -> String {
     include_str!("vitalsync.yaml")
         .replace("HUBSPOT_URL", &hubspot.base_url())
@@ -73,8 +63,7 @@ impl Demo {
     /// Writes the archive, starts the vendors, opens a state; all of it in a temporary directory and on loopback.
     pub async fn start() -> anyhow::Result<Self> {
         let now = clock::system();
-        let name = format!("vitalsync-demo-{}-{}", std::process::id(), now.0);
-        let dir = Dir(std::env::temp_dir().join(name));
+        let dir = Scratch::new("demo");
         let today = vitalsync_core::Calendar::default().day(now);
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         for (day, line) in story::lines(today) {
@@ -83,7 +72,7 @@ impl Demo {
             file.push('\n');
         }
         for (day, lines) in files {
-            let folder = dir.0.join("segment-logs").join(day);
+            let folder = dir.path().join("segment-logs").join(day);
             std::fs::create_dir_all(&folder)?;
             std::fs::write(folder.join("calls.ndjson"), lines)?;
         }
@@ -97,7 +86,7 @@ impl Demo {
         }
         slack.vendor().add_channel("cs-alerts");
         let text = config(&hubspot, &intercom, &slack);
-        let file = dir.0.join("vitalsync.yaml");
+        let file = dir.path().join("vitalsync.yaml");
         std::fs::write(&file, &text)?;
         let config = Config::parse(&text, &file, &|name| (name == "DEMO_TOKEN").then(|| TOKEN.to_owned()))?;
         let engine = Engine::open(config, Clock::System)?;
@@ -196,7 +185,7 @@ impl Demo {
             self.hubspot.base_url(),
             self.intercom.base_url(),
             self.slack.base_url(),
-            self.dir.0.join("vitalsync.yaml").display()
+            self.dir.path().join("vitalsync.yaml").display()
         )
     }
 

@@ -21,8 +21,8 @@ use crate::report::{
     AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport, HeldOutReport,
     Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport, Told, Warning,
 };
-use crate::store::portable;
 use crate::store::records::told;
+use crate::store::{StoreError, portable};
 use crate::tick::ingest::{SourceReport, check_time_zone};
 
 impl Engine {
@@ -75,6 +75,14 @@ impl Engine {
             });
         }
         Ok(plans)
+    }
+
+    /// Everything under a config, which may be another than the one that runs: with users, and with what is done.
+    pub fn used(&self, config: &Config, at: Timestamp) -> Result<Evaluation, StoreError> {
+        self.evaluate_asked(config, Horizon::at(at), |ask| {
+            ask.users = true;
+            ask.activity = true;
+        })
     }
 
     /// What is odd about the config in a file, by itself and by the data of this state; `None` if it has none.

@@ -205,6 +205,11 @@ impl Activity {
         frequent.map(|(_, (name, _))| name).collect()
     }
 
+    /// How many events were counted, each once.
+    pub fn counted(&self) -> u64 {
+        self.events.iter().filter(|(name, _)| !name.starts_with(MARK)).map(|(_, used)| used.ever).sum()
+    }
+
     /// The first and the last day with any event.
     pub fn span(&self) -> Option<(Day, Day)> {
         let first = self.events.values().filter_map(|used| used.first).min()?;

@@ -26,6 +26,7 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod propose;
 pub mod reasons;
 pub mod risk;
 mod scale;

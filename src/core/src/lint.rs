@@ -7,7 +7,7 @@ use crate::activity::{self, Event, Flag, LATELY};
 use crate::evaluate::Evaluation;
 use crate::figures::Account;
 use crate::health;
-use crate::model::{MICRO, Model, Profile, WrittenProfile};
+use crate::model::{Band, Bands, MICRO, Model, Profile, WrittenProfile};
 use crate::section::{Fault, Faults, Place};
 
 /// Fewer scored events say little, …
@@ -19,7 +19,7 @@ pub const ADVANCED: i64 = 7 * MICRO;
 /// More at risk than this share of the accounts is more than anybody can look after.
 const AT_RISK: f64 = 0.35;
 /// Proposed bounds leave at most this share at risk, …
-const PROPOSED_AT_RISK: f64 = 0.2;
+pub const PROPOSED_AT_RISK: f64 = 0.2;
 /// … and make healthy what is above this share.
 const PROPOSED_HEALTHY: f64 = 0.65;
 /// From this rank correlation up score and number of users go together.
@@ -29,8 +29,13 @@ pub const TOGETHER: f64 = 0.7;
 pub fn is_login(event: &str) -> bool {
     const NAMES: [&str; 9] =
         ["loggedin", "login", "logins", "logon", "signin", "signedin", "sessionstarted", "sessionstart", "appopened"];
-    let letters: String = event.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let letters = letters(event);
     NAMES.contains(&letters.strip_prefix("user").unwrap_or(&letters))
+}
+
+/// A name as it is compared with usual ones: without case, spaces and marks.
+pub(crate) fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// What the config alone says.
@@ -133,34 +138,89 @@ fn of_profile(profile: &Profile, written: &WrittenProfile, accounts: &[&Account]
         );
         return;
     }
-    let banded = accounts.iter().filter(|account| account.health.band.is_some());
-    let (mut scores, mut sizes) = (Vec::new(), Vec::new());
-    for account in banded {
-        if let Some(score) = account.health.score {
-            scores.push(score);
-            sizes.push(f64::from(account.total_users));
-        }
-    }
+    let crowd = Crowd::of(accounts.iter().copied());
+    let spread = crowd.spread(&profile.bands);
     // Of a handful anything can be true.
-    if scores.len() < health::FEW {
-        return;
-    }
-    let spread = Spread::of(profile, &scores);
-    if spread.at_risk as f64 > AT_RISK * scores.len() as f64 {
-        let hint = bounds(&scores).map_or_else(String::new, |(healthy, at_risk)| {
-            format!("at most a fifth would be with `bands: {{ healthy: {healthy}, at_risk: {at_risk} }}`")
+    if spread.all() >= health::FEW && spread.at_risk as f64 > AT_RISK * spread.all() as f64 {
+        let fitting = crowd.fitting(&profile.bands).map(|bands| {
+            let at_risk = crowd.spread(&bands).at_risk;
+            format!("with `bands: {{ healthy: {}, at_risk: {} }}` {at_risk} would be", bands.healthy, bands.at_risk)
         });
-        faults.warning_with_hint(
-            written.bands.unwrap_or(written.place),
-            format!("profile `{name}`: {}", spread.said()),
-            hint,
-        );
+        let gone = (crowd.gone() > 0).then(|| {
+            let (gone, window) = (crowd.gone(), profile.window);
+            format!("{gone} did nothing that scores in {window} days; `exclude.accounts` takes out who has left")
+        });
+        let hint = fitting.into_iter().chain(gone).collect::<Vec<_>>().join("; ");
+        let place = written.bands.unwrap_or(written.place);
+        faults.warning_with_hint(place, format!("profile `{name}`: {}", spread.said()), hint);
     }
-    if let Some(correlation) = rank_correlation(&scores, &sizes).filter(|correlation| *correlation > TOGETHER) {
+    if let Some(correlation) = crowd.goes_with_size().filter(|correlation| *correlation > TOGETHER) {
         let message = format!(
             "profile `{name}`: score and number of users go together (rank correlation {correlation:.2}): it ranks size"
         );
         faults.warning_with_hint(written.place, message, "raw scores are sums over all users of an account");
+    }
+}
+
+/// The scores of accounts that have a band. Who did nothing that scores has the lowest score under any profile, so that the
+/// others alone say how it ranks.
+#[derive(Debug, Clone, Default)]
+pub struct Crowd {
+    /// Everybody's.
+    all: Vec<f64>,
+    /// Of accounts with a raw score.
+    active: Vec<f64>,
+    /// How many users these have.
+    sizes: Vec<f64>,
+}
+
+impl Crowd {
+    /// Of accounts under their own profile.
+    pub fn of<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> Self {
+        let mut crowd = Self::default();
+        for account in accounts.into_iter().filter(|account| account.health.band.is_some()) {
+            let Some(score) = account.health.score else { continue };
+            crowd.all.push(score);
+            if account.health.raw.is_some_and(|raw| raw > 0.0) {
+                crowd.active.push(score);
+                crowd.sizes.push(f64::from(account.total_users));
+            }
+        }
+        crowd
+    }
+
+    /// How many did nothing that scores in the window.
+    pub fn gone(&self) -> usize {
+        self.all.len() - self.active.len()
+    }
+
+    /// How they are spread over bands.
+    pub fn spread(&self, bands: &Bands) -> Spread {
+        let count = |band| self.all.iter().filter(|score| bands.plain(**score) == band).count();
+        Spread { healthy: count(Band::Healthy), normal: count(Band::Normal), at_risk: count(Band::AtRisk) }
+    }
+
+    /// True where the active are too few to say anything.
+    pub fn is_small(&self) -> bool {
+        self.active.len() < health::FEW
+    }
+
+    /// Bounds that leave at most a fifth at risk: of all, or of the active where so many are gone that this can't be. Who is
+    /// gone is at risk. `None` where they would not be lower than those that there are, or the active are too few to say.
+    pub fn fitting(&self, bands: &Bands) -> Option<Bands> {
+        if self.is_small() {
+            return None;
+        }
+        let of_all = bounds(&self.all).filter(|(_, at_risk)| *at_risk > 1);
+        let (healthy, at_risk) = of_all.or_else(|| bounds(&self.active))?;
+        let at_risk = at_risk.max(2);
+        let fitting = Bands { healthy: healthy.max(at_risk).into(), at_risk: at_risk.into(), ..*bands };
+        (fitting.at_risk < bands.at_risk).then_some(fitting)
+    }
+
+    /// The rank correlation of score and number of users among the active; `None` where they are too few, or all alike.
+    pub fn goes_with_size(&self) -> Option<f64> {
+        rank_correlation(&self.active, &self.sizes).filter(|_| !self.is_small())
     }
 }
 
@@ -176,17 +236,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of scores under a profile's bounds.
-    pub fn of(profile: &Profile, scores: &[f64]) -> Self {
-        use crate::model::Band;
-        let count = |band| scores.iter().filter(|score| profile.bands.plain(**score) == band).count();
-        Self { healthy: count(Band::Healthy), normal: count(Band::Normal), at_risk: count(Band::AtRisk) }
+    /// How many there are.
+    pub fn all(&self) -> usize {
+        self.healthy + self.normal + self.at_risk
     }
 
     /// In words.
     pub fn said(&self) -> String {
-        let Self { healthy, normal, at_risk } = *self;
-        let all = healthy + normal + at_risk;
+        let (Self { healthy, normal, at_risk }, all) = (*self, self.all());
         let percent = |part: usize| health::shown(part as f64 / all.max(1) as f64 * 100.0);
         format!(
             "{at_risk} of {all} accounts ({} %) are at risk, {normal} normal ({} %), {healthy} healthy ({} %)",
@@ -208,7 +265,7 @@ pub fn bounds(scores: &[f64]) -> Option<(u32, u32)> {
         sorted.get(place).map(|score| score.floor().clamp(1.0, 100.0) as u32)
     };
     let at_risk = at(PROPOSED_AT_RISK)?;
-    Some((at(PROPOSED_HEALTHY)?.max(at_risk), at_risk))
+    Some((at(PROPOSED_HEALTHY)?.max(at_risk + 1).min(100), at_risk))
 }
 
 /// Spearman's rank correlation, −1 to 1, with equal values sharing their mean rank; `None` where either side does not vary.

@@ -215,7 +215,7 @@ fn a_crowd_at_risk_is_told_with_bounds_that_fit() {
     let faults = lint::of_data(&model, &alike);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(fault.message, "profile `main`: 8 of 20 accounts (40 %) are at risk, 4 normal (20 %), 8 healthy (40 %)");
-    let hint = "at most a fifth would be with `bands: { healthy: 80, at_risk: 17 }`";
+    let hint = "with `bands: { healthy: 80, at_risk: 17 }` 4 would be";
     assert_eq!(fault.hint.as_deref(), Some(hint));
     let mut fitting = model.clone();
     fitting.profiles[0].bands = Bands { healthy: 80.0, at_risk: 17.0, ..Bands::default() };
@@ -223,10 +223,40 @@ fn a_crowd_at_risk_is_told_with_bounds_that_fit() {
 }
 
 #[test]
+fn who_is_gone_is_told_apart_from_bounds_that_do_not_fit() {
+    let model = model(&FIVE);
+    let mut lines = crowd(|_| 60, |_| 1);
+    lines.extend((0..20).map(|n| track(&format!("gone{n}"), "u", "E0", 100)));
+    let evaluation = seen(&lines, &model);
+    let faults = lint::of_data(&model, &evaluation);
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(fault.message.contains("20 of 40 accounts (50 %) are at risk"), "{fault:?}");
+    let hint = "20 did nothing that scores in 30 days; `exclude.accounts` takes out who has left";
+    assert_eq!(fault.hint.as_deref(), Some(hint), "no bounds could help");
+    let crowd = lint::Crowd::of(&evaluation.accounts);
+    assert_eq!((crowd.gone(), crowd.goes_with_size(), crowd.fitting(&Bands::default())), (20, None, None));
+}
+
+#[test]
+fn bounds_fit_all_accounts_or_the_active_where_a_fifth_is_gone() {
+    let model = model(&FIVE);
+    let fitting = |gone: i32| {
+        let mut lines = crowd(|n| n.pow(2), |_| 1);
+        lines.extend((0..gone).map(|n| track(&format!("gone{n}"), "u", "E0", 100)));
+        let crowd = lint::Crowd::of(&seen(&lines, &model).accounts);
+        let bands = crowd.fitting(&Bands::default()).expect("bands");
+        (bands.healthy, bands.at_risk, crowd.spread(&bands).at_risk)
+    };
+    assert_eq!(fitting(0), (80.0, 17.0, 4));
+    assert_eq!(fitting(3), (67.0, 3.0, 4), "four of all");
+    assert_eq!(fitting(20), (80.0, 17.0, 24), "four of the active");
+}
+
+#[test]
 fn proposed_bounds_leave_at_most_a_fifth_at_risk() {
     assert_eq!(lint::bounds(&[]), None);
-    assert_eq!(lint::bounds(&[1.0]), Some((1, 1)));
-    assert_eq!(lint::bounds(&[50.0; 9]), Some((50, 50)));
+    assert_eq!(lint::bounds(&[1.0]), Some((2, 1)));
+    assert_eq!(lint::bounds(&[50.0; 9]), Some((51, 50)));
     for count in 1..60u32 {
         let scores: Vec<f64> = (0..count).map(|n| f64::from(n * n % 101).max(1.0)).collect();
         let (healthy, at_risk) = lint::bounds(&scores).unwrap();

@@ -19,7 +19,7 @@ pub(super) fn activation(
     profiles: &[Derived],
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Checklist>, BTreeMap<String, Place>, Vec<Derived>) {
+) -> (Vec<Checklist>, BTreeMap<String, Vec<Place>>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
     let mut reader = Reader::new(profiles, names, faults);
@@ -38,7 +38,7 @@ pub(super) fn activation(
 pub(super) struct Reader<'a> {
     profiles: &'a [Derived],
     names: &'a EventNames,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Vec<Place>>,
     /// The derived events that were met, beside those of the profiles.
     pub(super) derived: Vec<Derived>,
     pub(super) faults: &'a mut Faults,
@@ -71,7 +71,9 @@ impl<'a> Reader<'a> {
                 node.text(self.faults, "an event's name, {event: …, count: …, where: …, by: …} or {trait: …, by: …}")
                     .map(|event| Step::new(name, Done::Event { event: self.event(&event, node.place), count: 1 }))
             };
-            self.places.entry(name.clone()).or_insert(*place);
+            if let Some(Done::Event { event, .. }) = step.as_ref().map(|step| &step.done) {
+                self.places.entry(event.clone()).or_default().push(*place);
+            }
             list.steps.extend(step);
         }
         table.finish(self.faults);

@@ -119,7 +119,7 @@ fn of_event(event: &Event, model: &Model, evaluation: &Evaluation, faults: &mut 
             |near| format!("did you mean `{near}`?"),
         );
         let of_profiles = model.written.profiles.values().filter_map(|profile| profile.events.get(&event.counted));
-        let of_steps = event.steps.iter().filter_map(|step| model.written.steps.get(step));
+        let of_steps = model.written.steps.get(&event.counted).into_iter().flatten();
         for place in of_profiles.chain(of_steps) {
             faults.warning_with_hint(*place, format!("`{name}` was never seen in the data"), hint.as_str());
         }

@@ -60,8 +60,8 @@ pub struct Model {
 pub struct Written {
     /// By the profile's name.
     pub profiles: BTreeMap<String, WrittenProfile>,
-    /// Steps of the checklist by their names.
-    pub steps: BTreeMap<String, Place>,
+    /// Steps of the checklists, by the event that they ask for.
+    pub steps: BTreeMap<String, Vec<Place>>,
 }
 
 /// Where the parts of a profile stand; what it takes over from another one stands there.

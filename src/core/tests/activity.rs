@@ -298,7 +298,7 @@ fn events_and_profiles_that_the_data_does_not_know_are_told_where_they_stand() {
         .written
         .profiles
         .insert("main".into(), WrittenProfile { place: place(3), events, ..WrittenProfile::default() });
-    model.written.steps.insert("invited".into(), place(20));
+    model.written.steps.insert("Inivted".into(), vec![place(20)]);
     model.profiles.push(Profile { name: "rest".into(), ..model.profiles[0].clone() });
     model.written.profiles.insert("rest".into(), WrittenProfile { place: place(12), ..WrittenProfile::default() });
     let mut lines = crowd(|_| 60, |_| 1);

@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
 
     /// What a name counts by.
     pub(super) fn event(&mut self, name: &str, place: Place) -> String {
-        let instead = "give the step the event and the condition: {event: …, where: …}";
+        let instead = "write the event and the condition: {event: …, where: …}";
         self.names.meant(name, place, self.profiles, instead, self.faults)
     }
 

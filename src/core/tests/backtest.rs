@@ -98,7 +98,7 @@ fn snapshots_are_ends_of_months_whose_days_after_lie_within_the_data() {
 /// Two hundred accounts over three snapshots a month apart; those that leave do so in the middle of July and are seen to be
 /// fading from the second snapshot on.
 fn fading() -> (Book, Outcomes, Terms) {
-    let leaves = |number: usize| number % 8 == 0;
+    let leaves = |number: usize| number.is_multiple_of(8);
     let outcomes = (0..200).map(|number| {
         let last = if leaves(number) { "2026-07-14" } else { "2026-12-31" };
         let days: Vec<Day> = (day("2026-01-01").0..=day(last).0).map(Day).collect();

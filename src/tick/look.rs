@@ -108,7 +108,7 @@ impl Engine {
 
     /// All accounts, from what is known at a horizon.
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
-        let evaluation = self.evaluate_known(horizon, false)?;
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| ask.users = true)?;
         let (noted, none) = (self.store.memberships()?, Since::default());
         let report =
             |account: &Account| AccountReport::of(account, &evaluation, noted.get(&account.id).unwrap_or(&none));
@@ -123,7 +123,8 @@ impl Engine {
 
     /// One account's story; `None` if there is none by that id, name or domain.
     pub fn explain(&self, wanted: &str, horizon: Horizon) -> anyhow::Result<Option<ExplainReport>> {
-        let (at, evaluation) = (horizon.at, self.evaluate_known(horizon, true)?);
+        let at = horizon.at;
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| (ask.users, ask.reasons) = (true, true))?;
         let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
         let lower = wanted.to_lowercase();
         let domain = |account: &Account| {

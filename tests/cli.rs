@@ -24,6 +24,8 @@ mod forget;
 mod hostile;
 #[path = "cli/kill.rs"]
 mod kill;
+#[path = "cli/people.rs"]
+mod people;
 #[path = "cli/reading.rs"]
 mod reading;
 #[path = "cli/secrets.rs"]

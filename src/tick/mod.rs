@@ -9,6 +9,7 @@ pub mod forget;
 pub mod ingest;
 mod judge;
 mod look;
+mod people;
 pub mod read;
 mod retention;
 

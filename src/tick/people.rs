@@ -31,7 +31,8 @@ impl Engine {
         if then.at >= horizon.at {
             anyhow::bail!("--from {from} is not before {}: nothing lies between", model.calendar.day(horizon.at));
         }
-        let [then, now] = [then, horizon].map(|horizon| self.evaluate_known(horizon, false));
+        let [then, now] =
+            [then, horizon].map(|horizon| self.evaluate_asked(&self.config, horizon, |ask| ask.users = false));
         Ok(portfolio(&now?, &then?, model))
     }
 }

@@ -3,11 +3,13 @@
 mod account;
 mod backtest;
 mod events;
+mod figures;
 mod init;
 mod page;
 mod preview;
 mod reasons;
 mod rules;
+mod user;
 mod warning;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,9 @@ use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
-pub use self::account::{AccountReport, ExplainReport, Part, RiskPart};
+pub use vitalsync_core::portfolio::Portfolio;
+
+pub use self::account::{AccountReport, ChampionReport, ExplainReport, Part, RiskPart};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::events::{EventReport, EventsReport};
 pub use self::init::{BandsReport, InitReport};
@@ -26,6 +30,7 @@ pub use self::page::page;
 pub use self::preview::{BandChange, Distribution, PreviewReport};
 pub use self::reasons::{AssociationReport, ComparisonReport, ReasonsReport};
 pub use self::rules::MissedReport;
+pub use self::user::UserReport;
 pub use self::warning::{ValidateReport, Warning};
 use crate::deliver::Delivered;
 use crate::store::compact::Compacted;

@@ -3,7 +3,7 @@
 use vitalsync_core::identity::Horizon;
 
 use super::ask::{self, Source};
-use super::table::{change, number, table, text, whole};
+use super::table::{change, number, percent, table, text, whole};
 use super::{KnownOn, Options, Outcome, say, say_json};
 use crate::report::AccountReport;
 
@@ -54,7 +54,6 @@ pub(super) async fn run(options: &Options, known: &KnownOn) -> Outcome {
 
 fn row(account: &AccountReport) -> Vec<String> {
     let of = |name: &str| account.number(name);
-    let percent = |name: &str| of(name).map_or_else(|| "–".into(), |value| format!("{} %", whole(Some(value))));
     let share = |part: &str, all: &str| format!("{}/{}", whole(of(part)), whole(of(all)));
     vec![
         account.id().to_owned(),
@@ -63,8 +62,8 @@ fn row(account: &AccountReport) -> Vec<String> {
         change(of("health.change_7d")),
         change(of("health.change_30d")),
         number(of("health.raw")),
-        percent("activation.percent"),
-        percent("adoption.window_percent"),
+        percent(of("activation.percent")),
+        percent(of("adoption.window_percent")),
         share("users.active", "users.total"),
         share("frequency.active_days", "frequency.days"),
         text(account.text("last_active").and_then(|time| time.get(..10))),

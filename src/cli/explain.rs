@@ -5,9 +5,9 @@ use std::fmt::Write;
 use vitalsync_core::identity::Horizon;
 
 use super::ask::{self, Source};
-use super::table::{change, number, table, text, whole};
+use super::table::{change, number, percent, table, text, whole};
 use super::{Failure, KnownOn, Options, Outcome, say, say_json};
-use crate::report::{BenchmarkReport, ExplainReport, RiskPart};
+use crate::report::{BenchmarkReport, ChampionReport, ExplainReport, RiskPart};
 
 pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Outcome {
     let config = options.load()?;
@@ -21,9 +21,7 @@ pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Ou
         Source::State(engine) => engine.explain(account, Horizon { at: engine.clock.now(), received })?,
     };
     let Some(report) = found else {
-        return Err(Failure::Failed(anyhow::anyhow!(
-            "there is no account with the id, name or domain `{account}`; see `vitalsync accounts`"
-        )));
+        return Err(no_account(account));
     };
     if options.json() {
         say_json(&report);
@@ -31,6 +29,12 @@ pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Ou
         say(&story(&report));
     }
     Ok(0)
+}
+
+pub(super) fn no_account(wanted: &str) -> Failure {
+    Failure::Failed(anyhow::anyhow!(
+        "there is no account with the id, name or domain `{wanted}`; see `vitalsync accounts`"
+    ))
 }
 
 fn story(report: &ExplainReport) -> String {
@@ -71,6 +75,9 @@ fn story(report: &ExplainReport) -> String {
     for (step, done) in account.steps() {
         let _ = writeln!(out, "                {step}: {}", done.unwrap_or("not done"));
     }
+    if account.get("activation.stalled") == Some(&true.into()) {
+        let _ = writeln!(out, "                stalled: no new step for {} days", whole(of("activation.days_stalled")));
+    }
     let _ = writeln!(
         out,
         "  use         {} of {} users active, {} of {} days, {} % of the features (ever: {} %)",
@@ -80,6 +87,32 @@ fn story(report: &ExplainReport) -> String {
         whole(of("frequency.days")),
         whole(of("adoption.window_percent")),
         whole(of("adoption.all_time_percent"))
+    );
+    let unused: Vec<&str> = account
+        .get("adoption.unused")
+        .and_then(|list| list.as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str())
+        .collect();
+    if !unused.is_empty() {
+        let _ = writeln!(out, "  not in use  {}", unused.join(", "));
+    }
+    let champion = |top: &ChampionReport| {
+        format!("{} ({})", top.user.as_deref().unwrap_or("somebody never identified"), percent(Some(top.share)))
+    };
+    if !report.champions.is_empty() {
+        let all: Vec<String> = report.champions.iter().map(champion).collect();
+        let risk = account.get("users.single_champion_risk") == Some(&true.into());
+        let risk = if risk { "; one alone carries the account" } else { "" };
+        let _ = writeln!(out, "  champions   {}{risk}", all.join(", "));
+    }
+    let _ = writeln!(
+        out,
+        "  well        {} of the users, the account for {} days in a row; readiness for more {}",
+        percent(of("users.healthy_percent")),
+        whole(of("health.days_healthy")),
+        whole(of("expansion_readiness"))
     );
     for (place, (rule, day)) in account.rules().into_iter().enumerate() {
         let head = if place == 0 { "in" } else { "" };

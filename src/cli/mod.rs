@@ -11,6 +11,7 @@ mod explain;
 mod forget;
 mod init;
 mod plan;
+mod portfolio;
 mod preview;
 mod reasons;
 mod run;
@@ -18,6 +19,7 @@ mod sandbox;
 mod state;
 mod status;
 mod table;
+mod users;
 mod validate;
 
 use std::path::PathBuf;
@@ -71,12 +73,14 @@ struct KnownOn {
 impl KnownOn {
     /// The last day of receipt, if one is asked for.
     fn day(&self) -> Result<Option<Day>, Failure> {
-        let Some(text) = &self.known_on else { return Ok(None) };
-        match Day::parse(text) {
-            Some(day) => Ok(Some(day)),
-            None => Err(Failure::Usage(format!("--known-on `{text}` is not a date, as in 2026-08-13"))),
-        }
+        day("--known-on", self.known_on.as_deref())
     }
+}
+
+/// A date of an option.
+fn day(option: &str, text: Option<&str>) -> Result<Option<Day>, Failure> {
+    let wrong = |text: &str| Failure::Usage(format!("{option} `{text}` is not a date, as in 2026-08-13"));
+    text.map(|text| Day::parse(text).ok_or_else(|| wrong(text))).transpose()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -131,6 +135,22 @@ enum Command {
     },
     /// Events: how often and by whom each is done, what it counts for, and what the config misses.
     Events {
+        #[command(flatten)]
+        known: KnownOn,
+    },
+    /// Users with their health, those of one account or all.
+    Users {
+        /// Only those whose primary account this is: its id, name or domain.
+        #[arg(long)]
+        account: Option<String>,
+        #[command(flatten)]
+        known: KnownOn,
+    },
+    /// All accounts together: bands, scores, churn, and how far they come with each checklist.
+    Portfolio {
+        /// Against how they stood at the end of this day; 30 days before, if left out.
+        #[arg(long, value_name = "DATE")]
+        from: Option<String>,
         #[command(flatten)]
         known: KnownOn,
     },
@@ -287,6 +307,8 @@ pub fn main() -> ExitCode {
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,
+            Command::Users { account, known } => users::run(&options, account.as_deref(), &known).await,
+            Command::Portfolio { from, known } => portfolio::run(&options, from.as_deref(), &known).await,
             Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Backtest(arguments) => backtest::run(&options, &arguments).await,
             Command::Reasons(cohort) => reasons::run(&options, &cohort).await,

@@ -41,6 +41,11 @@ pub(super) fn whole(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| vitalsync_core::health::shown(value).to_string())
 }
 
+/// A percentage, rounded half up, or a dash.
+pub(super) fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |_| format!("{} %", whole(value)))
+}
+
 /// A change with its sign, or a dash.
 pub(super) fn change(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:+.1}"))

@@ -1,21 +1,22 @@
-//! What is said of one account. Its figures stand under the names that rules and mappings use, `health.score` as `score` in
-//! `health`, so that a measure is named in one place only.
+//! What is said of one account.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use vitalsync_core::evaluate::{Account, Evaluation, Health, Since};
 use vitalsync_core::names;
 use vitalsync_core::risk::{self, Weights};
 use vitalsync_core::value::Value;
 
+use super::figures::Figures;
 use super::{BenchmarkReport, HeldOutReport, Refused, Told};
 
 /// One account's figures.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct AccountReport(Map<String, Json>);
+pub struct AccountReport(Figures);
 
 impl AccountReport {
     /// The report of an account of an evaluation. `noted`: since when rules hold for it, as a run last saw it; what began
@@ -41,7 +42,7 @@ impl AccountReport {
         if !held_out.is_empty() {
             report.put("counted_since", serde_json::to_value(held_out).unwrap_or_default());
         }
-        report.0.insert("traits".into(), Value::Map(account.traits.to_map()).to_json());
+        report.put("traits", Value::Map(account.traits.to_map()).to_json());
         report
     }
 
@@ -49,36 +50,6 @@ impl AccountReport {
         for measure in names::HEALTH {
             self.put(&format!("{prefix}.{}", measure.name), (measure.of)(health).to_json());
         }
-    }
-
-    /// Puts a value under a dotted name.
-    fn put(&mut self, name: &str, value: Json) {
-        let mut path: Vec<&str> = name.split('.').collect();
-        let Some(last) = path.pop() else { return };
-        let mut map = &mut self.0;
-        for part in path {
-            let below = map.entry(part).or_insert_with(|| Map::new().into());
-            let Json::Object(below) = below else { return };
-            map = below;
-        }
-        map.insert(last.to_owned(), value);
-    }
-
-    /// What stands under a dotted name; `None` where there is nothing, or null.
-    pub fn get(&self, name: &str) -> Option<&Json> {
-        let mut path = name.split('.');
-        let first = self.0.get(path.next()?)?;
-        path.try_fold(first, |value, part| value.get(part)).filter(|value| !value.is_null())
-    }
-
-    /// A number.
-    pub fn number(&self, name: &str) -> Option<f64> {
-        self.get(name)?.as_f64()
-    }
-
-    /// Text, a date or a time.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name)?.as_str()
     }
 
     /// The account's id.
@@ -113,6 +84,20 @@ impl AccountReport {
     }
 }
 
+impl Deref for AccountReport {
+    type Target = Figures;
+
+    fn deref(&self) -> &Figures {
+        &self.0
+    }
+}
+
+impl DerefMut for AccountReport {
+    fn deref_mut(&mut self) -> &mut Figures {
+        &mut self.0
+    }
+}
+
 /// One account's story.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExplainReport {
@@ -123,12 +108,24 @@ pub struct ExplainReport {
     pub parts: Vec<Part>,
     /// What its churn risk is made of, the weightiest first.
     pub risk: Vec<RiskPart>,
+    /// The users with the largest parts of the raw score, at most three.
+    #[serde(default)]
+    pub champions: Vec<ChampionReport>,
     /// The benchmark in force.
     pub benchmark: Option<BenchmarkReport>,
     /// What each tool was told.
     pub told: Vec<Told>,
     /// What was refused about it.
     pub quarantined: Vec<Refused>,
+}
+
+/// A user with a large part of the raw score.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChampionReport {
+    /// The userId; null: it was never identified.
+    pub user: Option<String>,
+    /// Its share in percent.
+    pub share: f64,
 }
 
 /// One event's part of the raw score.

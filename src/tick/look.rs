@@ -14,12 +14,13 @@ use vitalsync_core::lint;
 use vitalsync_core::mapping::Level;
 use vitalsync_core::section::Fault;
 
+use super::people::find;
 use super::{Dated, Engine};
 use crate::clock;
 use crate::config::{Config, Destination};
 use crate::report::{
-    AccountReport, BenchmarkReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport, HeldOutReport,
-    Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport, Told, Warning,
+    AccountReport, BenchmarkReport, ChampionReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport,
+    HeldOutReport, Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport, Told, Warning,
 };
 use crate::store::records::told;
 use crate::store::{StoreError, portable};
@@ -116,7 +117,7 @@ impl Engine {
 
     /// All accounts, from what is known at a horizon.
     pub fn accounts(&self, horizon: Horizon) -> anyhow::Result<Vec<AccountReport>> {
-        let evaluation = self.evaluate_known(horizon, false)?;
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| ask.users = true)?;
         let (noted, none) = (self.store.memberships()?, Since::default());
         let report =
             |account: &Account| AccountReport::of(account, &evaluation, noted.get(&account.id).unwrap_or(&none));
@@ -131,19 +132,9 @@ impl Engine {
 
     /// One account's story; `None` if there is none by that id, name or domain.
     pub fn explain(&self, wanted: &str, horizon: Horizon) -> anyhow::Result<Option<ExplainReport>> {
-        let (at, evaluation) = (horizon.at, self.evaluate_known(horizon, true)?);
-        let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
-        let lower = wanted.to_lowercase();
-        let domain = |account: &Account| {
-            account
-                .traits
-                .get("domain")
-                .and_then(|value| value.as_text())
-                .is_some_and(|domain| domain.to_lowercase() == lower)
-        };
-        let found = by(&|account| account.id == wanted)
-            .or_else(|| by(&|account| account.name.as_deref().is_some_and(|name| name.to_lowercase() == lower)))
-            .or_else(|| by(&domain));
+        let at = horizon.at;
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| (ask.users, ask.reasons) = (true, true))?;
+        let found = find(wanted, &evaluation);
         let Some(account) = found.and_then(|index| evaluation.accounts.get(index)) else { return Ok(None) };
         let profile = self.config.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
         let mut parts = Vec::new();
@@ -198,6 +189,11 @@ impl Engine {
             account: AccountReport::of(account, &evaluation, &self.store.membership(&account.id)?),
             parts,
             risk: RiskPart::all(account, &self.config.model.risk_weights),
+            champions: account
+                .champions
+                .iter()
+                .map(|top| ChampionReport { user: top.user.clone(), share: top.share })
+                .collect(),
             benchmark: account
                 .profile
                 .as_ref()

@@ -9,6 +9,7 @@ pub mod forget;
 pub mod ingest;
 mod judge;
 mod look;
+mod people;
 pub mod read;
 mod retention;
 
@@ -23,11 +24,12 @@ use vitalsync_core::alert::{Alert, Edge, edge};
 use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
 use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
+use vitalsync_core::expr::Expr;
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::model::Model;
-use vitalsync_core::names::{AccountNames, UserNames};
+use vitalsync_core::names::{self, AccountNames, UserNames};
 
 use self::ingest::names::Filing;
 use self::ingest::{Grain, check_time_zone, generation};
@@ -82,6 +84,17 @@ type Planned = (Vec<Operation>, Vec<(String, String)>);
 
 fn poisoned<T>(error: PoisonError<T>) -> T {
     error.into_inner()
+}
+
+/// Whether a config has something for users, or asks of an account how they are.
+fn needs_users(config: &Config) -> bool {
+    let connectors = || config.destinations.iter().map(|destination| &destination.connector);
+    let asks = |rule: &Expr| rule.names().iter().any(|name| names::OF_USERS.contains(name));
+    let mut sets = connectors().flat_map(|connector| connector.record_sets());
+    let mut alerts = connectors().flat_map(|connector| connector.alert_rules());
+    sets.any(|set| set.level == Level::User || set.exprs().any(asks))
+        || alerts.any(|rule| rule.only.as_ref().is_some_and(asks))
+        || config.model.segments.iter().any(|(_, rule)| asks(rule))
 }
 
 /// The longest span of an alert rule, and what trends need.
@@ -144,9 +157,7 @@ impl Engine {
         horizon: Horizon,
         more: impl FnOnce(&mut Ask),
     ) -> Result<Evaluation, StoreError> {
-        let levels = config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
-        let users = levels.into_iter().any(|set| set.level == Level::User);
-        let mut ask = Ask { recent_days: recent_days(config), users, ..Ask::of(horizon) };
+        let mut ask = Ask { recent_days: recent_days(config), users: needs_users(config), ..Ask::of(horizon) };
         more(&mut ask);
         self.ask(&config.model, ask)
     }

@@ -70,6 +70,8 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/status", get(status))
         .route("/v1/accounts", get(accounts))
         .route("/v1/events", get(events))
+        .route("/v1/users", get(users))
+        .route("/v1/portfolio", get(portfolio))
         .route("/v1/explain", get(explain))
         .route("/v1/lint", get(lint))
         .route("/v1/backtest", get(backtest))
@@ -113,14 +115,13 @@ fn at(daemon: &Daemon, parameters: &Parameters) -> Timestamp {
     parameters.get("as_of").and_then(|text| Timestamp::parse(text)).unwrap_or_else(|| daemon.engine.clock.now())
 }
 
+fn day(name: &str, text: &str) -> anyhow::Result<Day> {
+    Day::parse(text).ok_or_else(|| anyhow::anyhow!("{name} is a date, as in 2026-08-13, not `{text}`"))
+}
+
 /// The as-of time, with the last day of receipt where one is asked for.
 fn horizon(daemon: &Daemon, parameters: &Parameters) -> anyhow::Result<Horizon> {
-    let received = match parameters.get("known_on") {
-        Some(text) => Some(
-            Day::parse(text).ok_or_else(|| anyhow::anyhow!("known_on is a date, as in 2026-08-13, not `{text}`"))?,
-        ),
-        None => None,
-    };
+    let received = parameters.get("known_on").map(|text| day("known_on", text)).transpose()?;
     Ok(Horizon { at: at(daemon, parameters), received })
 }
 
@@ -139,6 +140,23 @@ async fn accounts(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> 
 
 async fn events(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || daemon.engine.events(horizon(&daemon, &parameters)?).map(Some)).await
+}
+
+async fn users(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let account = parameters.get("account").map(String::as_str);
+        daemon.engine.users(account, horizon(&daemon, &parameters)?)
+    })
+    .await
+}
+
+async fn portfolio(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let horizon = horizon(&daemon, &parameters)?;
+        let from = parameters.get("from").map(|text| day("from", text)).transpose()?;
+        daemon.engine.portfolio(from, horizon).map(Some)
+    })
+    .await
 }
 
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vitalsync_core::model::Profile;
+use vitalsync_core::model::{Profile, UserSpans};
 use vitalsync_core::section::{Faults, Kind, Node, Place};
 use vitalsync_core::time::Span;
 
@@ -16,6 +16,7 @@ pub(super) fn retention(
     node: &Node,
     profiles: &[Profile],
     destinations: &[Destination],
+    spans: UserSpans,
     faults: &mut Faults,
 ) -> Option<Retention> {
     if matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off") {
@@ -41,6 +42,13 @@ pub(super) fn retention(
                 ),
                 "keep them longer, or shorten the window",
             );
+        }
+        let users = spans.total(0);
+        if let (Some(node), Some(kept)) = (node, kept)
+            && kept < users
+        {
+            let message = format!("`users` needs counts by day for at least {users} days, found {}", node.described());
+            faults.error_with_hint(node.place, message, "keep them longer, or shorten the spans of `users`");
         }
     };
     check(days_node, days);

@@ -6,6 +6,7 @@ mod destinations;
 mod events;
 mod features;
 mod keeping;
+mod measures;
 mod profiles;
 mod risk;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use self::destinations::destinations;
 use self::events::{EventNames, distinct, event_aliases};
 use self::features::features;
 use self::keeping::{retention, suppress};
+use self::measures::{expansion, user_spans};
 use self::profiles::profiles;
 use self::sources::sources;
 use super::{Config, Secret};
@@ -74,6 +76,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     derived.extend(of_signals);
     let risk_weights = table.get("churn_risk").and_then(|node| risk::weights(node, faults)).unwrap_or_default();
 
+    let user_spans = table.get("users").map(|node| user_spans(node, faults)).unwrap_or_default();
+    let expansion = table.get("expansion").and_then(|node| expansion(node, &trait_scope, faults));
+
     let segments_node = table.get("segments");
     let segment_names: Vec<String> = segments_node
         .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
@@ -95,7 +100,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     };
     let destinations =
         table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
-    let retention = table.get("retention").and_then(|node| retention(node, &profiles, &destinations, faults));
+    let retention =
+        table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
     let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
     table.finish(faults);
     let model = Model {
@@ -113,6 +119,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         activation,
         signals,
         risk_weights,
+        user_spans,
+        expansion,
         lifecycle,
         segments,
         written: Written { profiles: written, steps: step_places },

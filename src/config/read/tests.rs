@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use vitalsync_core::expr::Names;
-use vitalsync_core::model::Done;
+use vitalsync_core::model::{Done, UserSpans};
 use vitalsync_core::value::Value;
 
 use super::super::{Config, Retention};
@@ -383,7 +383,7 @@ segments:
         "6:33 expected by how many users, from 1 up",
         "6:57 expected by how many users, from 1 up",
         "7:5 two checklists are called `one`",
-        "7:32 ",
+        "7:33 when an account is stalled must be at least one whole day",
         "9:10 unknown name `activation.steps.aa`; did you mean `activation.steps.a`?",
     ]) {
         assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
@@ -476,6 +476,39 @@ churn_risk:
             "8:35 expected a weight from -20 to 20, in log odds (0 leaves the signal out), found 21",
             "9:3 unknown key `bias` in churn_risk; known here: weights",
             "6 errors",
+        ]
+    );
+}
+
+#[test]
+fn it_is_set_how_long_users_count_and_what_a_plan_allows() {
+    let spans = |text: &str| read(text).model.user_spans;
+    assert_eq!(spans(""), UserSpans { active: None, total: 90 });
+    assert_eq!(spans("users: { active_within: 2w, total_within: 180d }\n"), UserSpans { active: Some(14), total: 180 });
+    let expansion = read("expansion: { used: traits.used, limit: traits.seats * 2 }\n").model.expansion;
+    assert_eq!(expansion.map(|limit| limit.limit.source().to_owned()), Some("traits.seats * 2".to_owned()));
+    let text = "\
+users: { within: 3d, total_within: 0d }
+expansion: { used: traits.plan == \"x\", limits: traits.seats }
+retention: { days: 200d }
+";
+    let found = faults(text);
+    for (fault, begins) in found.iter().zip([
+        "1:10 unknown key `within` in users",
+        "1:36 how long a user counts must be at least one whole day",
+        "2:12 expansion: `limit` is missing",
+        "2:20 expected a number, but `traits.plan == \"x\"` gives true or false",
+        "2:41 unknown key `limits` in expansion; did you mean `limit`?",
+    ]) {
+        assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
+    }
+    assert_eq!(found.len(), 6, "{found:#?}");
+    let text = "users: { total_within: 400d }\nretention: { days: 200d }\n";
+    assert_eq!(
+        faults(text),
+        [
+            "2:20 `users` needs counts by day for at least 400 days, found the text `200d`; keep them longer, or shorten the spans of `users`",
+            "1 error"
         ]
     );
 }

@@ -10,21 +10,19 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::checklist::share;
+use crate::expansion;
 use crate::expr::Expr;
-pub use crate::figures::{Account, Evaluation, EventNames, Health, Since, User};
+pub use crate::figures::{Account, Champion, Evaluation, EventNames, Health, Since, User, UserHealth};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
-use crate::health::{self, CURVE};
-use crate::identity::{Horizon, traits_at};
-use crate::model::Model;
+use crate::health::{self, CURVE, Holding};
+use crate::identity::{Horizon, stated_start};
+use crate::model::{Band, Model};
 use crate::names::{AccountNames, TraitNames};
 use crate::risk;
 use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
-use crate::value::Value;
-
-/// A user counts as one of an account's for so many days after the last event, or for the window if longer.
-pub const MEMBER_DAYS: i32 = 90;
+use crate::users::Judge;
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
@@ -77,26 +75,30 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     evaluation.activity = gathered.activity.take();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
-    let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
+    let judge = ask.users.then(|| Judge::new(&gathered, &tallies, model, today, over));
+    let healthy = judge.as_ref().map(|judge| judge.healthy(&tallies));
+    let recent_days = ask.recent_days;
+    let cx = Shared { model, today, over, recent_days, scales: &scales, gathered: &gathered, healthy };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
-    if ask.users {
-        evaluation.users = users(&evaluation.accounts, &places, &cx);
+    if let Some(judge) = judge {
+        evaluation.users = judge.users(&evaluation.accounts, &places, at);
     }
     evaluation
 }
 
 /// What the evaluation of one account needs besides its own tally.
-struct Members<'a> {
+struct Shared<'a> {
     model: &'a Model,
-    at: Timestamp,
     today: Day,
     over: Day,
     recent_days: i32,
     scales: &'a [Scale<'a>],
     gathered: &'a Gathered<'a>,
+    /// How many users of an account are healthy; `None` where users are not measured.
+    healthy: Option<FxHashMap<Id, u32>>,
 }
 
-fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
+fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     let name = cx.gathered.names.account(tally.id);
     let mut account = Account {
         id: name.to_owned(),
@@ -116,8 +118,7 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(name)?, cx.model));
-    account.start = created.or(tally.first);
+    account.start = stated_start(&account.traits, &cx.model.calendar).or(tally.first);
     account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
     account.first_key_action = tally.first_key_action;
 
@@ -146,10 +147,22 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
             account.adoption_all_time = share(tally.features_ever, account.features.len());
         }
     }
+    if chosen.is_some() {
+        account.healthy_users = cx.healthy.as_ref().map(|healthy| healthy.get(&tally.id).copied().unwrap_or_default());
+    }
+    account.champions = tally
+        .champions
+        .iter()
+        .map(|(user, points)| Champion {
+            user: cx.gathered.names.ids.user_id(*user).map(str::to_owned),
+            share: *points as f64 / tally.window_points as f64 * 100.0,
+        })
+        .collect();
     if let Some(list) = tally.checklist.and_then(|place| cx.model.activation.get(place)) {
         list.judge(&tally.steps, &mut account, cx.today);
     }
 
+    account.expansion_readiness = expansion::readiness(&account, cx.model);
     if let Some(values) = risk::values(&account) {
         account.churn_risk = Some(risk::risk(&values, &cx.model.risk_weights));
         account.churn_risk_reasons = risk::reasons(&values, &cx.model.risk_weights);
@@ -173,22 +186,7 @@ fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&
     }
 }
 
-/// A trait as a start: a date, a time, or seconds or milliseconds since 1970; between 1970 and 2100, else it is none.
-fn start_day(value: &Value, model: &Model) -> Option<Day> {
-    let years = Day(0)..Day(47_482);
-    let time = match value {
-        Value::Text(text) => {
-            let day = Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| model.calendar.day(time)));
-            return day.filter(|day| years.contains(day));
-        }
-        Value::Number(number) if number.abs() < 1e11 => Timestamp((number * 1000.0) as i64),
-        Value::Number(number) => Timestamp(*number as i64),
-        _ => return None,
-    };
-    Some(model.calendar.day(time)).filter(|day| years.contains(day))
-}
-
-fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
+fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Shared<'_>) -> Health {
     let Some(first) = tally.first else { return Health::default() };
     // The first event came today: it was received, and no day with it is over, so its raw score is 0.
     let raw = series.raws.last().copied().unwrap_or(0);
@@ -198,11 +196,13 @@ fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Members<'_>
         series.at(day).map(|raw| score - scale.score(raw, day, day))
     };
     let earlier = (first.0..cx.over.0).filter_map(|day| Some(scale.score(series.at(Day(day))?, Day(day), Day(day))));
-    let band = scale.profile.bands.held(earlier.chain([score]));
+    let mut holding = Holding::new(&scale.profile.bands);
+    earlier.chain([score]).for_each(|score| holding.step(score));
     Health {
         raw: Some(health::points(raw)),
         score: Some(score),
-        band,
+        band: holding.band(),
+        days_healthy: Some(holding.days_in(Band::Healthy)),
         change_7d: past(7),
         change_30d: past(30),
         top_reason: Some(top_reason(tally, scale, cx, raw)),
@@ -211,7 +211,7 @@ fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Members<'_>
 
 /// The event that moved the raw score most against the window before, without figures: a text that is written to a CRM must
 /// not change every day.
-fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> String {
+fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Shared<'_>, raw: i64) -> String {
     let window = scale.profile.window;
     if raw == 0 {
         return format!("no scored activity in the last {window} days");
@@ -224,53 +224,4 @@ fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> S
         }
         _ => "steady use".into(),
     }
-}
-
-fn users(accounts: &[Account], places: &FxHashMap<Id, usize>, cx: &Members<'_>) -> Vec<User> {
-    let gathered = cx.gathered;
-    let mut latest: FxHashMap<Id, (Timestamp, usize)> = FxHashMap::default();
-    for (user, last, account) in &gathered.user_last {
-        let Some(place) = places.get(account).copied() else { continue };
-        let entry = latest.entry(*user).or_insert((*last, place));
-        // Accounts are in the order of their ids: of two with the same latest event the first stays.
-        if (*last, std::cmp::Reverse(place)) > (entry.0, std::cmp::Reverse(entry.1)) {
-            *entry = (*last, place);
-        }
-    }
-    let mut days: Vec<(Id, Day)> = gathered.user_days.clone();
-    days.sort_unstable();
-    days.dedup();
-    let active_days = |user: Id| {
-        let from = days.partition_point(|(other, _)| *other < user);
-        days.iter().skip(from).take_while(|(other, _)| *other == user).count() as u32
-    };
-    // Who only used accounts that are left out is left out with them.
-    let excluded = |user: &Id| {
-        gathered.excluded.get(user).copied().unwrap_or(false)
-            || (gathered.of_excluded.contains(user) && !latest.contains_key(user))
-    };
-    let mut everyone: Vec<Id> = latest.keys().chain(gathered.user_traits.keys()).copied().collect();
-    everyone.sort_unstable();
-    everyone.dedup();
-    let mut users: Vec<User> = everyone
-        .into_iter()
-        .filter(|user| !excluded(user))
-        .filter_map(|id| {
-            let place = latest.get(&id).map(|(_, place)| *place);
-            Some(User {
-                id: gathered.names.ids.user_id(id)?.to_owned(),
-                traits: gathered
-                    .user_traits
-                    .get(&id)
-                    .map(|statements| traits_at(statements, cx.at))
-                    .unwrap_or_default(),
-                last_active: latest.get(&id).map(|(last, _)| *last).max(gathered.unassigned_last.get(&id).copied()),
-                active_days: active_days(id),
-                window_days: place.and_then(|place| accounts.get(place)).map_or(30, |account| account.window_days),
-                account: place,
-            })
-        })
-        .collect();
-    users.sort_by(|a, b| a.id.cmp(&b.id));
-    users
 }

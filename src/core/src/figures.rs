@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::activity::Activity;
 use crate::by_name::ByName;
+use crate::checklist::share;
 use crate::gather::HeldOut;
 use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
@@ -66,6 +67,8 @@ pub struct Health {
     pub change_7d: Option<f64>,
     /// Score now − score 30 days ago.
     pub change_30d: Option<f64>,
+    /// Days in a row in the healthy band, today included; 0 if it is another.
+    pub days_healthy: Option<u32>,
     /// What moved most, in words that stay the same while it does.
     pub top_reason: Option<String>,
 }
@@ -113,10 +116,14 @@ pub struct Account {
     pub adoption_window: Option<f64>,
     /// The same over all time.
     pub adoption_all_time: Option<f64>,
-    /// Users with a scored event in the window.
+    /// Users with a scored event in the window, or within `users.active_within`.
     pub active_users: u32,
-    /// Users with any event in the last 90 days, or in the window if longer.
+    /// Users with any event in the last 90 days (`users.total_within`), or in the window if longer.
     pub total_users: u32,
+    /// Of the total users, those in the healthy band; `None` if users are not measured.
+    pub healthy_users: Option<u32>,
+    /// The users with the largest parts of the raw score, at most three, the largest first.
+    pub champions: Vec<Champion>,
     /// Days of the window with a scored event.
     pub active_days: u32,
     /// Days of the window.
@@ -139,6 +146,8 @@ pub struct Account {
     pub churn_risk_involuntary: Option<f64>,
     /// Why the risk is what it is, the weightiest first.
     pub churn_risk_reasons: Vec<&'static str>,
+    /// How much speaks for a larger plan, 0–100 ([`crate::expansion`]).
+    pub expansion_readiness: Option<f64>,
     /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.
@@ -152,6 +161,30 @@ pub struct Account {
 /// Since which day each named rule holds for an account, by full name. A day is that of the first run that saw it hold.
 pub type Since = BTreeMap<String, Day>;
 
+/// A user with a large part of an account's raw score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Champion {
+    /// The userId; `None`: it was never identified.
+    pub user: Option<String>,
+    /// Its share of the account's raw score in the window, in percent.
+    pub share: f64,
+}
+
+/// A user's health in its primary account, under that one's profile.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct UserHealth {
+    /// Σ count × weight of the user's own events in the window, in points; `None`: none was ever received there.
+    pub raw: Option<f64>,
+    /// 1–100, unrounded, against the benchmark of users.
+    pub score: Option<f64>,
+    /// The band, with hold.
+    pub band: Option<Band>,
+    /// Score now − score 7 days ago.
+    pub change_7d: Option<f64>,
+    /// Score now − score 30 days ago.
+    pub change_30d: Option<f64>,
+}
+
 /// One identified user's figures.
 #[derive(Debug, Clone, Default)]
 pub struct User {
@@ -159,8 +192,18 @@ pub struct User {
     pub id: String,
     /// The user's traits.
     pub traits: Traits,
+    /// Its health.
+    pub health: UserHealth,
+    /// Steps of the account's checklist that the user did alone ÷ steps × 100.
+    pub activation_percent: Option<f64>,
+    /// Features of the account's profile that the user used in the window ÷ features × 100.
+    pub adoption_window: Option<f64>,
     /// The latest event.
     pub last_active: Option<Timestamp>,
+    /// Days since the latest event.
+    pub days_since_last_active: Option<i32>,
+    /// As-of date − start: the trait `createdAt`, else the first event.
+    pub tenure_days: Option<i32>,
     /// Days of the window with a scored event.
     pub active_days: u32,
     /// Days of the window.
@@ -169,10 +212,24 @@ pub struct User {
     pub account: Option<usize>,
 }
 
+/// The share of one user, in percent, above which an account hangs on it.
+const ALONE: f64 = 60.0;
+
 impl Account {
     /// Active ÷ total users × 100; `None` without users.
     pub fn active_percent(&self) -> Option<f64> {
         (self.total_users > 0).then(|| f64::from(self.active_users) / f64::from(self.total_users) * 100.0)
+    }
+
+    /// Users in the healthy band ÷ total users × 100.
+    pub fn healthy_percent(&self) -> Option<f64> {
+        share(self.healthy_users? as usize, self.total_users as usize)
+    }
+
+    /// Whether one user alone makes more than 60 % of the raw score in an account of three users or more; `None` where nobody
+    /// makes any.
+    pub fn single_champion_risk(&self) -> Option<bool> {
+        Some(self.champions.first()?.share > ALONE && self.total_users >= 3)
     }
 
     /// How many steps are done.

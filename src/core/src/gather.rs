@@ -4,8 +4,10 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod champions;
 pub(crate) mod features;
 mod habits;
+pub(crate) mod members;
 mod steps;
 mod tables;
 
@@ -14,12 +16,12 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::features::Features;
+use self::members::Members;
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, checklist_of};
 use crate::derived::MARK;
-use crate::evaluate::MEMBER_DAYS;
 use crate::habits::{Deeds, Habits};
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model};
@@ -231,6 +233,10 @@ pub(crate) struct Tally {
     pub steps: Vec<Option<Day>>,
     /// The first day with a core event of its profile.
     pub first_key_action: Option<Day>,
+    /// The users with the largest parts of the raw score, in millionths, the largest first.
+    pub champions: Vec<(Id, i64)>,
+    /// The raw score in millionths.
+    pub window_points: i64,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
     pub habits: Habits,
@@ -247,11 +253,9 @@ pub(crate) struct Gathered<'a> {
     /// Users of accounts that are left out.
     pub of_excluded: FxHashSet<Id>,
     pub unassigned: i64,
-    pub unassigned_last: FxHashMap<Id, Timestamp>,
-    /// Each user's latest event in each account: user, moment, account.
-    pub user_last: Vec<(Id, Timestamp, Id)>,
-    /// Days on which users did a scored event of their account's profile, in its window.
-    pub user_days: Vec<(Id, Day)>,
+    /// Of users with events that belong to no account, the first day and the latest moment of these.
+    pub unassigned_users: FxHashMap<Id, (Day, Timestamp)>,
+    pub members: Members,
     pub names: Names<'a>,
     /// By profile.
     pub features: Vec<Features>,
@@ -296,6 +300,8 @@ struct Gather<'a> {
     daily: Vec<i64>,
     scored: Sums,
     tables: habits::Tables,
+    own_cells: Vec<Cell>,
+    points_by_user: Vec<(Id, i64)>,
 }
 
 /// Adds up every account of a history.
@@ -402,9 +408,8 @@ impl<'a> Gather<'a> {
                 excluded: FxHashMap::default(),
                 of_excluded: FxHashSet::default(),
                 unassigned: 0,
-                unassigned_last: FxHashMap::default(),
-                user_last: Vec::new(),
-                user_days: Vec::new(),
+                unassigned_users: FxHashMap::default(),
+                members: Members::new(model.profiles.len()),
                 names,
                 features,
                 held_out,
@@ -413,6 +418,8 @@ impl<'a> Gather<'a> {
             marks: Default::default(),
             daily: Vec::new(),
             scored: Sums::default(),
+            own_cells: Vec::new(),
+            points_by_user: Vec::new(),
         }
     }
 
@@ -434,8 +441,8 @@ impl<'a> Gather<'a> {
         // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
         let last = Some(Timestamp(last)).filter(|last| *last <= self.ask.horizon.at).unwrap_or(self.today_start);
         let Some(account) = account else {
-            let own = self.gathered.unassigned_last.entry(user).or_insert(last);
-            *own = (*own).max(last);
+            let own = self.gathered.unassigned_users.entry(user).or_insert((spot.day, last));
+            *own = (own.0.min(spot.day), own.1.max(last));
             let events = counts.iter().filter(|(event, _)| names.event_today(*event) != 0 && !names.is_derived(*event));
             // One part of a spot may take back what another one has.
             self.gathered.unassigned += events.map(|(_, count)| count).sum::<i64>();
@@ -510,7 +517,8 @@ impl<'a> Gather<'a> {
             counter.nobodys(&nobodys.cells);
             counter.finish(&gathered.names)
         });
-        let Gathered { tallies, names, .. } = &mut gathered;
+        let Gathered { tallies, names, members, .. } = &mut gathered;
+        members.all.sort_unstable_by_key(|member| (member.user, member.account));
         tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
         // Past traits decide who is measured against whom, unless all are.
         if !self.model.measures_all() {
@@ -573,13 +581,12 @@ impl<'a> Gather<'a> {
                 tally.own_daily.push(own.daily);
             }
         }
-        self.users_and_features(&mut tally, raw, own);
+        self.users_and_features(&mut tally, raw);
+        self.champions(&mut tally);
+        self.count_members(&tally, raw, own);
         tally.habits = self.habits(&raw.cells, chosen, &tally.traits);
         if self.ask.deeds {
             tally.deeds = self.deeds(&raw.cells, tally.first);
-        }
-        for (user, last) in &raw.user_last {
-            self.gathered.user_last.push((*user, *last, id));
         }
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
             let (names, calendar) = (&self.gathered.names, &self.model.calendar);
@@ -629,11 +636,13 @@ impl<'a> Gather<'a> {
     }
 
     /// What needs the account's own profile: its users, active days, features, scored events.
-    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw, own: usize) {
+    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
         let window = chosen.map_or(30, |(profile, _)| profile.window);
-        let member_since = self.over.plus(-window.max(MEMBER_DAYS));
+        let spans = self.model.user_spans;
+        let (member_since, active_since) =
+            (self.over.plus(-spans.total(window)), self.over.plus(-spans.active(window)));
         let window_since = self.over.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
@@ -641,7 +650,7 @@ impl<'a> Gather<'a> {
         let [members, active, ever] = &mut self.marks;
         [&mut *members, active, ever].into_iter().for_each(Marks::clear);
         let mut days: Vec<bool> = vec![false; window as usize + 1];
-        for (place, cell) in raw.cells.iter().enumerate().filter(|(_, cell)| cell.count > 0) {
+        for cell in raw.cells.iter().filter(|cell| cell.count > 0) {
             let day = cell.day();
             if day <= self.over && day > member_since && members.mark(cell.user) {
                 tally.total_users += 1;
@@ -668,11 +677,15 @@ impl<'a> Gather<'a> {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                 self.scored.add(place, cell.count.unsigned_abs().into());
             }
-            if in_window {
+            if day <= self.over && day > active_since {
                 tally.active_users += u32::from(active.mark(cell.user));
+            }
+            if in_window {
                 days[(day.0 - window_since.0) as usize] = true;
-                if self.ask.users && place < own {
-                    self.gathered.user_days.push((cell.user, day));
+                let points = weight.saturating_mul(i64::from(cell.count));
+                match self.points_by_user.last_mut() {
+                    Some((user, sum)) if *user == cell.user => *sum = sum.saturating_add(points),
+                    _ => self.points_by_user.push((cell.user, points)),
                 }
             }
         }

@@ -90,30 +90,67 @@ impl Bands {
         }
     }
 
-    /// The band after a series of daily scores: left only after `hold_days` days in a row more than `hold_points` beyond
-    /// its bound, on the same side. The first score's band is by the bounds alone. `None` for an empty series.
+    /// The band after a series of daily scores; `None` for an empty series.
     pub fn held(&self, scores: impl IntoIterator<Item = f64>) -> Option<Band> {
-        let mut held: Option<Band> = None;
-        let mut run: (u32, bool) = (0, false);
-        for score in scores {
-            let plain = self.plain(score);
-            let Some(band) = held else {
-                held = Some(plain);
-                continue;
-            };
-            let far = self.hold_points <= 0.0 || self.beyond(band, score) > self.hold_points;
-            if plain == band || !far {
-                run.0 = 0;
-                continue;
-            }
-            let up = plain > band;
-            run = if run.0 > 0 && run.1 == up { (run.0 + 1, up) } else { (1, up) };
-            if run.0 >= self.hold_days.max(1) {
-                held = Some(plain);
-                run.0 = 0;
-            }
+        let mut holding = Holding::new(self);
+        scores.into_iter().for_each(|score| holding.step(score));
+        holding.band()
+    }
+}
+
+/// A band from day to day: left only after `hold_days` days in a row more than `hold_points` beyond its bound, on the same
+/// side. The first score's band is by the bounds alone.
+#[derive(Debug)]
+pub struct Holding<'b> {
+    bands: &'b Bands,
+    band: Option<Band>,
+    /// Days in a row well beyond the band's bound, and whether above it.
+    beyond: (u32, bool),
+    /// Days in a row in the band.
+    days: u32,
+}
+
+impl<'b> Holding<'b> {
+    /// No day yet.
+    pub fn new(bands: &'b Bands) -> Self {
+        Self { bands, band: None, beyond: (0, false), days: 0 }
+    }
+
+    /// The next day's score.
+    pub fn step(&mut self, score: f64) {
+        self.days = self.days.saturating_add(1);
+        let plain = self.bands.plain(score);
+        let Some(band) = self.band else {
+            self.band = Some(plain);
+            return;
+        };
+        let far = self.bands.hold_points <= 0.0 || self.bands.beyond(band, score) > self.bands.hold_points;
+        if plain == band || !far {
+            self.beyond.0 = 0;
+            return;
         }
-        held
+        let up = plain > band;
+        self.beyond = if self.beyond.0 > 0 && self.beyond.1 == up { (self.beyond.0 + 1, up) } else { (1, up) };
+        if self.beyond.0 >= self.bands.hold_days.max(1) {
+            (self.band, self.beyond.0, self.days) = (Some(plain), 0, 1);
+        }
+    }
+
+    /// So many days with the same score: after the first few of them nothing moves any more.
+    pub fn stay(&mut self, score: f64, days: u32) {
+        let moving = days.min(self.bands.hold_days.saturating_add(1));
+        (0..moving).for_each(|_| self.step(score));
+        self.days = self.days.saturating_add(days - moving);
+    }
+
+    /// The band now.
+    pub fn band(&self) -> Option<Band> {
+        self.band
+    }
+
+    /// How many days in a row it has been a band, today included; 0 if it is another now.
+    pub fn days_in(&self, band: Band) -> u32 {
+        if self.band == Some(band) { self.days } else { 0 }
     }
 }
 
@@ -194,6 +231,40 @@ mod tests {
             [39.9, 40.0, 70.0, 69.9].map(|s| off.held([50.0, s]).unwrap()),
             [Band::AtRisk, Band::Normal, Band::Healthy, Band::Normal]
         );
+    }
+
+    #[test]
+    fn days_of_the_same_score_are_as_one_by_one() {
+        for hold_days in 0..4 {
+            let bands = Bands { hold_days, ..Bands::default() };
+            for before in [20.0, 44.0, 50.0, 80.0] {
+                for (score, days) in (0..12).flat_map(|days| [10.0, 37.0, 50.0, 68.0, 90.0].map(|score| (score, days)))
+                {
+                    let (mut one, mut all) = (Holding::new(&bands), Holding::new(&bands));
+                    [before, 50.0, 81.0].into_iter().for_each(|score| {
+                        one.step(score);
+                        all.step(score);
+                    });
+                    (0..days).for_each(|_| one.step(score));
+                    all.stay(score, days);
+                    assert_eq!(format!("{one:?}"), format!("{all:?}"), "{days} days of {score} after {before}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn days_in_a_band_count_from_the_day_it_was_entered() {
+        let bands = Bands::default();
+        let days = |scores: &[f64]| {
+            let mut holding = Holding::new(&bands);
+            scores.iter().for_each(|score| holding.step(*score));
+            (holding.days_in(Band::Healthy), holding.days_in(Band::AtRisk))
+        };
+        assert_eq!((days(&[]), days(&[80.0]), days(&[50.0])), ((0, 0), (1, 0), (0, 0)));
+        assert_eq!(days(&[80.0, 64.0, 66.0, 90.0]), (4, 0), "held");
+        assert_eq!(days(&[50.0, 80.0, 80.0, 80.0]), (2, 0), "the second day above is the first in the band");
+        assert_eq!(days(&[80.0, 20.0, 20.0]), (0, 1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::by_name::ByName;
 use crate::message::Message;
-use crate::time::{Day, Timestamp};
+use crate::time::{Calendar, Day, Timestamp};
 use crate::usage::{About, Content, Id, Ids, JOINT, Stated, Subject};
 use crate::value::Value;
 
@@ -28,6 +28,19 @@ pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
     }
     traits.retain(|_, value| !value.is_null());
     traits
+}
+
+/// The start that somebody's traits state, `createdAt` or `created_at`: a date, a time, or seconds or milliseconds since 1970;
+/// between 1970 and 2100, else it is none.
+pub(crate) fn stated_start(traits: &Traits, calendar: &Calendar) -> Option<Day> {
+    let years = Day(0)..Day(47_482);
+    let day = |value: &Value| match value {
+        Value::Text(text) => Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| calendar.day(time))),
+        Value::Number(number) if number.abs() < 1e11 => Some(calendar.day(Timestamp((number * 1000.0) as i64))),
+        Value::Number(number) => Some(calendar.day(Timestamp(*number as i64))),
+        _ => None,
+    };
+    ["createdAt", "created_at"].iter().find_map(|name| day(traits.get(name)?).filter(|day| years.contains(day)))
 }
 
 /// What is known: calls that happened up to a moment and, where asked for, that were received by the end of a day.

@@ -112,6 +112,15 @@ pub struct WantedRecord {
 }
 
 impl RecordSet {
+    /// Every expression of it.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let missing = if let Missing::When(rule) = &self.missing { Some(rule) } else { None };
+        let fields = self.create_fields.iter().chain(&self.fields).map(|map| &map.expr);
+        let tags = self.groups.iter().flat_map(|group| &group.tags).map(|(_, rule)| rule);
+        let keys = self.keys.iter().map(|(_, key)| key);
+        self.only.iter().chain(missing).chain(keys).chain(fields).chain(tags)
+    }
+
     /// The record for one account or user; `None` where `only` does not hold.
     pub fn wanted(&self, subject: &str, names: &dyn Names, calendar: &Calendar) -> Option<WantedRecord> {
         if self.only.as_ref().is_some_and(|only| !only.holds(names)) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
+use crate::expansion::Limit;
 use crate::expr::Expr;
 use crate::risk::Weights;
 use crate::section::Place;
@@ -45,6 +46,10 @@ pub struct Model {
     pub signals: BTreeMap<Signal, Vec<Evidence>>,
     /// What each signal of churn weighs.
     pub risk_weights: Weights,
+    /// How long users count.
+    pub user_spans: UserSpans,
+    /// How near an account is to the limit of its plan.
+    pub expansion: Option<Limit>,
     /// Named rules: lifecycle stages.
     pub lifecycle: Vec<(String, Expr)>,
     /// Named rules: segments of the config's own, each after those that it uses.
@@ -96,6 +101,33 @@ impl Model {
     /// True if one profile is everybody's.
     pub fn measures_all(&self) -> bool {
         matches!(self.profiles.as_slice(), [profile] if profile.only.is_none())
+    }
+}
+
+/// How long a user counts as one of an account's, in days that are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserSpans {
+    /// Active: a scored event within so many days; `None`: in the window.
+    pub active: Option<i32>,
+    /// Total: any event within so many days, or in the span of the active ones or the window if longer.
+    pub total: i32,
+}
+
+impl Default for UserSpans {
+    fn default() -> Self {
+        Self { active: None, total: 90 }
+    }
+}
+
+impl UserSpans {
+    /// The days of active users under a window.
+    pub fn active(&self, window: i32) -> i32 {
+        self.active.unwrap_or(window)
+    }
+
+    /// The days of all users under a window.
+    pub fn total(&self, window: i32) -> i32 {
+        self.total.max(self.active(window)).max(window)
     }
 }
 

@@ -44,7 +44,7 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("activation.first_value_days", Type::Number, |account| days(account.days_to(account.first_key_action))),
     measure("activation.last_step_on", Type::Date, |account| date(account.last_step_on())),
     measure("activation.days_stalled", Type::Number, |account| days(account.days_stalled)),
-    measure("activation.stalled", Type::Bool, |account| account.stalled.map(Value::Bool).unwrap_or_default()),
+    measure("activation.stalled", Type::Bool, |account| account.stalled.into()),
     measure("activation.missing_step", Type::Text, |account| account.missing_step().into()),
     measure("adoption.window_percent", Type::Number, |account| account.adoption_window.into()),
     measure("adoption.all_time_percent", Type::Number, |account| account.adoption_all_time.into()),
@@ -54,6 +54,11 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("users.active", Type::Number, |account| f64::from(account.active_users).into()),
     measure("users.total", Type::Number, |account| f64::from(account.total_users).into()),
     measure("users.active_percent", Type::Number, |account| account.active_percent().into()),
+    measure("users.healthy", Type::Number, |account| account.healthy_users.map(f64::from).into()),
+    measure("users.healthy_percent", Type::Number, |account| account.healthy_percent().into()),
+    measure("users.champion", Type::Text, |account| account.champions.first().and_then(|top| top.user.clone()).into()),
+    measure("users.champion_share", Type::Number, |account| account.champions.first().map(|top| top.share).into()),
+    measure("users.single_champion_risk", Type::Bool, |account| account.single_champion_risk().into()),
     measure("frequency.active_days", Type::Number, |account| f64::from(account.active_days).into()),
     measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
     measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
@@ -78,9 +83,13 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("churn_risk_reasons", Type::List, |account| {
         Value::List(account.churn_risk_reasons.iter().copied().map(Value::from).collect())
     }),
+    measure("expansion_readiness", Type::Number, |account| account.expansion_readiness.into()),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
     measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
+
+/// Names of an account for which all users must be measured.
+pub const OF_USERS: [&str; 2] = ["users.healthy", "users.healthy_percent"];
 
 /// The names of health, below `health.` and `profiles.NAME.`.
 pub static HEALTH: &[Measure<Health>] = &[
@@ -89,12 +98,22 @@ pub static HEALTH: &[Measure<Health>] = &[
     measure("band", Type::Text, |health| health.band.map(Band::name).into()),
     measure("change_7d", Type::Number, |health| health.change_7d.into()),
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
+    measure("days_healthy", Type::Number, |health| health.days_healthy.map(f64::from).into()),
     measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
 ];
 
 /// The names of a user, below `user.`, besides those of its account and its traits.
 pub static USER: &[Measure<User>] = &[
     measure("id", Type::Text, |user| user.id.as_str().into()),
+    measure("health.raw", Type::Number, |user| user.health.raw.into()),
+    measure("health.score", Type::Number, |user| user.health.score.into()),
+    measure("health.band", Type::Text, |user| user.health.band.map(Band::name).into()),
+    measure("health.change_7d", Type::Number, |user| user.health.change_7d.into()),
+    measure("health.change_30d", Type::Number, |user| user.health.change_30d.into()),
+    measure("activation.percent", Type::Number, |user| user.activation_percent.into()),
+    measure("adoption.window_percent", Type::Number, |user| user.adoption_window.into()),
+    measure("days_since_last_active", Type::Number, |user| days(user.days_since_last_active)),
+    measure("tenure_days", Type::Number, |user| days(user.tenure_days)),
     measure("last_active", Type::Time, |user| user.last_active.map(Value::Time).unwrap_or_default()),
     measure("frequency.active_days", Type::Number, |user| f64::from(user.active_days).into()),
     measure("frequency.days", Type::Number, |user| f64::from(user.window_days).into()),
@@ -140,12 +159,12 @@ fn value_of<S>(table: &Table<S>, name: &str, of: &S) -> Option<Value> {
     table.get(name).map(|value| value(of))
 }
 
-/// Makes the names of health known below a prefix.
-fn health_names(scope: &mut Scope, prefix: &str) {
-    for measure in HEALTH {
+/// Makes the names of a table known below a prefix.
+fn below<S>(prefix: &str, table: &[Measure<S>], scope: &mut Scope) {
+    for measure in table {
         let name = format!("{prefix}.{}", measure.name);
         match measure.name {
-            "band" => scope.words(name, &Band::NAMES),
+            "band" | "health.band" => scope.words(name, &Band::NAMES),
             _ => scope.name(name, measure.kind),
         }
     }
@@ -189,9 +208,9 @@ pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
     let Vocabulary { profiles, lifecycle, segments, steps } = *words;
     let mut account = Scope::default();
     ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
-    health_names(&mut account, "health");
+    below("health", HEALTH, &mut account);
     for profile in profiles {
-        health_names(&mut account, &format!("profiles.{profile}"));
+        below(&format!("profiles.{profile}"), HEALTH, &mut account);
     }
     for name in lifecycle {
         account.name(format!("lifecycle.{name}"), Type::Bool);
@@ -211,7 +230,7 @@ pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
     account.nest_into("account", &mut user);
     user.name("account.id", Type::Text);
     user.name("user.account", Type::Text);
-    USER.iter().for_each(|measure| user.name(format!("user.{}", measure.name), measure.kind));
+    below("user", USER, &mut user);
     user.open("user.traits");
     Scopes { account, user }
 }

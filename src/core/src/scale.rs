@@ -81,6 +81,14 @@ pub(crate) struct Scale<'m> {
     fallback: Option<Pegged>,
 }
 
+impl<'m> Scale<'m> {
+    /// A profile's, with its benchmarks by the last day of the windows that they were computed from.
+    pub fn new(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Option<Pegged>>, over: Day) -> Self {
+        let fallback = pegs.get(&over).copied().flatten();
+        Self { profile, place, pegs, fallback }
+    }
+}
+
 impl Scale<'_> {
     /// The benchmark in force on a day, whose last day over is `over`.
     pub fn peg(&self, day: Day, over: Day) -> Option<Pegged> {
@@ -103,6 +111,26 @@ pub(crate) fn profile_of(model: &Model, id: &str, traits: &Traits) -> Option<usi
     model.profiles.iter().position(|profile| profile.only.as_ref().is_none_or(|only| only.holds(&names)))
 }
 
+/// The last days of the windows from which benchmarks are computed that are in force from `first` up to `over`.
+pub(crate) fn instants(profile: &Profile, first: Day, today: Day, over: Day) -> BTreeSet<Day> {
+    let refresh = profile.benchmark.refresh;
+    let mut from: BTreeSet<Day> =
+        (first.0..=over.0).filter_map(|day| refresh.computed_from(Day(day), Day(day))).collect();
+    from.extend(refresh.computed_from(today, over));
+    from.insert(over);
+    from
+}
+
+/// Whether an account is measured under a profile as of the end of a day. Who is measured against whom is decided as of the
+/// benchmark's own day, so that a customer who changes plan later does not move everybody's past.
+pub(crate) fn belongs(tally: &Tally, day: Day, place: usize, gathered: &Gathered<'_>, model: &Model) -> bool {
+    model.measures_all() || {
+        let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();
+        let traits = traits_at(statements, model.calendar.end(day));
+        profile_of(model, gathered.names.account(tally.id), &traits) == Some(place)
+    }
+}
+
 /// Every benchmark that accounts are measured by under a profile up to `over`.
 pub(crate) fn scale<'m>(
     place: usize,
@@ -114,30 +142,15 @@ pub(crate) fn scale<'m>(
     let profile = model.profiles.get(place)?;
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
-    let refresh = profile.benchmark.refresh;
-    let mut from: BTreeSet<Day> =
-        (first.0..=over.0).filter_map(|day| refresh.computed_from(Day(day), Day(day))).collect();
-    from.extend(refresh.computed_from(today, over));
-    from.insert(over);
-    // Who is measured against whom is decided as of the benchmark's own day, so that a customer who changes plan later does
-    // not move everybody's past.
-    let single = model.measures_all();
-    let belongs = |tally: &Tally, day: Day| {
-        single || {
-            let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();
-            let traits = traits_at(statements, model.calendar.end(day));
-            profile_of(model, gathered.names.account(tally.id), &traits) == Some(place)
-        }
-    };
     let mut pegs: FxHashMap<Day, Option<Pegged>> = FxHashMap::default();
-    let days: Vec<Day> = from.into_iter().collect();
+    let days: Vec<Day> = instants(profile, first, today, over).into_iter().collect();
     for days in days.chunks(AT_ONCE) {
         let mut raws: Vec<Vec<i64>> = vec![Vec::new(); days.len()];
         for tally in tallies {
             for (day, raws) in days.iter().zip(&mut raws) {
                 if let Some(raw) = raw_at(tally, place, profile.window, *day)
                     && raw > 0
-                    && belongs(tally, *day)
+                    && belongs(tally, *day, place, gathered, model)
                 {
                     raws.push(raw);
                 }
@@ -147,6 +160,5 @@ pub(crate) fn scale<'m>(
             pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
         }
     }
-    let fallback = pegs.get(&over).copied().flatten();
-    Some(Scale { profile, place, pegs, fallback })
+    Some(Scale::new(profile, place, pegs, over))
 }

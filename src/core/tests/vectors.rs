@@ -6,6 +6,8 @@ mod activation;
 #[path = "vectors/features.rs"]
 mod features;
 mod feed;
+#[path = "vectors/users.rs"]
+mod users;
 
 use feed::{file, time};
 use proptest::prelude::*;

@@ -44,6 +44,17 @@ impl Steps<'_> {
         days.get(step.by.unwrap_or(1).saturating_sub(1) as usize).copied()
     }
 
+    /// Whether a user with these counts has done a step alone; an account's trait is not the user's.
+    pub fn by_user(&self, step: &Step, user: Id, cells: &[Cell]) -> bool {
+        match &step.done {
+            Done::Event { event, count } => self.names.find_event(event).is_some_and(|event| {
+                let of_event = cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
+                of_event.map(|cell| i64::from(cell.count)).sum::<i64>() >= i64::from(*count)
+            }),
+            Done::Trait(name) => self.user_set(user, name).is_some(),
+        }
+    }
+
     fn user_set(&self, user: Id, name: &str) -> Option<Day> {
         self.first_set(self.user_traits.get(&user)?, name)
     }

@@ -5,6 +5,9 @@
 //! of a day's calls of one actor for one account, received on one day, only the latest moment is kept, whichever event it was;
 //! of one id's calls of one day that name the same traits the last stands; of a trait's day its end counts; an account's step counts the events of all its users together; its users are those with an event.
 
+#[path = "people.rs"]
+mod people;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
@@ -60,6 +63,7 @@ pub struct Health {
     pub band: Option<&'static str>,
     pub change_7d: Option<f64>,
     pub change_30d: Option<f64>,
+    pub days_healthy: Option<usize>,
 }
 
 /// A feature and its events.
@@ -86,6 +90,10 @@ pub struct Account {
     pub unused: Vec<String>,
     pub active_users: usize,
     pub total_users: usize,
+    pub healthy_users: Option<usize>,
+    pub champions: Vec<(Option<String>, f64)>,
+    pub champion_risk: Option<bool>,
+    pub expansion: Option<f64>,
     pub active_percent: Option<f64>,
     pub active_days: usize,
     pub window_days: i64,
@@ -93,15 +101,14 @@ pub struct Account {
     pub tenure_days: Option<i64>,
 }
 
-/// One identified user, recounted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct User {
-    pub id: String,
-    pub traits: BTreeMap<String, Value>,
-    pub last_active: Option<i64>,
-    pub active_days: usize,
-    pub window_days: i64,
-    pub account: Option<String>,
+/// By profile, what counted as 100 on each day.
+pub type Pegs = BTreeMap<String, BTreeMap<NaiveDate, f64>>;
+
+/// Whose raw scores a benchmark is taken from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Whom {
+    Accounts,
+    Users,
 }
 
 /// A benchmark: the raw score, over how many accounts, and whether it is the maximum.
@@ -358,16 +365,20 @@ impl Books {
         points(self.events_of(account), profile, last)
     }
 
+    fn raws_of_accounts(&self, profile: &ProfileSetup, last: NaiveDate) -> Vec<f64> {
+        let ours = |account: &String| self.profile_of(account, last).is_some_and(|found| found.name == profile.name);
+        // What is rolled up counts in the benchmark where it was done.
+        let raw = |account: String| points(self.own_events_of(&account), profile, last);
+        self.accounts().into_iter().filter(ours).map(raw).collect()
+    }
+
     /// The benchmark over the windows that end on a day.
-    fn peg_from(&self, profile: &ProfileSetup, last: NaiveDate) -> Option<Peg> {
-        let mut raws = Vec::new();
-        for account in self.accounts() {
-            // What is rolled up counts in the benchmark where it was done.
-            let raw = points(self.own_events_of(&account), profile, last);
-            if raw > 0.0 && self.profile_of(&account, last).is_some_and(|found| found.name == profile.name) {
-                raws.push(raw);
-            }
-        }
+    fn peg_from(&self, profile: &ProfileSetup, last: NaiveDate, whom: Whom) -> Option<Peg> {
+        let mut raws = match whom {
+            Whom::Accounts => self.raws_of_accounts(profile, last),
+            Whom::Users => people::raws(self, profile, last),
+        };
+        raws.retain(|raw| *raw > 0.0);
         raws.sort_by(f64::total_cmp);
         let maximum = *raws.last()?;
         if raws.len() < 10 {
@@ -379,7 +390,7 @@ impl Books {
     }
 
     /// The benchmark in force on a day, whose last day over is `over`.
-    fn peg(&self, profile: &ProfileSetup, day: NaiveDate, over: NaiveDate) -> Option<Peg> {
+    fn peg(&self, profile: &ProfileSetup, day: NaiveDate, over: NaiveDate, whom: Whom) -> Option<Peg> {
         let mut renewed = day;
         let is_instant = |day: NaiveDate| match profile.renewed {
             Renewed::Weekly => day.weekday() == Weekday::Mon,
@@ -395,17 +406,19 @@ impl Books {
             Renewed::EveryRun => over,
             _ => renewed.pred_opt().unwrap(),
         };
-        self.peg_from(profile, last).or_else(|| self.peg_from(profile, self.over))
+        self.peg_from(profile, last, whom).or_else(|| self.peg_from(profile, self.over, whom))
     }
 
     /// The benchmarks in force now.
     pub fn benchmarks(&self) -> BTreeMap<String, Peg> {
-        let in_force = |profile: &ProfileSetup| Some((profile.name.clone(), self.peg(profile, self.today, self.over)?));
+        let in_force = |profile: &ProfileSetup| {
+            Some((profile.name.clone(), self.peg(profile, self.today, self.over, Whom::Accounts)?))
+        };
         self.setup.profiles.iter().filter_map(in_force).collect()
     }
 
     /// The pegs of all days of one profile: those of past days, and last that of now.
-    fn daily_pegs(&self, profile: &ProfileSetup) -> BTreeMap<NaiveDate, f64> {
+    fn daily_pegs(&self, profile: &ProfileSetup, whom: Whom) -> BTreeMap<NaiveDate, f64> {
         let Some(first) = self.done.iter().map(|done| done.day).min() else { return BTreeMap::new() };
         let mut known: BTreeMap<NaiveDate, f64> = BTreeMap::new();
         let mut last = None;
@@ -414,7 +427,7 @@ impl Books {
             // Between two Mondays or firsts nothing is renewed but by `every_run`.
             let raw = match last.filter(|_| !renewed) {
                 Some(raw) => raw,
-                None => self.peg(profile, day, day).map_or(0.0, |peg| peg.0),
+                None => self.peg(profile, day, day, whom).map_or(0.0, |peg| peg.0),
             };
             last = Some(raw);
             known.insert(day, raw);
@@ -422,14 +435,20 @@ impl Books {
         known
     }
 
-    fn health(&self, account: &str, profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>) -> Health {
-        let Some(first) = self.first_day(account) else { return Health::default() };
-        let raw = self.raw(account, profile, self.over);
-        let now = curve(raw, self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0));
+    fn pegs_of(&self, whom: Whom) -> Pegs {
+        let of = |profile: &ProfileSetup| (profile.name.clone(), self.daily_pegs(profile, whom));
+        self.setup.profiles.iter().map(of).collect()
+    }
+
+    fn health(&self, done: &[&Done], profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>, whom: Whom) -> Health {
+        let Some(first) = done.iter().map(|done| done.day).min() else { return Health::default() };
+        let raw_on = |day| points(done.iter().copied(), profile, day);
+        let raw = raw_on(self.over);
+        let now = curve(raw, self.peg(profile, self.today, self.over, whom).map_or(0.0, |peg| peg.0));
         let mut daily: Vec<(NaiveDate, f64)> = first
             .iter_days()
             .take_while(|day| *day < self.over)
-            .map(|day| (day, curve(self.raw(account, profile, day), pegs[&day])))
+            .map(|day| (day, curve(raw_on(day), pegs[&day])))
             .collect();
         let change = |days: i64| {
             let then = self.over - TimeDelta::days(days);
@@ -438,22 +457,26 @@ impl Books {
         let (change_7d, change_30d) = (change(7), change(30));
         daily.push((self.over, now));
         let band = held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile);
-        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d }
+        let days_healthy = Some(people::days_healthy(&daily, |scores| held(scores, profile)));
+        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d, days_healthy }
     }
 
     // ---- everything
 
     pub fn all_accounts(&self, recent_days: i64) -> Vec<Account> {
-        let pegs: Vec<BTreeMap<NaiveDate, f64>> =
-            self.setup.profiles.iter().map(|profile| self.daily_pegs(profile)).collect();
-        self.accounts().iter().map(|id| self.account(id, &pegs, recent_days)).collect()
+        let pegs = self.pegs_of(Whom::Accounts);
+        let mut all: Vec<Account> = self.accounts().iter().map(|id| self.account(id, &pegs, recent_days)).collect();
+        self.people(&mut all);
+        all
     }
 
-    fn account(&self, id: &str, pegs: &[BTreeMap<NaiveDate, f64>], recent_days: i64) -> Account {
+    fn account(&self, id: &str, pegs: &Pegs, recent_days: i64) -> Account {
         let mut account =
             Account { id: id.to_owned(), traits: self.account_traits(id, self.today), ..Account::default() };
-        for (profile, pegs) in self.setup.profiles.iter().zip(pegs) {
-            account.profiles.insert(profile.name.clone(), self.health(id, profile, pegs));
+        let done: Vec<&Done> = self.events_of(id).collect();
+        for profile in &self.setup.profiles {
+            let health = self.health(&done, profile, &pegs[&profile.name], Whom::Accounts);
+            account.profiles.insert(profile.name.clone(), health);
         }
         account.parent = self.lines[id].get(1).cloned();
         account.children = self.lines.values().filter(|line| line.get(1).is_some_and(|above| above == id)).count();
@@ -465,10 +488,10 @@ impl Books {
         let users_where = |holds: &dyn Fn(&Done) -> bool| {
             self.events_of(id).filter(|done| holds(done)).map(|done| &done.user).collect::<BTreeSet<_>>().len()
         };
-        account.total_users = users_where(&|done| within(done, account.window_days.max(90)));
+        account.total_users = users_where(&|done| within(done, self.total_span(account.window_days)));
         if let Some(profile) = chosen {
             let scored = |done: &Done| profile.weight(&done.event).is_some();
-            account.active_users = users_where(&|done| scored(done) && within(done, profile.window));
+            account.active_users = users_where(&|done| scored(done) && within(done, self.active_span(profile.window)));
             let days: BTreeSet<NaiveDate> = self
                 .events_of(id)
                 .filter(|done| scored(done) && within(done, profile.window))
@@ -489,7 +512,7 @@ impl Books {
             let unused = features.iter().filter(|feature| !used(feature, Some(profile.window)));
             account.unused = unused.map(|(name, _)| name.clone()).collect();
             if let Some(first) = self.first_day(id) {
-                let peg = self.peg(profile, self.today, self.over).map_or(0.0, |peg| peg.0);
+                let peg = self.peg(profile, self.today, self.over, Whom::Accounts).map_or(0.0, |peg| peg.0);
                 let score = |day| (day, curve(self.raw(id, profile, day), peg));
                 let days = first.iter_days().take_while(|day| *day <= self.over);
                 account.recent = days.filter(|day| (self.over - *day).num_days() <= recent_days).map(score).collect();
@@ -505,6 +528,18 @@ impl Books {
             account.first_key_action = self.events_of(id).filter(core).map(|done| done.day).min();
         }
         self.activation(&mut account, start);
+        let trend = chosen.and_then(|profile| account.profiles[&profile.name].change_30d);
+        let trend = trend.map(|change| 50.0 + 5.0 * change.clamp(-10.0, 10.0));
+        let limit = account.traits.get("seats").and_then(Value::as_f64).map(|seats| 200.0 * (3.0 / seats - 0.5));
+        let parts = [
+            account.adoption_window,
+            account.active_percent,
+            trend,
+            account.activation_percent,
+            limit.map(|limit| limit.clamp(0.0, 100.0)),
+        ];
+        let known: Vec<f64> = parts.into_iter().flatten().collect();
+        account.expansion = (known.len() >= 3).then(|| known.iter().sum::<f64>() / known.len() as f64);
         account
     }
 
@@ -545,9 +580,13 @@ impl Books {
         None
     }
 
+    fn checklist(&self, account: &str) -> Option<&Vec<StepSetup>> {
+        let found = self.setup.checklists.iter().find(|(whom, _)| self.is_for(whom, account, self.today));
+        found.map(|(_, steps)| steps)
+    }
+
     fn activation(&self, account: &mut Account, start: Option<NaiveDate>) {
-        let is_for = |(whom, _): &&(ForWhom, _)| self.is_for(whom, &account.id, self.today);
-        let Some((_, steps)) = self.setup.checklists.iter().find(is_for) else { return };
+        let Some(steps) = self.checklist(&account.id) else { return };
         let users: BTreeSet<&String> = self.events_of(&account.id).map(|done| &done.user).collect();
         for step in steps {
             let done = match step {
@@ -582,44 +621,6 @@ impl Books {
             account.days_stalled = Some((self.today - last).num_days().max(0));
             account.stalled = account.days_stalled.map(|days| days >= 14);
         }
-    }
-
-    /// Identified users with an event in an account, or with traits.
-    pub fn all_users(&self) -> Vec<User> {
-        let assigned = || self.done.iter().filter(|done| done.account.is_some());
-        let stating = self.calls.iter().filter(|call| call.kind == "identify" && !call.traits.is_empty());
-        let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
-        everyone.retain(|person| !self.used_left_out.contains(person));
-        everyone.extend(assigned().map(|done| done.user.clone()));
-        let profiles: BTreeMap<String, Option<&ProfileSetup>> =
-            self.accounts().into_iter().map(|id| (id.clone(), self.profile_of(&id, self.today))).collect();
-        let profile = |account: &Option<String>| account.as_ref().and_then(|account| profiles[account]);
-        let mut users = Vec::new();
-        for person in everyone {
-            let Some(id) = person.strip_prefix('u') else { continue };
-            let own = || assigned().filter(|done| done.user == person);
-            let latest = |done: &Done| Some(done.time).filter(|time| *time <= self.at);
-            let anywhere = self.done.iter().filter(|done| done.user == person).filter_map(latest).max();
-            let last_active = own().filter_map(latest).max();
-            let account =
-                own().filter(|done| Some(done.time) == last_active).filter_map(|done| done.account.clone()).min();
-            let active = own().filter(|done| {
-                profile(&done.account).is_some_and(|profile| {
-                    let age = (self.over - done.day).num_days();
-                    (0..profile.window).contains(&age) && profile.weight(&done.event).is_some()
-                })
-            });
-            users.push(User {
-                id: id.to_owned(),
-                traits: overlay(self.user_statements(&person).into_iter()),
-                last_active: anywhere,
-                active_days: active.map(|done| done.day).collect::<BTreeSet<_>>().len(),
-                window_days: profile(&account).map_or(30, |profile| profile.window),
-                account,
-            });
-        }
-        users.sort_by(|a, b| a.id.cmp(&b.id));
-        users
     }
 
     /// Events that belong to no account.

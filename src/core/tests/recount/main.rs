@@ -172,6 +172,7 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
             close!(found.score, health.score, "{profile} score of {id}");
             close!(found.change_7d, health.change_7d, "{profile} change in 7 days of {id}");
             close!(found.change_30d, health.change_30d, "{profile} change in 30 days of {id}");
+            same!(found.days_healthy.map(|days| days as usize), health.days_healthy, "{profile} healthy days of {id}");
             same!(found.band.map(Band::name), health.band, "{profile} band of {id}");
         }
         same!(core.profiles.len(), recount.profiles.len(), "profiles of {id}");
@@ -194,6 +195,18 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         same!(core.unused_features().collect::<Vec<_>>(), recount.unused.iter().collect::<Vec<_>>(), "unused by {id}");
         same!(core.active_users as usize, recount.active_users, "active users of {id}");
         same!(core.total_users as usize, recount.total_users, "total users of {id}");
+        same!(core.healthy_users.map(|count| count as usize), recount.healthy_users, "healthy users of {id}");
+        let (found, counted) = (&core.champions, &recount.champions);
+        same!(
+            found.iter().map(|top| &top.user).collect::<Vec<_>>(),
+            counted.iter().map(|top| &top.0).collect::<Vec<_>>(),
+            "champions of {id}"
+        );
+        for (found, counted) in found.iter().zip(counted) {
+            close!(Some(found.share), Some(counted.1), "share of a champion of {id}");
+        }
+        same!(core.single_champion_risk(), recount.champion_risk, "champion risk of {id}");
+        close!(core.expansion_readiness, recount.expansion, "expansion readiness of {id}");
         close!(core.active_percent(), recount.active_percent, "active-user % of {id}");
         same!(core.active_days as usize, recount.active_days, "active days of {id}");
         same!(i64::from(core.window_days), recount.window_days, "window of {id}");
@@ -206,6 +219,15 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
     for (user, recount) in core.users.iter().zip(&users) {
         let id = &recount.id;
         same!(&json(&user.traits), &recount.traits, "traits of user {id}");
+        close!(user.health.raw, recount.health.raw, "raw of user {id}");
+        close!(user.health.score, recount.health.score, "score of user {id}");
+        close!(user.health.change_7d, recount.health.change_7d, "change in 7 days of user {id}");
+        close!(user.health.change_30d, recount.health.change_30d, "change in 30 days of user {id}");
+        same!(user.health.band.map(Band::name), recount.health.band, "band of user {id}");
+        close!(user.activation_percent, recount.activation_percent, "activation of user {id}");
+        close!(user.adoption_window, recount.adoption_window, "adoption of user {id}");
+        same!(user.days_since_last_active.map(i64::from), recount.days_since_last_active, "days since user {id}");
+        same!(user.tenure_days.map(i64::from), recount.tenure_days, "tenure of user {id}");
         same!(user.last_active.map(|time| time.0), recount.last_active, "last active of user {id}");
         same!(user.active_days as usize, recount.active_days, "active days of user {id}");
         same!(i64::from(user.window_days), recount.window_days, "window of user {id}");

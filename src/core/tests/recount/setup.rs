@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use vitalsync_core::derived::{self, Derived, EventRule};
+use vitalsync_core::expansion::Limit;
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Feature, Model, Profile, Refresh, Step};
+use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Feature, Model, Profile, Refresh, Step, UserSpans};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
@@ -28,6 +29,9 @@ pub struct Setup {
     pub profiles: Vec<ProfileSetup>,
     /// Checklists, each with whom it is for.
     pub checklists: Vec<(ForWhom, Vec<StepSetup>)>,
+    /// The days of active users, if not the window, and of all users.
+    pub active_within: Option<i64>,
+    pub total_within: i64,
     /// Named features with their events, one of which may end with `*`; without any, each scored event is one.
     pub features: Features,
     /// Old and new names.
@@ -187,6 +191,14 @@ impl Setup {
                 }
             }),
             derived: vec![derived()],
+            user_spans: UserSpans {
+                active: self.active_within.map(|days| days as i32),
+                total: self.total_within as i32,
+            },
+            expansion: Some(Limit {
+                used: expr("3", &trait_scope(&[]), Type::Number),
+                limit: expr("traits.seats", &trait_scope(&[]), Type::Number),
+            }),
             ..Model::default()
         }
     }
@@ -294,14 +306,23 @@ pub fn setup() -> impl Strategy<Value = Setup> {
         &[("x or two", &[DERIVED, "E2"]), ("any", &["*"]), ("never", &["Never"])],
         &[],
     ];
-    (zone, profiles, (checklists, select(features.to_vec())), identity(), since).prop_map(
-        |(zone, profiles, (checklists, features), (events, no_events, accounts, no_accounts, roll_up), since)| {
+    let spans = (prop::option::weighted(0.3, 1..60i64), prop_oneof![2 => Just(90i64), 1 => 1..120i64]);
+    (zone, profiles, (checklists, select(features.to_vec()), spans), identity(), since).prop_map(
+        |(
+            zone,
+            profiles,
+            (checklists, features, (active_within, total_within)),
+            (events, no_events, accounts, no_accounts, roll_up),
+            since,
+        )| {
             let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
             Setup {
                 zone,
                 profiles,
                 checklists,
                 features,
+                active_within,
+                total_within,
                 event_aliases: named(events),
                 account_aliases: named(accounts),
                 no_events: no_events.iter().map(|event| (*event).into()).collect(),

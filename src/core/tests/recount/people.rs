@@ -1,0 +1,158 @@
+//! The recount of users one by one: of each what it did in each of its accounts, and what follows for these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{NaiveDate, TimeDelta};
+
+use super::{Account, Books, Done, Health, Pegs, Whom, is_of, overlay, points, set_since};
+use crate::setup::StepSetup;
+
+/// One identified user, recounted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct User {
+    pub id: String,
+    pub traits: BTreeMap<String, serde_json::Value>,
+    pub health: Health,
+    pub activation_percent: Option<f64>,
+    pub adoption_window: Option<f64>,
+    pub last_active: Option<i64>,
+    pub days_since_last_active: Option<i64>,
+    pub tenure_days: Option<i64>,
+    pub active_days: usize,
+    pub window_days: i64,
+    pub account: Option<String>,
+}
+
+impl Books {
+    /// Identified users with an event in an account, or with traits.
+    pub fn all_users(&self) -> Vec<User> {
+        let stating = self.calls.iter().filter(|call| call.kind == "identify" && !call.traits.is_empty());
+        let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
+        everyone.retain(|person| !self.used_left_out.contains(person));
+        everyone.extend(self.done.iter().filter(|done| done.account.is_some()).map(|done| done.user.clone()));
+        let pegs = self.pegs_of(Whom::Users);
+        let mut users: Vec<User> = everyone.iter().filter_map(|person| self.user(person, &pegs)).collect();
+        users.sort_by(|a, b| a.id.cmp(&b.id));
+        users
+    }
+
+    fn user(&self, person: &str, pegs: &Pegs) -> Option<User> {
+        let id = person.strip_prefix('u')?;
+        let anywhere = || self.done.iter().filter(|done| done.user == person);
+        let own = || anywhere().filter(|done| done.account.is_some());
+        let latest = |done: &Done| Some(done.time).filter(|time| *time <= self.at);
+        let traits = overlay(self.user_statements(person).into_iter());
+        let mut user = User { id: id.to_owned(), window_days: 30, ..User::default() };
+        user.last_active = anywhere().filter_map(latest).max();
+        user.days_since_last_active = user.last_active.map(|time| (self.today - self.local_day(time)).num_days());
+        let start = self.start(&traits).or(anywhere().map(|done| done.day).min());
+        user.tenure_days = start.map(|start| (self.today - start).num_days());
+        let active = own().filter(|done| {
+            self.profile_of(done.account.as_ref().unwrap(), self.today).is_some_and(|profile| {
+                let age = (self.over - done.day).num_days();
+                (0..profile.window).contains(&age) && profile.weight(&done.event).is_some()
+            })
+        });
+        user.active_days = active.map(|done| done.day).collect::<BTreeSet<_>>().len();
+        user.traits = traits;
+
+        let last = own().filter_map(latest).max();
+        let account = own().filter(|done| Some(done.time) == last).filter_map(|done| done.account.clone()).min();
+        let Some(account) = account else { return Some(user) };
+        let there: Vec<&Done> = own().filter(|done| done.account.as_ref() == Some(&account)).collect();
+        if let Some(profile) = self.profile_of(&account, self.today) {
+            user.window_days = profile.window;
+            user.health = self.health(&there, profile, &pegs[&profile.name], Whom::Users);
+            let features = self.features(profile);
+            let used = features.iter().filter(|(_, events)| {
+                there.iter().any(|done| {
+                    let age = (self.over - done.day).num_days();
+                    (0..profile.window).contains(&age) && events.iter().any(|event| is_of(&done.event, event))
+                })
+            });
+            user.adoption_window = (!features.is_empty()).then(|| 100.0 * used.count() as f64 / features.len() as f64);
+        }
+        if let Some(steps) = self.checklist(&account) {
+            let done = steps.iter().filter(|step| match step {
+                StepSetup::Event(event, count, _) => there.iter().filter(|done| done.event == *event).count() >= *count,
+                StepSetup::Trait(name, _) => set_since(&self.user_statements(person), name).is_some(),
+            });
+            user.activation_percent = Some(100.0 * done.count() as f64 / steps.len() as f64);
+        }
+        user.account = Some(account);
+        Some(user)
+    }
+
+    /// Everybody with what was done in each account, where it was done.
+    pub(super) fn members(&self) -> BTreeMap<(&str, &str), Vec<&Done>> {
+        let mut members: BTreeMap<(&str, &str), Vec<&Done>> = BTreeMap::new();
+        for done in &self.done {
+            if let Some(account) = &done.account {
+                members.entry((account, &done.user)).or_default().push(done);
+            }
+        }
+        members
+    }
+
+    /// Sets who is behind each account's score, and how many of its users are well.
+    pub(super) fn people(&self, accounts: &mut [Account]) {
+        let pegs = self.pegs_of(Whom::Users);
+        let mut healthy: BTreeSet<(String, String)> = BTreeSet::new();
+        for ((account, person), done) in self.members() {
+            let Some(profile) = self.profile_of(account, self.today) else { continue };
+            let total = self.total_span(profile.window);
+            let seen = done.iter().any(|done| (0..total).contains(&(self.over - done.day).num_days()));
+            if seen && self.health(&done, profile, &pegs[&profile.name], Whom::Users).band == Some("healthy") {
+                healthy.extend(self.lines[account].iter().map(|above| (above.clone(), person.to_owned())));
+            }
+        }
+        for account in accounts {
+            let Some(profile) = self.profile_of(&account.id, self.today) else { continue };
+            account.healthy_users = Some(healthy.iter().filter(|(id, _)| *id == account.id).count());
+            let users: BTreeSet<&String> = self.events_of(&account.id).map(|done| &done.user).collect();
+            let made = |user: &String| {
+                let own = self.events_of(&account.id).filter(|done| done.user == *user);
+                // Weights have one decimal at most.
+                (points(own, profile, self.over) * 10.0).round() as i64
+            };
+            let mut made: Vec<(i64, bool, String)> =
+                users.into_iter().map(|user| (-made(user), user.starts_with('a'), user[1..].to_owned())).collect();
+            made.retain(|(points, ..)| *points < 0);
+            made.sort();
+            let all: i64 = made.iter().map(|(points, ..)| points).sum();
+            let named = |(points, device, id): &(i64, bool, String)| {
+                (Some(id.clone()).filter(|_| !device), 100.0 * *points as f64 / all as f64)
+            };
+            account.champions = made.iter().take(3).map(named).collect();
+            account.champion_risk = account.champions.first().map(|top| top.1 > 60.0 && account.total_users >= 3);
+        }
+    }
+
+    /// For how many days a user with any event is one of all users.
+    pub(super) fn total_span(&self, window: i64) -> i64 {
+        self.setup.total_within.max(window).max(self.active_span(window))
+    }
+
+    /// For how many days a user with a scored event is active.
+    pub(super) fn active_span(&self, window: i64) -> i64 {
+        self.setup.active_within.unwrap_or(window)
+    }
+
+    fn local_day(&self, time: i64) -> NaiveDate {
+        crate::told::day(time, self.setup.zone)
+    }
+}
+
+/// How many days in a row, up to the last, a band was healthy.
+pub(super) fn days_healthy(daily: &[(NaiveDate, f64)], band: impl Fn(&[f64]) -> &'static str) -> usize {
+    let scores: Vec<f64> = daily.iter().map(|(_, score)| *score).collect();
+    (1..=scores.len()).rev().take_while(|until| band(&scores[..*until]) == "healthy").count()
+}
+
+/// The raw scores that a benchmark of users is taken from.
+pub(super) fn raws(books: &Books, profile: &crate::setup::ProfileSetup, last: NaiveDate) -> Vec<f64> {
+    let belongs = |account: &str| books.profile_of(account, last).is_some_and(|found| found.name == profile.name);
+    let early = |done: &&&Done| done.day <= last && last - done.day < TimeDelta::days(profile.window);
+    let members = books.members().into_iter().filter(|((account, _), _)| belongs(account));
+    members.map(|(_, done)| points(done.iter().filter(early).copied(), profile, last)).collect()
+}

@@ -135,6 +135,23 @@ pub struct Alerts {
     pub sent: u64,
     /// Alerts that were held back: by a cooldown, or too old.
     pub suppressed: u64,
+    /// What rules look for and what came about by a config, a benchmark or late data: nobody is told.
+    #[serde(default)]
+    pub not_theirs: u64,
+    /// What may have come about for want of data: it is looked at again.
+    #[serde(default)]
+    pub held: u64,
+}
+
+impl Alerts {
+    /// Adds those of another destination.
+    pub fn add(&mut self, other: Self) {
+        self.fired += other.fired;
+        self.sent += other.sent;
+        self.suppressed += other.suppressed;
+        self.not_theirs += other.not_theirs;
+        self.held += other.held;
+    }
 }
 
 /// What a sync of one destination came to.

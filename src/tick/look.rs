@@ -14,6 +14,7 @@ use vitalsync_core::lint;
 use vitalsync_core::mapping::Level;
 use vitalsync_core::section::Fault;
 
+use super::alerts::Fired;
 use super::{Dated, Engine};
 use crate::clock;
 use crate::config::{Config, Destination};
@@ -50,10 +51,10 @@ impl Engine {
             let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &known, false)?;
             operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
             let live = self.is_live(destination)?;
-            if live {
-                operations.extend(self.fire(destination, &evaluation, false)?.1);
-            }
+            let fired = if live { self.fire(destination, &evaluation, false)? } else { Fired::default() };
+            operations.extend(fired.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
+            notes.extend(fired.notes);
             notes.extend(left_as_written(destination, &evaluation, &known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(

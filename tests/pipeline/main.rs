@@ -3,6 +3,7 @@
 mod compaction;
 mod counts;
 mod delivery;
+mod edges;
 mod forget;
 mod judge;
 mod names;

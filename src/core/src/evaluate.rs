@@ -4,7 +4,7 @@
 //! with the last day that is over; activation, last active and tenure run to the as-of time. What came after it is not
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -28,15 +28,7 @@ pub const MEMBER_DAYS: i32 = 90;
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let ask = Ask {
-        horizon: Horizon::at(at),
-        recent_days,
-        users: true,
-        reasons: true,
-        activity: false,
-        deeds: false,
-        since: BTreeMap::new(),
-    };
+    let ask = Ask { recent_days, users: true, reasons: true, ..Ask::of(Horizon::at(at)) };
     match evaluate_history(usage, ids, model, ask) {
         Ok(evaluation) => evaluation,
         Err(never) => match never {},
@@ -53,7 +45,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let at = ask.horizon.at;
     let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
     let places = 0..model.profiles.len();
-    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
+    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, ask, today, over)).collect();
     let mut evaluation = Evaluation {
         at,
         today,
@@ -77,7 +69,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     evaluation.activity = gathered.activity.take();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
-    let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
+    let cx = Members { model, at, today, over, ask, scales: &scales, gathered: &gathered };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
     if ask.users {
         evaluation.users = users(&evaluation.accounts, &places, &cx);
@@ -91,7 +83,7 @@ struct Members<'a> {
     at: Timestamp,
     today: Day,
     over: Day,
-    recent_days: i32,
+    ask: &'a Ask,
     scales: &'a [Scale<'a>],
     gathered: &'a Gathered<'a>,
 }
@@ -127,7 +119,7 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         let health = health_of(&tally, &series, scale, cx);
         if tally.chosen == Some(scale.place) {
             let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
-            let days = (cx.over.0 - cx.recent_days).max(series.first.0)..=cx.over.0;
+            let days = (cx.over.0 - cx.ask.recent_days).max(series.first.0)..=cx.over.0;
             let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
             recent = days.filter_map(score).collect();
         }
@@ -155,6 +147,9 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         account.churn_risk_reasons = risk::reasons(&values, &cx.model.risk_weights);
         account.churn_risk_involuntary = risk::involuntary(&account);
     }
+
+    let milestones = cx.ask.milestones.iter().zip(&tally.milestones);
+    account.milestones = milestones.filter_map(|(asked, day)| Some((asked.clone(), (*day)?))).collect();
 
     let Model { lifecycle, ready, segments, .. } = cx.model;
     tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);

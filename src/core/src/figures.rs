@@ -143,6 +143,8 @@ pub struct Account {
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.
     pub ready: BTreeSet<String>,
+    /// Which milestones are reached, since which day: an event, and how often.
+    pub milestones: BTreeMap<(String, u32), Day>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
@@ -167,6 +169,14 @@ pub struct User {
     pub window_days: u32,
     /// The primary account (the latest event, then the id): its place in [`Evaluation::accounts`].
     pub account: Option<usize>,
+}
+
+impl Evaluation {
+    /// An account by its id.
+    pub fn account(&self, id: &str) -> Option<&Account> {
+        let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
+        self.accounts.get(place)
+    }
 }
 
 impl Account {

@@ -4,24 +4,24 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod ask;
 pub(crate) mod features;
 mod habits;
 mod steps;
 mod tables;
 
-use std::collections::BTreeMap;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::ask::Ask;
 use self::features::Features;
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
 use crate::activity::{Activity, Counter};
-use crate::checklist::{Done, checklist_of};
+use crate::checklist::{Done, Step, checklist_of};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::habits::{Deeds, Habits};
-use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
+use crate::identity::{Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
@@ -67,40 +67,6 @@ impl History for Usage {
         spots.sort_unstable_by_key(|(spot, _)| **spot);
         spots.into_iter().for_each(|(spot, uses)| take(spot, uses.last, &uses.counts));
         Ok(())
-    }
-}
-
-/// What an evaluation is to find out.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// What is known.
-    pub horizon: Horizon,
-    /// How far back daily scores are wanted.
-    pub recent_days: i32,
-    /// Whether users are measured too.
-    pub users: bool,
-    /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
-    pub reasons: bool,
-    /// Whether it will be asked what is done, event by event.
-    pub activity: bool,
-    /// Whether it will be asked what each account did by name and day.
-    pub deeds: bool,
-    /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
-    pub since: BTreeMap<String, Day>,
-}
-
-impl Ask {
-    /// The figures of accounts at a horizon, and nothing besides.
-    pub fn of(horizon: Horizon) -> Self {
-        Self {
-            horizon,
-            recent_days: 0,
-            users: false,
-            reasons: false,
-            activity: false,
-            deeds: false,
-            since: BTreeMap::new(),
-        }
     }
 }
 
@@ -231,6 +197,8 @@ pub(crate) struct Tally {
     pub steps: Vec<Option<Day>>,
     /// The first day with a core event of its profile.
     pub first_key_action: Option<Day>,
+    /// By milestone, the day it was reached.
+    pub milestones: Vec<Option<Day>>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
     pub habits: Habits,
@@ -280,6 +248,8 @@ struct Gather<'a> {
     weights: Vec<Vec<i64>>,
     /// By profile, the scored events in the order of their numbers.
     columns: Vec<Vec<Id>>,
+    /// The milestones that are asked for, as steps.
+    milestones: Vec<Step>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
@@ -374,6 +344,10 @@ impl<'a> Gather<'a> {
             let is_held = |event: &str| held(event, profile.window, model, ask, over).is_some();
             features.push(Features::of(profile, model, &names, is_held));
         }
+        let milestones = ask.milestones.iter();
+        let milestones =
+            milestones.map(|(event, count)| Step::new("", Done::Event { event: event.clone(), count: *count }));
+        let milestones = milestones.collect();
         held_out.sort();
         held_out.dedup();
         Self {
@@ -387,6 +361,7 @@ impl<'a> Gather<'a> {
             identity,
             weights,
             columns,
+            milestones,
             book,
             user_traits,
             structure,
@@ -581,12 +556,14 @@ impl<'a> Gather<'a> {
         for (user, last) in &raw.user_last {
             self.gathered.user_last.push((*user, *last, id));
         }
+        let own_traits = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let (names, calendar) = (&self.gathered.names, &self.model.calendar);
+        let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
+        let day = |step: &Step| steps.by_account(step, own_traits, &raw.cells);
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
-            let (names, calendar) = (&self.gathered.names, &self.model.calendar);
-            let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
-            let own = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
-            tally.steps = list.steps.iter().map(|step| steps.by_account(step, own, &raw.cells)).collect();
+            tally.steps = list.steps.iter().map(day).collect();
         }
+        tally.milestones = self.milestones.iter().map(day).collect();
         if let Some((counter, _)) = &mut self.activity {
             counter.account(&raw.cells[..own]);
         }

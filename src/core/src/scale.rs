@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-use crate::gather::{Gathered, Tally};
+use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Pegged};
 use crate::identity::{Traits, traits_at};
 use crate::model::{Model, Profile, Refresh};
@@ -75,6 +75,8 @@ pub(crate) struct Scale<'m> {
     pub profile: &'m Profile,
     /// Its place.
     pub place: usize,
+    /// The day after which it is not renewed, and its last day over.
+    until: Option<(Day, Day)>,
     /// By the last day of the windows that the benchmark was computed from.
     pegs: FxHashMap<Day, Option<Pegged>>,
     /// Serves where no account had raw > 0 then: the run's own day.
@@ -84,6 +86,7 @@ pub(crate) struct Scale<'m> {
 impl Scale<'_> {
     /// The benchmark in force on a day, whose last day over is `over`.
     pub fn peg(&self, day: Day, over: Day) -> Option<Pegged> {
+        let (day, over) = self.until.map_or((day, over), |(until, until_over)| (day.min(until), over.min(until_over)));
         match (self.profile.benchmark.refresh, self.profile.benchmark.refresh.computed_from(day, over)) {
             (Refresh::Fixed(raw), _) => Some(Pegged { raw, accounts: 0, is_maximum: false }),
             (_, Some(from)) => self.pegs.get(&from).copied().flatten().or(self.fallback),
@@ -108,6 +111,7 @@ pub(crate) fn scale<'m>(
     place: usize,
     gathered: &Gathered<'_>,
     model: &'m Model,
+    ask: &Ask,
     today: Day,
     over: Day,
 ) -> Option<Scale<'m>> {
@@ -119,6 +123,7 @@ pub(crate) fn scale<'m>(
         (first.0..=over.0).filter_map(|day| refresh.computed_from(Day(day), Day(day))).collect();
     from.extend(refresh.computed_from(today, over));
     from.insert(over);
+    let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));
     // Who is measured against whom is decided as of the benchmark's own day, so that a customer who changes plan later does
     // not move everybody's past.
     let single = model.measures_all();
@@ -148,5 +153,5 @@ pub(crate) fn scale<'m>(
         }
     }
     let fallback = pegs.get(&over).copied().flatten();
-    Some(Scale { profile, place, pegs, fallback })
+    Some(Scale { profile, place, until, pegs, fallback })
 }

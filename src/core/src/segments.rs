@@ -5,6 +5,7 @@
 //! place without changing another. Nothing here is written to a tool unless it is mapped.
 
 use crate::expr::{Expr, Scope};
+use crate::model::Model;
 use crate::section::{Faults, Place};
 use crate::value::Type;
 
@@ -98,6 +99,17 @@ fn visit(
     done[place] = true;
     order.push(place);
     Ok(())
+}
+
+/// Whether a segment asks for health, itself or through others.
+pub fn rests_on_health(model: &Model, segment: &str) -> bool {
+    let rules = model.segments.iter().chain(&model.ready);
+    rules.filter(|(name, _)| name == segment).any(|(_, rule)| {
+        rule.names().into_iter().any(|name| {
+            name.starts_with("health.")
+                || name.strip_prefix("segments.").is_some_and(|used| rests_on_health(model, used))
+        })
+    })
 }
 
 #[cfg(test)]

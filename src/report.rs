@@ -52,6 +52,12 @@ pub struct RunReport {
     /// Derived events that are not in the score yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub counted_since: Vec<HeldOutReport>,
+    /// Sources that fell silent, each with when it was last heard of: windows end there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub stale: BTreeMap<String, String>,
+    /// Scored events that stopped for everybody.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stopped: Vec<StoppedReport>,
     /// What rules ran into, by their place in the config: values that are missing, divisions by zero, unlike kinds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub rules: BTreeMap<String, MissedReport>,
@@ -124,6 +130,32 @@ impl HeldOutReport {
             "{event} is counted since {since} and joins the score on {joins}; `vitalsync backfill --rebuild` counts the past"
         )
     }
+}
+
+/// A scored event that stopped for everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedReport {
+    /// What people call it.
+    pub event: String,
+    /// The day on which there was none.
+    pub day: String,
+    /// How often it is done on that weekday.
+    pub usual: u64,
+}
+
+impl StoppedReport {
+    /// In words.
+    pub fn said(&self) -> String {
+        let Self { event, day, usual } = self;
+        format!(
+            "{event} stopped for everybody: none on {day}, usually {usual}; was it renamed? Alerts that it may cause wait"
+        )
+    }
+}
+
+/// What is said of a source that fell silent.
+pub fn said_of_stale(source: &str, last: &str) -> String {
+    format!("source {source} is silent since {last}: windows end there until it is back")
 }
 
 /// Alerts of a pass.
@@ -308,6 +340,9 @@ pub struct SourceStatus {
     pub last_run: Option<String>,
     /// What that came to.
     pub last: Option<SourceReport>,
+    /// When it was last heard of, if it fell silent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stale_since: Option<String>,
     /// When it is read next, while a daemon runs.
     pub next_run: Option<String>,
 }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::{self, Alert, AlertRule, Edge, EdgeState, Pass, Past, edge, may_fire, renewals};
+use vitalsync_core::alert::{
+    self, Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, data_stopped, edge, may_fire, renewals,
+    stopped_subject,
+};
 use vitalsync_core::connector::{Known, Operation, Wanted};
 use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::gather::Ask;
@@ -89,16 +92,21 @@ impl Engine {
                 if before != Some(&next) {
                     batch.put_edge(&destination.name, &rule.name, &account.id, &next);
                 }
-                match happened {
-                    Edge::Quiet => {}
-                    Edge::Held => fired.alerts.held += 1,
-                    Edge::NotTheirs => fired.alerts.not_theirs += 1,
-                    Edge::Suppressed => fired.alerts.suppressed += 1,
-                    Edge::Fired(alert) => {
-                        fired.alerts.fired += 1;
-                        alerts.push(*alert);
-                    }
+                count(&mut fired.alerts, &mut alerts, happened);
+            }
+        }
+        let stale = self.stale(evaluation.at)?;
+        for rule in rules.iter().filter(|rule| rule.trigger == Trigger::DataStopped) {
+            for source in &self.config.sources {
+                let subject = stopped_subject(&source.name);
+                let before = remembered.get(&edge_name(&rule.name, &subject));
+                let since = stale.get(&source.name).copied();
+                let (next, happened) =
+                    data_stopped(&destination.name, rule, &source.name, since, evaluation.at, before);
+                if before != Some(&next) {
+                    batch.put_edge(&destination.name, &rule.name, &subject, &next);
                 }
+                count(&mut fired.alerts, &mut alerts, happened);
             }
         }
         fired.notes = self.summed_up(evaluation, last.as_ref(), fired.alerts.not_theirs);
@@ -195,5 +203,18 @@ impl Engine {
         }
         self.store.apply(batch)?;
         Ok((due, stale))
+    }
+}
+
+fn count(counts: &mut Alerts, alerts: &mut Vec<Alert>, happened: Edge) {
+    match happened {
+        Edge::Quiet => {}
+        Edge::Held => counts.held += 1,
+        Edge::NotTheirs => counts.not_theirs += 1,
+        Edge::Suppressed => counts.suppressed += 1,
+        Edge::Fired(alert) => {
+            counts.fired += 1;
+            alerts.push(*alert);
+        }
     }
 }

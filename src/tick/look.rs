@@ -218,11 +218,13 @@ impl Engine {
             ..StatusReport::default()
         };
         let now = clock::system();
+        let stale = self.stale(now)?;
         for source in &self.config.sources {
             let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
             let entry = SourceStatus {
                 last_run: last.as_ref().map(|last| last.at.to_string()),
                 last: last.map(|last| last.report),
+                stale_since: stale.get(&source.name).map(Timestamp::to_string),
                 next_run: source.schedule.after(now).map(|next| next.to_string()),
             };
             status.sources.insert(source.name.clone(), entry);

@@ -13,7 +13,7 @@ mod look;
 pub mod read;
 mod retention;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::model::Model;
 use vitalsync_core::names::{AccountNames, UserNames};
+use vitalsync_core::pulse::Stopped;
 
 use self::ingest::names::Filing;
 use self::ingest::{Grain, check_time_zone, generation};
@@ -37,7 +38,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Destination};
 use crate::deliver::{Lanes, PATIENCE, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{BenchmarkReport, DestinationReport, HeldOutReport, MissedReport, RunReport};
+use crate::report::{BenchmarkReport, DestinationReport, HeldOutReport, MissedReport, RunReport, StoppedReport};
 use crate::store::records::told;
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
@@ -133,9 +134,12 @@ impl Engine {
 
     /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.
     pub fn evaluate_known(&self, horizon: Horizon, reasons: bool) -> Result<Evaluation, StoreError> {
+        // What was not known then can't have been missed.
+        let stale = if horizon.received.is_none() { self.stale(horizon.at)? } else { BTreeMap::new() };
         self.evaluate_asked(&self.config, horizon, |ask| {
             ask.reasons = reasons;
             ask.milestones = self.milestones();
+            ask.windows_end = stale.values().min().map(|last| self.config.model.calendar.day(last.plus_ms(-1)));
         })
     }
 
@@ -160,6 +164,16 @@ impl Engine {
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
         ask.since = generation::counted_since(&self.store, model)?;
         evaluate_history(&history, &filing.ids, model, ask)
+    }
+
+    /// The sources that are stale at a time, each with when it was last heard of.
+    pub fn stale(&self, at: Timestamp) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        let mut stale = BTreeMap::new();
+        for source in &self.config.sources {
+            let heard = generation::current(&self.store, &source.name)?.heard;
+            stale.extend(heard.stale_since(source.expect, at).map(|since| (source.name.clone(), since)));
+        }
+        Ok(stale)
     }
 
     /// The milestones that alert rules ask for.
@@ -406,6 +420,14 @@ impl Engine {
         Ok(())
     }
 
+    fn stopped(&self, stopped: &Stopped) -> StoppedReport {
+        StoppedReport {
+            event: self.config.model.display_event(&stopped.event).to_owned(),
+            day: stopped.day.to_string(),
+            usual: stopped.usual,
+        }
+    }
+
     /// What the rules of the config run into.
     fn census(&self, evaluation: &Evaluation) -> Census {
         let mut census = census::of_model(&self.config.model, evaluation);
@@ -449,6 +471,8 @@ impl Engine {
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
+            run.stale = self.stale(at)?.into_iter().map(|(source, last)| (source, last.to_string())).collect();
+            run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
             run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
             self.mark_evaluated(&evaluation)?;

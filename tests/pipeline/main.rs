@@ -11,3 +11,4 @@ mod rebuild;
 mod retention;
 mod rules;
 mod site;
+mod stale;

@@ -49,7 +49,8 @@ pub fn message(alert: &Alert) -> Message {
     if let Some(band) = &alert.band {
         fields.push(format!("*Band*\n{}", escaped(&band.replace('_', " "), VALUE_LIMIT)));
     }
-    fields.push(format!("*Last active*\n{}", last_active(alert)));
+    let what = if matches!(alert.what, What::Stopped { .. }) { "Last received" } else { "Last active" };
+    fields.push(format!("*{what}*\n{}", last_active(alert)));
 
     let mut blocks = vec![
         json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } }),
@@ -63,13 +64,13 @@ pub fn message(alert: &Alert) -> Message {
         What::Moved { threshold, within_days, .. } => {
             format!(": {} or more points within {}", whole(*threshold), days(*within_days))
         }
-        What::Said { .. } => String::new(),
+        What::Said { .. } | What::Stopped { .. } => String::new(),
     };
-    let context = format!(
-        "Rule {}{bound} · account {}",
-        escaped(&alert.rule, VALUE_LIMIT),
-        escaped(&alert.account, VALUE_LIMIT),
-    );
+    let subject = match &alert.what {
+        What::Stopped { source } => format!("source {}", escaped(source, VALUE_LIMIT)),
+        _ => format!("account {}", escaped(&alert.account, VALUE_LIMIT)),
+    };
+    let context = format!("Rule {}{bound} · {subject}", escaped(&alert.rule, VALUE_LIMIT));
     blocks.push(json!({ "type": "context", "elements": [mrkdwn(&context)] }));
 
     let mut text = headline;
@@ -94,6 +95,10 @@ fn headline(alert: &Alert) -> String {
             let unit = if by.unsigned_abs() == 1 { "point" } else { "points" };
             let verb = if by > 0 { "rose" } else { "fell" };
             format!("'s health {verb} {} {unit} in {}", by.unsigned_abs(), days(*within_days))
+        }
+        What::Stopped { source } => {
+            let limit = HEADER_LIMIT / 2;
+            return format!("No data from {}: health stands still until it is back", escaped(source, limit));
         }
         What::Said { said } => format!(" {}", escaped(said, HEADER_LIMIT / 2)),
     };

@@ -13,7 +13,7 @@ const LONGEST: i32 = 365;
 const AWAY_DAYS: i32 = 14;
 
 /// What can fire a rule, as keys.
-const TRIGGERS: [&str; 13] = [
+const TRIGGERS: [&str; 14] = [
     "drop",
     "rise",
     "band",
@@ -27,6 +27,7 @@ const TRIGGERS: [&str; 13] = [
     "back",
     "new_account",
     "milestone",
+    "data_stopped",
 ];
 
 pub(crate) fn read(name: &str, node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<AlertRule> {
@@ -94,6 +95,7 @@ fn read_trigger(table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option
         "quiet" => read_days(node, "quiet", faults).map(Trigger::Quiet),
         "back" if matches!(node.kind, Kind::Bool(_)) => yes(Trigger::Back(AWAY_DAYS), faults),
         "back" => read_days(node, "back", faults).map(Trigger::Back),
+        "data_stopped" => yes(Trigger::DataStopped, faults),
         "new_account" => yes(Trigger::NewAccount, faults),
         _ => read_milestone(node, faults),
     }

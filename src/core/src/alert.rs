@@ -13,7 +13,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::edge::{Edge, EdgeState, Pass, Past, edge, may_fire};
+pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
 use crate::evaluate::Account;
 use crate::expr::Expr;
@@ -78,6 +78,8 @@ pub enum Trigger {
         /// How often, at least 1.
         count: u32,
     },
+    /// A source fell silent; of no account.
+    DataStopped,
 }
 
 /// Which way a border is crossed.
@@ -101,7 +103,7 @@ impl Trigger {
     /// Whether it is so of an account, of those that are not about the score's course; `None` where that can't be said, as of
     /// a band without a score.
     pub fn holds(&self, account: &Account) -> Option<bool> {
-        let quiet = |days: i32| account.days_since_last_active.map(|since| since >= days);
+        let quiet = |days: i32| account.silent_days.map(|silent| silent >= days);
         match self {
             Self::Drop { .. } | Self::Rise { .. } => None,
             Self::Band(band, side) => account.health.band.map(|now| (now == *band) == (*side == Side::Entered)),
@@ -111,7 +113,13 @@ impl Trigger {
             Self::Quiet(days) => quiet(*days),
             Self::Back(days) => quiet(*days).map(|quiet| !quiet),
             Self::NewAccount => Some(true),
+            Self::DataStopped => None,
         }
+    }
+
+    /// True if it may come about because nothing was heard, whoever fell silent.
+    fn may_come_of_silence(&self) -> bool {
+        matches!(self, Self::Drop { .. } | Self::Band(..) | Self::Segment(..) | Self::Quiet(_))
     }
 
     /// The day on which it became so, of those that know it.
@@ -139,6 +147,7 @@ impl Trigger {
             Self::Quiet(days) => format!("has been quiet for {days} days"),
             Self::Back(days) => format!("is back after {days} quiet days or more"),
             Self::NewAccount => "is a new account".into(),
+            Self::DataStopped => "has stopped".into(),
             Self::Milestone { event, count } => format!("has reached {count} × {event}"),
         }
     }
@@ -155,7 +164,7 @@ pub struct Alert {
     pub occasion: String,
     /// The rule that fired.
     pub rule: String,
-    /// The account's id.
+    /// The account's id; empty where it is about a source.
     pub account: String,
     /// The account's name, or its id where it has none.
     pub name: String,
@@ -170,7 +179,7 @@ pub struct Alert {
     pub band: Option<String>,
     /// What is behind it, one line each: which events fell, who stopped.
     pub reasons: Vec<String>,
-    /// The last activity of the account.
+    /// The last activity of the account, or of the source.
     pub last_active: Option<Timestamp>,
     /// When it fired: the run's as-of time.
     pub at: Timestamp,
@@ -190,6 +199,11 @@ pub enum What {
         threshold: f64,
         /// The rule's span in days.
         within_days: i32,
+    },
+    /// A source fell silent.
+    Stopped {
+        /// Its name.
+        source: String,
     },
     /// Anything else.
     Said {

@@ -17,6 +17,7 @@ use crate::health::{self, CURVE};
 use crate::identity::{Horizon, traits_at};
 use crate::model::Model;
 use crate::names::{AccountNames, TraitNames};
+use crate::pulse::{self, Stopped};
 use crate::risk;
 use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
@@ -43,7 +44,7 @@ pub fn evaluate_history<H: History>(history: &H, ids: &Ids, model: &Model, ask: 
 /// Measures what was added up.
 fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let at = ask.horizon.at;
-    let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+    let (today, over) = (model.calendar.day(at), ask.over(model));
     let places = 0..model.profiles.len();
     let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, ask, today, over)).collect();
     let mut evaluation = Evaluation {
@@ -67,6 +68,8 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     }
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     evaluation.activity = gathered.activity.take();
+    evaluation.stopped = stopped(&gathered, over);
+    evaluation.stale = ask.windows_end.is_some();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let cx = Members { model, at, today, over, ask, scales: &scales, gathered: &gathered };
@@ -75,6 +78,18 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
         evaluation.users = users(&evaluation.accounts, &places, &cx);
     }
     evaluation
+}
+
+/// The events that nobody did on the last day of the windows, although they are done often on that weekday.
+fn stopped(gathered: &Gathered<'_>, day: Day) -> Vec<Stopped> {
+    let event = |(id, volumes): (&Id, &[i64; 5])| {
+        let [now, before @ ..] = volumes.map(|count| u64::try_from(count).unwrap_or_default());
+        let usual = pulse::usual(before).filter(|_| now == 0)?;
+        Some(Stopped { event: gathered.names.event(*id).to_owned(), day, usual })
+    };
+    let mut stopped: Vec<Stopped> = gathered.volumes.iter().filter_map(event).collect();
+    stopped.sort_by(|a, b| a.event.cmp(&b.event));
+    stopped
 }
 
 /// What the evaluation of one account needs besides its own tally.
@@ -128,6 +143,13 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
     account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
+    account.stale = cx.ask.windows_end.is_some();
+    account.silent_days = account.days_since_last_active;
+    if let Some(profile) = chosen {
+        let left_out = |from: Day, to: Day| cx.model.gaps.within(&profile.name, from, to);
+        account.window_days -= left_out(cx.over.plus(1 - profile.window), cx.over);
+        account.silent_days = account.silent_days.map(|days| days - left_out(cx.today.plus(1 - days), cx.today) as i32);
+    }
     if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
         account.profile = Some(profile.name.clone());
         account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();

@@ -13,6 +13,7 @@ use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
 use crate::identity::Traits;
 use crate::model::{Band, Model, Profile};
+use crate::pulse::Stopped;
 use crate::time::{Day, Timestamp};
 use crate::usage::Id;
 use crate::value::Value;
@@ -36,6 +37,10 @@ pub struct Evaluation {
     pub unassigned_events: u64,
     /// The names of scored events.
     pub events: EventNames,
+    /// True if windows end early, because a source fell silent.
+    pub stale: bool,
+    /// Scored events that stopped for everybody, by their names.
+    pub stopped: Vec<Stopped>,
     /// Derived events that are not in the score yet, by their display names.
     pub counted_since: Vec<HeldOut>,
     /// What is done, event by event; `None` if it was not asked for.
@@ -119,7 +124,7 @@ pub struct Account {
     pub total_users: u32,
     /// Days of the window with a scored event.
     pub active_days: u32,
-    /// Days of the window.
+    /// Days of the window, without those that leave it.
     pub window_days: u32,
     /// The latest event.
     pub last_active: Option<Timestamp>,
@@ -139,6 +144,10 @@ pub struct Account {
     pub churn_risk_involuntary: Option<f64>,
     /// Why the risk is what it is, the weightiest first.
     pub churn_risk_reasons: Vec<&'static str>,
+    /// The same without days that leave its windows.
+    pub silent_days: Option<i32>,
+    /// True if its windows end early, because a source fell silent.
+    pub stale: bool,
     /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.

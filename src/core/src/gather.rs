@@ -22,7 +22,7 @@ use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
 use crate::habits::{Deeds, Habits};
 use crate::identity::{Identity, TraitBook, Traits, traits_at};
-use crate::model::{MICRO, Model};
+use crate::model::{MICRO, Model, Profile};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
@@ -223,6 +223,9 @@ pub(crate) struct Gathered<'a> {
     pub names: Names<'a>,
     /// By profile.
     pub features: Vec<Features>,
+    /// How often each scored event was done, by everybody, on the last day of the windows, and one, two, three and four weeks
+    /// before.
+    pub volumes: FxHashMap<Id, [i64; 5]>,
     pub held_out: Vec<HeldOut>,
     pub activity: Option<Activity>,
 }
@@ -246,6 +249,10 @@ struct Gather<'a> {
     identity: Identity<'a>,
     /// By profile, the weight of each event by its number, in millionths; 0 for others.
     weights: Vec<Vec<i64>>,
+    /// By profile, whether a day from [`FIRST_DAY`] on leaves its windows; empty where none does.
+    left_out: Vec<Vec<bool>>,
+    /// By event number, whether any profile scores it.
+    scored_by_any: Vec<bool>,
     /// By profile, the scored events in the order of their numbers.
     columns: Vec<Vec<Id>>,
     /// The milestones that are asked for, as steps.
@@ -324,7 +331,7 @@ impl<'a> Gather<'a> {
         user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     ) -> Self {
         let at = ask.horizon.at;
-        let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+        let (today, over) = (model.calendar.day(at), ask.over(model));
         let (mut weights, mut columns) = (Vec::new(), Vec::new());
         let (mut features, mut held_out) = (Vec::new(), Vec::new());
         for profile in &model.profiles {
@@ -348,6 +355,13 @@ impl<'a> Gather<'a> {
         let milestones =
             milestones.map(|(event, count)| Step::new("", Done::Event { event: event.clone(), count: *count }));
         let milestones = milestones.collect();
+        let left_out = |profile: &Profile| match model.gaps.is_empty() {
+            true => Vec::new(),
+            false => (FIRST_DAY..=today.0).map(|day| model.gaps.has(&profile.name, Day(day))).collect(),
+        };
+        let left_out = model.profiles.iter().map(left_out).collect();
+        let scored_by = |event: usize| weights.iter().any(|weights: &Vec<i64>| weights[event] != 0);
+        let scored_by_any = (0..names.events()).map(scored_by).collect();
         held_out.sort();
         held_out.dedup();
         Self {
@@ -360,6 +374,8 @@ impl<'a> Gather<'a> {
             today_start: model.calendar.start(today),
             identity,
             weights,
+            left_out,
+            scored_by_any,
             columns,
             milestones,
             book,
@@ -382,6 +398,7 @@ impl<'a> Gather<'a> {
                 user_days: Vec::new(),
                 names,
                 features,
+                volumes: FxHashMap::default(),
                 held_out,
                 activity: None,
             },
@@ -406,6 +423,15 @@ impl<'a> Gather<'a> {
             stated => Some(stated),
         };
         let account = account.map(|account| names.account_today(account));
+        let weeks_ago = self.over.0 - spot.day.0;
+        if (0..=28).contains(&weeks_ago) && weeks_ago % 7 == 0 {
+            for (event, count) in counts {
+                let event = names.event_today(*event);
+                if self.scored_by_any.get(event as usize).copied().unwrap_or_default() {
+                    self.gathered.volumes.entry(event).or_default()[(weeks_ago / 7) as usize] += count;
+                }
+            }
+        }
         // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
         let last = Some(Timestamp(last)).filter(|last| *last <= self.ask.horizon.at).unwrap_or(self.today_start);
         let Some(account) = account else {
@@ -585,7 +611,7 @@ impl<'a> Gather<'a> {
         for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
-            if weight == 0 || day > self.over {
+            if weight == 0 || day > self.over || self.is_left_out(place, day) {
                 continue;
             }
             let points = weight.saturating_mul(i64::from(cell.count));
@@ -605,10 +631,17 @@ impl<'a> Gather<'a> {
         Points { daily, moved }
     }
 
+    /// True if a day leaves the windows of a profile.
+    fn is_left_out(&self, place: usize, day: Day) -> bool {
+        let days = self.left_out.get(place).map(Vec::as_slice).unwrap_or_default();
+        days.get((day.0 - FIRST_DAY) as usize).copied().unwrap_or_default()
+    }
+
     /// What needs the account's own profile: its users, active days, features, scored events.
     fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw, own: usize) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
         let window_since = self.over.plus(-window);
@@ -637,6 +670,9 @@ impl<'a> Gather<'a> {
             }
             if weight >= CORE {
                 tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
+            }
+            if left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
+                continue;
             }
             if self.ask.reasons
                 && day > scored_since

@@ -11,10 +11,11 @@ use vitalsync_core::alert::{AlertRule, Edge, EdgeState, Pass, Past, Side, Trigge
 use vitalsync_core::checklist::{Checklist, Done, Step};
 use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::expr::Expr;
+use vitalsync_core::gaps::Yearly;
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::model::{Band, Bands, Benchmark, MICRO, Model, Profile, Refresh};
-use vitalsync_core::names::{scopes, trait_scope};
+use vitalsync_core::names::{Vocabulary, scopes, trait_scope};
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::{Day, Type};
 
@@ -51,7 +52,7 @@ fn group(account: &str, offset: i32, traits: &str) -> String {
 
 fn model(segments: &[(&str, &str)]) -> Model {
     let names: Vec<String> = segments.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let scope = scopes(&["main".into()], &[], &names).account;
+    let scope = scopes(&Vocabulary { segments: &names, ..Vocabulary::default() }).account;
     let read = |rule| Expr::parse(rule, Place::default(), &scope, Type::Bool, &mut Faults::default()).unwrap();
     let step = |name: &str, event: &str| Step::new(name, Done::Event { event: event.into(), count: 1 });
     Model {
@@ -59,6 +60,7 @@ fn model(segments: &[(&str, &str)]) -> Model {
             name: "main".into(),
             only: None,
             window: 7,
+            features: Vec::new(),
             weights: [("A".to_owned(), 5 * MICRO), ("B".to_owned(), MICRO)].into(),
             bands: Bands { hold_days: 1, hold_points: 0.0, ..Bands::default() },
             benchmark: Benchmark { percentile: 90.0, refresh: Refresh::Fixed(70.0) },
@@ -286,4 +288,44 @@ proptest! {
         // And nothing is left over for a look at the same moment.
         prop_assert_eq!(memory.pass(&lines, &edited(edit), &every_kind(), Timestamp(end(40).0 + 200)), vec![]);
     }
+}
+
+#[test]
+fn days_that_leave_the_windows_count_for_nothing_there() {
+    let lines = [used("a", "A", 0..10, 2), used("a", "Page", 12..13, 1)].concat();
+    let filed = file([lines.iter().map(String::as_str).collect()], &model(&[]));
+    let seen = |model: &Model| {
+        let evaluation = evaluate_history(&filed.usage, &filed.ids, model, Ask::of(Horizon::at(end(9)))).unwrap();
+        let account = evaluation.accounts[0].clone();
+        (account.health.raw, account.active_days, account.window_days, account.last_active, account.adoption_all_time)
+    };
+    let (mut model, whole) = (model(&[]), seen(&model(&[])));
+    assert_eq!((whole.0, whole.1, whole.2), (Some(70.0), 7, 7));
+    // Two of the four days are in the window.
+    model.gaps.days = vec![(day(1), day(4))];
+    assert_eq!(seen(&model), (Some(50.0), 5, 5, whole.3, whole.4));
+    model.gaps.days = vec![(day(0), day(30))];
+    assert_eq!(seen(&model), (Some(0.0), 0, 0, whole.3, whole.4));
+}
+
+#[test]
+fn a_quiet_span_of_the_year_fires_nothing() {
+    let lines = [used("falls", "A", 0..20, 2), used("stays", "A", 0..80, 2)].concat();
+    let mut model = model(&[("low", "health.score < 50")]);
+    let told = |model: &Model| {
+        let (mut memory, mut told) = (Memory::default(), Vec::new());
+        for offset in 18..60 {
+            let fired = memory.pass(&lines, model, &every_kind(), end(offset));
+            told.extend(fired.into_iter().map(|(rule, account)| (rule, account, offset)));
+        }
+        told
+    };
+    let quiet = |told: Vec<(String, String, i32)>| told.into_iter().find(|(rule, ..)| rule == "quiet").map(|at| at.2);
+    assert_eq!(quiet(told(&model)), Some(33));
+    // From 19 March to 10 April: days 18 to 40.
+    let span = Yearly::parse("03-19..04-10").unwrap();
+    model.gaps.quiet = [("main".to_owned(), vec![span])].into();
+    let told = told(&model);
+    assert!(told.iter().all(|(_, _, offset)| *offset > 40), "{told:?}");
+    assert_eq!(quiet(told), Some(54), "fourteen days after it");
 }

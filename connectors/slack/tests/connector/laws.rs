@@ -120,6 +120,7 @@ fn every_kind_of_rule_is_read() {
         (json!({ "back": true }), Trigger::Back(14)),
         (json!({ "back": "30d" }), Trigger::Back(30)),
         (json!({ "new_account": true }), Trigger::NewAccount),
+        (json!({ "data_stopped": true }), Trigger::DataStopped),
         (json!({ "milestone": { "event": "Report Shared", "count": 100 } }), milestone),
     ] {
         assert_eq!(trigger(written.clone()), read, "{written}");
@@ -138,6 +139,10 @@ fn what_is_not_about_the_scores_course_is_said_as_it_is() {
     let message = render::message(&said("is now one of <vips>"));
     assert_eq!(message.text, "Acme &amp; Söhne &lt;!channel&gt; is now one of &lt;vips&gt;");
     assert!(!message.blocks.contains("Health") && message.blocks.contains("Rule score_drop · account acme"));
+    let stopped = Alert { what: What::Stopped { source: "product".into() }, ..said("") };
+    let message = render::message(&stopped);
+    assert_eq!(message.text, "No data from product: health stands still until it is back");
+    assert!(message.blocks.contains("Last received") && message.blocks.contains("Rule score_drop · source product"));
     let rose = Alert { score: Some(80.0), reasons: vec![], ..support::alert() };
     let headline = "Acme &amp; Söhne &lt;!channel&gt;'s health rose 17 points in 7 days: 63 → 80";
     assert_eq!(render::message(&rose).text, headline);

@@ -33,6 +33,18 @@ pub struct EdgeState {
     pub low: f64,
 }
 
+impl EdgeState {
+    /// Counts one more occasion, unless the rule's cooldown is not over.
+    fn counts(&mut self, rule: &AlertRule, at: Timestamp) -> bool {
+        if self.fired_at.is_some_and(|fired| at.0 - fired.0 < rule.cooldown_ms) {
+            return false;
+        }
+        self.n += 1;
+        self.fired_at = Some(at);
+        true
+    }
+}
+
 /// What became of a rule and an account in one pass.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edge {
@@ -80,7 +92,65 @@ pub fn may_fire(rule: &AlertRule, account: &Account, state: Option<&EdgeState>, 
 }
 
 /// One rule and one account. `None`: the rule is not for this account, or what it asks is unknown; nothing is remembered.
+///
+/// What may come of silence waits while it is not known whose silence it is: of a source, or of an event that stopped for
+/// everybody. On days that leave the account's windows it is remembered, and told to nobody.
 pub fn edge(
+    pass: &Pass<'_>,
+    rule: &AlertRule,
+    account: &Account,
+    state: Option<&EdgeState>,
+    known: bool,
+) -> Option<(EdgeState, Edge)> {
+    let (next, happened) = looked_at(pass, rule, account, state, known)?;
+    if happened == Edge::Quiet || !rule.trigger.may_come_of_silence() {
+        return Some((next, happened));
+    }
+    let Evaluation { stale, stopped, events, over, today, .. } = pass.now;
+    let uses = |event: &str| account.scored.iter().any(|(_, id, _)| events.get(id).is_some_and(|name| name == event));
+    if *stale || stopped.iter().any(|stopped| uses(&stopped.event)) {
+        return Some((state.cloned().unwrap_or(next), Edge::Held));
+    }
+    let left_out = |day| account.profile.as_ref().is_some_and(|profile| pass.model.gaps.has(profile, day));
+    Some((next, if left_out(*over) || left_out(*today) { Edge::Suppressed } else { happened }))
+}
+
+/// Whether a source fell silent, given since when it has been so. Silence that a rule finds when it first looks is not told.
+pub fn data_stopped(
+    destination: &str,
+    rule: &AlertRule,
+    source: &str,
+    since: Option<Timestamp>,
+    at: Timestamp,
+    state: Option<&EdgeState>,
+) -> (EdgeState, Edge) {
+    let mut next = met(since.is_none(), Day::default(), 0.0, state);
+    let Some(since) = since.filter(|_| state.is_some_and(|state| state.armed)) else { return (next, Edge::Quiet) };
+    if !next.counts(rule, at) {
+        return (next, Edge::Suppressed);
+    }
+    let alert = Alert {
+        occasion: occasion(destination, &rule.name, &stopped_subject(source), next.n),
+        rule: rule.name.clone(),
+        account: String::new(),
+        name: String::new(),
+        to: rule.to.clone(),
+        what: What::Stopped { source: source.to_owned() },
+        score: None,
+        band: None,
+        reasons: Vec::new(),
+        last_active: Some(since),
+        at,
+    };
+    (next, Edge::Fired(Box::new(alert)))
+}
+
+/// Stands for a source among the accounts that a rule remembers something of.
+pub fn stopped_subject(source: &str) -> String {
+    format!("#source {source}")
+}
+
+fn looked_at(
     pass: &Pass<'_>,
     rule: &AlertRule,
     account: &Account,
@@ -195,11 +265,9 @@ fn fire(
     reasons: Vec<String>,
 ) -> (EdgeState, Edge) {
     let at = pass.now.at;
-    if next.fired_at.is_some_and(|fired| at.0 - fired.0 < rule.cooldown_ms) {
+    if !next.counts(rule, at) {
         return (next, Edge::Suppressed);
     }
-    next.n += 1;
-    next.fired_at = Some(at);
     let alert = Alert {
         occasion: occasion(pass.destination, &rule.name, &account.id, next.n),
         rule: rule.name.clone(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::identity::Horizon;
+use crate::model::Model;
 use crate::time::{Day, Timestamp};
 
 /// What an evaluation is to find out.
@@ -24,6 +25,8 @@ pub struct Ask {
     pub since: BTreeMap<String, Day>,
     /// Benchmarks are not renewed after this time: what an account is by those of then. `None`: they are those in force.
     pub unrenewed_since: Option<Timestamp>,
+    /// Windows end with this day, if it is earlier: the last one on which a source that fell silent was heard of.
+    pub windows_end: Option<Day>,
     /// Milestones that are asked for: an event of today, and how often.
     pub milestones: Vec<(String, u32)>,
 }
@@ -40,7 +43,14 @@ impl Ask {
             deeds: false,
             since: BTreeMap::new(),
             unrenewed_since: None,
+            windows_end: None,
             milestones: Vec::new(),
         }
+    }
+
+    /// The last day of every window.
+    pub fn over(&self, model: &Model) -> Day {
+        let over = model.calendar.last_over(self.horizon.at);
+        self.windows_end.map_or(over, |end| over.min(end))
     }
 }

@@ -57,6 +57,12 @@ pub struct RunReport {
     /// Derived events that are not in the score yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub counted_since: Vec<HeldOutReport>,
+    /// Sources that fell silent, each with when it was last heard of: windows end there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub stale: BTreeMap<String, String>,
+    /// Scored events that stopped for everybody.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub stopped: Vec<StoppedReport>,
     /// What rules ran into, by their place in the config: values that are missing, divisions by zero, unlike kinds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub rules: BTreeMap<String, MissedReport>,
@@ -131,6 +137,32 @@ impl HeldOutReport {
     }
 }
 
+/// A scored event that stopped for everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedReport {
+    /// What people call it.
+    pub event: String,
+    /// The day on which there was none.
+    pub day: String,
+    /// How often it is done on that weekday.
+    pub usual: u64,
+}
+
+impl StoppedReport {
+    /// In words.
+    pub fn said(&self) -> String {
+        let Self { event, day, usual } = self;
+        format!(
+            "{event} stopped for everybody: none on {day}, usually {usual}; was it renamed? Alerts that it may cause wait"
+        )
+    }
+}
+
+/// What is said of a source that fell silent.
+pub fn said_of_stale(source: &str, last: &str) -> String {
+    format!("source {source} is silent since {last}: windows end there until it is back")
+}
+
 /// Alerts of a pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alerts {
@@ -140,6 +172,23 @@ pub struct Alerts {
     pub sent: u64,
     /// Alerts that were held back: by a cooldown, or too old.
     pub suppressed: u64,
+    /// What rules look for and what came about by a config, a benchmark or late data: nobody is told.
+    #[serde(default)]
+    pub not_theirs: u64,
+    /// What may have come about for want of data: it is looked at again.
+    #[serde(default)]
+    pub held: u64,
+}
+
+impl Alerts {
+    /// Adds those of another destination.
+    pub fn add(&mut self, other: Self) {
+        self.fired += other.fired;
+        self.sent += other.sent;
+        self.suppressed += other.suppressed;
+        self.not_theirs += other.not_theirs;
+        self.held += other.held;
+    }
 }
 
 /// What a sync of one destination came to.
@@ -296,6 +345,9 @@ pub struct SourceStatus {
     pub last_run: Option<String>,
     /// What that came to.
     pub last: Option<SourceReport>,
+    /// When it was last heard of, if it fell silent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stale_since: Option<String>,
     /// When it is read next, while a daemon runs.
     pub next_run: Option<String>,
 }

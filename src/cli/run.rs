@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::{DestinationReport, RunReport};
+use crate::report::{DestinationReport, RunReport, said_of_stale};
 use crate::tick::Engine;
 use crate::{app, web};
 
@@ -118,6 +118,12 @@ pub(super) fn summary(report: &RunReport) -> String {
     }
     for held in &report.counted_since {
         let _ = writeln!(out, "  {}", held.said());
+    }
+    for (source, last) in &report.stale {
+        let _ = writeln!(out, "  {}", said_of_stale(source, last));
+    }
+    for stopped in &report.stopped {
+        let _ = writeln!(out, "  {}", stopped.said());
     }
     for said in report.rules.iter().filter_map(|(rule, missed)| missed.said(rule)) {
         let _ = writeln!(out, "  {said}");

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::ask::{self, Source};
 use super::table::text;
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::StatusReport;
+use crate::report::{StatusReport, said_of_stale};
 
 pub(super) async fn run(options: &Options, daemon_only: bool) -> Outcome {
     let config = options.load()?;
@@ -41,6 +41,9 @@ fn lines(status: &StatusReport) -> String {
             let _ = write!(out, ", next {}", text(source.next_run.as_deref()));
         }
         out.push('\n');
+        if let Some(last) = &source.stale_since {
+            let _ = writeln!(out, "  {}", said_of_stale(name, last));
+        }
         if let Some(last) = &source.last {
             if let Some(why) = &last.failed {
                 let _ = writeln!(out, "  FAILED: {why}");

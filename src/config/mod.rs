@@ -14,6 +14,7 @@ use vitalsync_core::call::AccountPaths;
 use vitalsync_core::connector::{Connector, Manifest};
 use vitalsync_core::lint;
 use vitalsync_core::model::Model;
+use vitalsync_core::pulse::Expect;
 use vitalsync_core::section::{Fault, Faults};
 
 pub use self::suppress::{Suppressible, Unreadable};
@@ -55,6 +56,8 @@ pub struct Source {
     pub schedule: Schedule,
     /// A call that comes again within so many days of `receivedAt` counts once, 1 to 90.
     pub dedupe_days: i32,
+    /// How long it may be silent before it is taken for stopped.
+    pub expect: Expect,
 }
 
 /// How long counts are kept. Without bounds: everything.

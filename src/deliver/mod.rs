@@ -32,8 +32,6 @@ use crate::store::{Batch, Store, StoreError, suppressed};
 const LANES: usize = 4;
 /// How long a pass waits for a tool in all before it leaves the rest to the next one.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// An occasion older than this is not sent.
-pub const STALE_MS: i64 = 48 * 3_600_000;
 
 /// What a sync of a destination came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

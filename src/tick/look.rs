@@ -14,6 +14,7 @@ use vitalsync_core::lint;
 use vitalsync_core::mapping::Level;
 use vitalsync_core::section::Fault;
 
+use super::alerts::Fired;
 use super::people::find;
 use super::{Dated, Engine};
 use crate::clock;
@@ -51,10 +52,10 @@ impl Engine {
             let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &known, false)?;
             operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
             let live = self.is_live(destination)?;
-            if live {
-                operations.extend(self.fire(destination, &evaluation, false)?.1);
-            }
+            let fired = if live { self.fire(destination, &evaluation, false)? } else { Fired::default() };
+            operations.extend(fired.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
+            notes.extend(fired.notes);
             notes.extend(left_as_written(destination, &evaluation, &known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(
@@ -213,11 +214,13 @@ impl Engine {
             ..StatusReport::default()
         };
         let now = clock::system();
+        let stale = self.stale(now)?;
         for source in &self.config.sources {
             let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
             let entry = SourceStatus {
                 last_run: last.as_ref().map(|last| last.at.to_string()),
                 last: last.map(|last| last.report),
+                stale_since: stale.get(&source.name).map(Timestamp::to_string),
                 next_run: source.schedule.after(now).map(|next| next.to_string()),
             };
             status.sources.insert(source.name.clone(), entry);

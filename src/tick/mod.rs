@@ -4,6 +4,7 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+mod alerts;
 pub mod compaction;
 pub mod forget;
 pub mod ingest;
@@ -13,14 +14,14 @@ mod people;
 pub mod read;
 mod retention;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::{Alert, Edge, edge};
+use vitalsync_core::alert::Trigger;
 use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
 use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
@@ -30,17 +31,17 @@ use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
 use vitalsync_core::model::Model;
 use vitalsync_core::names::{self, AccountNames, UserNames};
+use vitalsync_core::pulse::Stopped;
 
 use self::ingest::names::Filing;
 use self::ingest::{Grain, check_time_zone, generation};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Destination};
-use crate::deliver::{Lanes, PATIENCE, STALE_MS, Work, operation_hash};
+use crate::deliver::{Lanes, PATIENCE, Work, operation_hash};
 use crate::http::Client;
-use crate::report::{Alerts, BenchmarkReport, DestinationReport, HeldOutReport, MissedReport, RunReport};
-use crate::store::records::{Outgoing, edge_name, told};
-use crate::store::suppressed::ACCOUNT;
+use crate::report::{BenchmarkReport, DestinationReport, HeldOutReport, MissedReport, RunReport, StoppedReport};
+use crate::store::records::told;
 use crate::store::usage::Kept;
 use crate::store::{Batch, Store, StoreError};
 
@@ -100,7 +101,7 @@ fn needs_users(config: &Config) -> bool {
 /// The longest span of an alert rule, and what trends need.
 fn recent_days(config: &Config) -> i32 {
     let rules = config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
-    rules.map(|rule| rule.within_days).max().unwrap_or(0).max(30)
+    rules.map(|rule| rule.trigger.within_days()).max().unwrap_or(0).max(30)
 }
 
 impl Engine {
@@ -146,7 +147,13 @@ impl Engine {
 
     /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.
     pub fn evaluate_known(&self, horizon: Horizon, reasons: bool) -> Result<Evaluation, StoreError> {
-        self.evaluate_asked(&self.config, horizon, |ask| ask.reasons = reasons)
+        // What was not known then can't have been missed.
+        let stale = if horizon.received.is_none() { self.stale(horizon.at)? } else { BTreeMap::new() };
+        self.evaluate_asked(&self.config, horizon, |ask| {
+            ask.reasons = reasons;
+            ask.milestones = self.milestones();
+            ask.windows_end = stale.values().min().map(|last| self.config.model.calendar.day(last.plus_ms(-1)));
+        })
     }
 
     /// Measures everything under a config, which may be another than the one that runs. `more` says what is to be found out
@@ -168,6 +175,26 @@ impl Engine {
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
         ask.since = generation::counted_since(&self.store, model)?;
         evaluate_history(&history, &filing.ids, model, ask)
+    }
+
+    /// The sources that are stale at a time, each with when it was last heard of.
+    pub fn stale(&self, at: Timestamp) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        let mut stale = BTreeMap::new();
+        for source in &self.config.sources {
+            let heard = generation::current(&self.store, &source.name)?.heard;
+            stale.extend(heard.stale_since(source.expect, at).map(|since| (source.name.clone(), since)));
+        }
+        Ok(stale)
+    }
+
+    /// The milestones that alert rules ask for.
+    fn milestones(&self) -> Vec<(String, u32)> {
+        let rules = self.config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
+        let milestone = |trigger: &Trigger| match trigger {
+            Trigger::Milestone { event, count } => Some((event.clone(), *count)),
+            _ => None,
+        };
+        rules.filter_map(|rule| milestone(&rule.trigger)).collect()
     }
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.
@@ -257,107 +284,6 @@ impl Engine {
         Ok((operations, held))
     }
 
-    /// Runs the alert rules of a destination. What they remember and what they send are one write.
-    fn fire(
-        &self,
-        destination: &Destination,
-        evaluation: &Evaluation,
-        write: bool,
-    ) -> Result<(Alerts, Vec<Operation>), StoreError> {
-        let rules = destination.connector.alert_rules();
-        let mut alerts = Alerts::default();
-        if rules.is_empty() {
-            return Ok((alerts, Vec::new()));
-        }
-        let remembered: HashMap<String, _> = self.store.edges(&destination.name)?.into_iter().collect();
-        let model = &self.config.model;
-        let mut batch = Batch::default();
-        let mut fired: Vec<Alert> = Vec::new();
-        let forgotten = |account: &str| {
-            // Erased while it was measured.
-            self.filing.read().unwrap_or_else(poisoned).suppressed.has(ACCOUNT, account)
-        };
-        for rule in rules {
-            for account in evaluation.accounts.iter().filter(|account| !forgotten(&account.id)) {
-                let state = remembered.get(&edge_name(&rule.name, &account.id));
-                let profile = model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
-                let names = AccountNames { account };
-                let reasons = |from| {
-                    profile
-                        .map(|profile| account.reasons(model, profile, from, evaluation.over, &evaluation.events))
-                        .unwrap_or_default()
-                };
-                let Some((next, happened)) =
-                    edge(&destination.name, rule, account, &names, state, evaluation.at, reasons)
-                else {
-                    continue;
-                };
-                if state != Some(&next) {
-                    batch.put_edge(&destination.name, &rule.name, &account.id, &next);
-                }
-                match happened {
-                    Edge::Quiet => {}
-                    Edge::Suppressed => alerts.suppressed += 1,
-                    Edge::Fired(alert) => {
-                        alerts.fired += 1;
-                        fired.push(*alert);
-                    }
-                }
-            }
-        }
-        let fired = Wanted { records: Vec::new(), alerts: fired };
-        let operations = destination.connector.plan(&fired, &Known::default());
-        if write {
-            for operation in &operations {
-                let alert = fired.alerts.iter().find(|alert| operation.slot.ends_with(&alert.occasion)).cloned();
-                let (at, operation) = (evaluation.at, operation.clone());
-                let entry = Outgoing { operation, alert, at, attempted_at: None, refused: None };
-                batch.put_outgoing(&destination.name, &entry);
-            }
-            self.store.apply(batch)?;
-        }
-        Ok((alerts, operations))
-    }
-
-    /// The alerts that wait and may still be sent. Those that are too old are dropped and counted.
-    fn due(
-        &self,
-        destination: &Destination,
-        at: Timestamp,
-        retry_refused: bool,
-    ) -> Result<(Vec<Operation>, u64), StoreError> {
-        let mut due = Vec::new();
-        let mut stale = 0;
-        let mut batch = Batch::default();
-        let rules = destination.connector.alert_rules();
-        for mut entry in self.store.outbox(&destination.name)? {
-            // Certainly not sent: it goes where its rule sends it now, and nowhere if the rule is gone.
-            let unsent = entry.attempted_at.is_none();
-            let rule = entry.alert.as_ref().map(|alert| rules.iter().find(|rule| rule.name == alert.rule));
-            let gone = unsent && matches!(rule, Some(None));
-            if let (true, Some(Some(rule)), Some(alert)) = (unsent, rule, &mut entry.alert)
-                && rule.to != alert.to
-            {
-                alert.to.clone_from(&rule.to);
-                let wanted = Wanted { records: Vec::new(), alerts: vec![alert.clone()] };
-                if let Some(anew) = destination.connector.plan(&wanted, &Known::default()).pop() {
-                    entry.operation = anew;
-                    entry.refused = None;
-                    batch.put_outgoing(&destination.name, &entry);
-                }
-            }
-            if gone || at.0 - entry.at.0 > STALE_MS {
-                batch.remove_outgoing(&destination.name, &entry.operation.slot);
-                batch.remove_quarantined(&destination.name, &entry.operation.slot);
-                stale += 1;
-            } else if retry_refused || entry.refused.is_none_or(|(when, _)| at.0 - when.0 >= RETRY_REFUSED_MS) {
-                due.push(entry.operation);
-            }
-        }
-        self.store.apply(batch)?;
-        Ok((due, stale))
-    }
-
     fn lanes<'a>(&'a self, destination: &'a Destination, at: Timestamp) -> Option<Lanes<'a>> {
         let (client, budget) = self.tools.get(&destination.name)?;
         Some(Lanes {
@@ -396,8 +322,8 @@ impl Engine {
             return Ok(report);
         }
         self.check_stop()?;
-        let (alerts, _) = self.fire(destination, evaluation, true)?;
-        report.alerts = alerts;
+        let fired = self.fire(destination, evaluation, true)?;
+        report.alerts = fired.alerts;
         let (mut due, stale) = self.due(destination, at, retry_refused)?;
         report.alerts.suppressed += stale;
         report.delivered.alerts_stale = stale;
@@ -440,6 +366,7 @@ impl Engine {
             }
         }
         report.alerts.sent = report.delivered.alerts_sent;
+        report.delivered.notes.extend(fired.notes);
         report.quarantined = self.clear_quarantine(destination, evaluation, lanes.known_account()?.as_deref())?;
         self.save_report(destination, &report)?;
         tracing::info!(
@@ -504,6 +431,14 @@ impl Engine {
         Ok(())
     }
 
+    fn stopped(&self, stopped: &Stopped) -> StoppedReport {
+        StoppedReport {
+            event: self.config.model.display_event(&stopped.event).to_owned(),
+            day: stopped.day.to_string(),
+            usual: stopped.usual,
+        }
+    }
+
     /// What the rules of the config run into.
     fn census(&self, evaluation: &Evaluation) -> Census {
         let mut census = census::of_model(&self.config.model, evaluation);
@@ -547,6 +482,8 @@ impl Engine {
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
+            run.stale = self.stale(at)?.into_iter().map(|(source, last)| (source, last.to_string())).collect();
+            run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
             run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
             self.mark_evaluated(&evaluation)?;
@@ -555,9 +492,7 @@ impl Engine {
             });
             for (name, report) in futures_util::future::join_all(syncs).await {
                 let report = report?;
-                run.alerts.fired += report.alerts.fired;
-                run.alerts.sent += report.alerts.sent;
-                run.alerts.suppressed += report.alerts.suppressed;
+                run.alerts.add(report.alerts);
                 run.destinations.insert(name, report);
             }
         }

@@ -9,6 +9,7 @@ use vitalsync_core::Day;
 use super::ingest::names::Filing;
 use super::ingest::{self, IngestError, Reading, SourceReport, Unwatched, Watch};
 use super::{Dated, Engine, poisoned};
+use crate::clock;
 use crate::config::Source;
 use crate::report::exit_code_of_sources;
 use crate::store::Batch;
@@ -105,6 +106,7 @@ impl Engine {
             paths: &self.config.accounts,
             model: &self.config.model,
             today: self.config.model.calendar.day(started),
+            now: clock::system(),
             stop: &self.stop,
             watch,
             grain: self.grain,

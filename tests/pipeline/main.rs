@@ -3,6 +3,7 @@
 mod compaction;
 mod counts;
 mod delivery;
+mod edges;
 mod forget;
 mod judge;
 mod names;
@@ -10,3 +11,4 @@ mod rebuild;
 mod retention;
 mod rules;
 mod site;
+mod stale;

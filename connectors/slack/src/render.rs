@@ -8,8 +8,10 @@
 //!
 //! Deliberately not here: templates, and pictures. The default message is meant to be good enough to keep.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value as Json, json};
-use vitalsync_core::alert::Alert;
+use vitalsync_core::alert::{Alert, What};
 use vitalsync_core::time::DAY_MS;
 use vitalsync_core::{Day, Timestamp};
 
@@ -37,13 +39,18 @@ pub struct Message {
 pub fn message(alert: &Alert) -> Message {
     let headline = headline(alert);
     let reasons = reasons(alert);
-    let (now, before) = (whole(alert.score), whole(alert.from_score));
-    let mut fields =
-        vec![format!("*Health now*\n{now}"), format!("*Health before*\n{before} on {}", shown_day(alert.from_day))];
+    let mut fields = Vec::new();
+    if let Some(score) = alert.score {
+        fields.push(format!("*Health now*\n{}", whole(score)));
+    }
+    if let What::Moved { from_score, from_day, .. } = &alert.what {
+        fields.push(format!("*Health before*\n{} on {}", whole(*from_score), shown_day(*from_day)));
+    }
     if let Some(band) = &alert.band {
         fields.push(format!("*Band*\n{}", escaped(&band.replace('_', " "), VALUE_LIMIT)));
     }
-    fields.push(format!("*Last active*\n{}", last_active(alert)));
+    let what = if matches!(alert.what, What::Stopped { .. }) { "Last received" } else { "Last active" };
+    fields.push(format!("*{what}*\n{}", last_active(alert)));
 
     let mut blocks = vec![
         json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } }),
@@ -53,16 +60,23 @@ pub fn message(alert: &Alert) -> Message {
         let text = format!("*Why*\n{}", reasons.join("\n"));
         blocks.push(json!({ "type": "section", "text": mrkdwn(&text) }));
     }
-    let context = format!(
-        "Rule {}: {} or more points within {} · account {}",
-        escaped(&alert.rule, VALUE_LIMIT),
-        whole(alert.threshold),
-        days(alert.within_days),
-        escaped(&alert.account, VALUE_LIMIT),
-    );
+    let bound = match &alert.what {
+        What::Moved { threshold, within_days, .. } => {
+            format!(": {} or more points within {}", whole(*threshold), days(*within_days))
+        }
+        What::Said { .. } | What::Stopped { .. } => String::new(),
+    };
+    let subject = match &alert.what {
+        What::Stopped { source } => format!("source {}", escaped(source, VALUE_LIMIT)),
+        _ => format!("account {}", escaped(&alert.account, VALUE_LIMIT)),
+    };
+    let context = format!("Rule {}{bound} · {subject}", escaped(&alert.rule, VALUE_LIMIT));
     blocks.push(json!({ "type": "context", "elements": [mrkdwn(&context)] }));
 
-    let mut text = format!("{headline}: {before} → {now}");
+    let mut text = headline;
+    if let (What::Moved { from_score, .. }, Some(score)) = (&alert.what, alert.score) {
+        let _ = write!(text, ": {} → {}", whole(*from_score), whole(score));
+    }
     for reason in &reasons {
         if length(&text) + length(reason) + 1 > TEXT_LIMIT {
             break;
@@ -73,11 +87,21 @@ pub fn message(alert: &Alert) -> Message {
     Message { text, blocks: Json::from(blocks).to_string() }
 }
 
-/// `Acme's health fell 23 points in 7 days`: the name gives way where it is too long.
+/// `Acme's health fell 23 points in 7 days`, `Acme is at risk now`: the name gives way where it is too long.
 fn headline(alert: &Alert) -> String {
-    let points = whole(alert.from_score).saturating_sub(whole(alert.score));
-    let unit = if points == 1 { "point" } else { "points" };
-    let rest = format!("'s health fell {points} {unit} in {}", days(alert.within_days));
+    let rest = match &alert.what {
+        What::Moved { from_score, within_days, .. } => {
+            let by = whole(alert.score.unwrap_or(*from_score)).saturating_sub(whole(*from_score));
+            let unit = if by.unsigned_abs() == 1 { "point" } else { "points" };
+            let verb = if by > 0 { "rose" } else { "fell" };
+            format!("'s health {verb} {} {unit} in {}", by.unsigned_abs(), days(*within_days))
+        }
+        What::Stopped { source } => {
+            let limit = HEADER_LIMIT / 2;
+            return format!("No data from {}: health stands still until it is back", escaped(source, limit));
+        }
+        What::Said { said } => format!(" {}", escaped(said, HEADER_LIMIT / 2)),
+    };
     let name = if clean(&alert.name).is_empty() { &alert.account } else { &alert.name };
     format!("{}{rest}", escaped(name, HEADER_LIMIT - length(&rest)))
 }

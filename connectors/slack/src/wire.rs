@@ -18,7 +18,8 @@ use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub,
 };
 
-use crate::{ALERT, BLOCKS, CHANNEL, TEXT, is_channel_id};
+use crate::rule::is_channel_id;
+use crate::{ALERT, BLOCKS, CHANNEL, TEXT};
 
 const EVENT_TYPE: &str = "vitalsync_alert";
 /// After so many posts with an unknown end the alert is given up.

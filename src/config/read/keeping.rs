@@ -78,7 +78,8 @@ fn months(node: &Node, faults: &mut Faults) -> Option<i32> {
 /// The profile that needs counts by day the longest, and how many days.
 fn need<'p>(profiles: &'p [Profile], destinations: &[Destination]) -> Option<(&'p Profile, i32)> {
     let rules = destinations.iter().flat_map(|destination| destination.connector.alert_rules());
-    let beyond = rules.map(|rule| rule.within_days).max().map_or(BEYOND_WINDOWS, |within| within.max(BEYOND_WINDOWS));
+    let beyond =
+        rules.map(|rule| rule.trigger.within_days()).max().map_or(BEYOND_WINDOWS, |within| within.max(BEYOND_WINDOWS));
     // Of several with the same window the first.
     let longest = profiles.iter().rev().max_by_key(|profile| profile.window)?;
     Some((longest, longest.window.saturating_mul(2).saturating_add(beyond)))

@@ -5,6 +5,7 @@ mod activation;
 mod destinations;
 mod events;
 mod features;
+mod gaps;
 mod keeping;
 mod measures;
 mod profiles;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use vitalsync_core::Calendar;
 use vitalsync_core::expr::{Expr, Scope};
+use vitalsync_core::gaps::Gaps;
 use vitalsync_core::model::{Model, Profile, Written};
 use vitalsync_core::names;
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
@@ -61,8 +63,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let event_aliases = event_aliases(table.get("events"), faults);
     let exclude = exclude(table.get("exclude"), &trait_scope, &event_aliases, faults);
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
-    let (profiles, mut derived) =
+    let (profiles, mut derived, quiet) =
         table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
+    let gaps = Gaps { days: table.get("gaps").map(|node| gaps::gaps(node, faults)).unwrap_or_default(), quiet };
     let written = profiles.iter().map(|(profile, written, _)| (profile.name.clone(), written.clone())).collect();
     let profiles = profiles.into_iter().map(|(profile, _, features)| (profile, features)).collect();
     let profiles = features(table.get("features"), profiles, &derived, &names, faults);
@@ -114,6 +117,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         exclude_users: exclude.users,
         exclude_events: names.left_out,
         event_aliases: names.aliases,
+        gaps,
         derived: distinct(derived),
         profiles,
         activation,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
+use vitalsync_core::gaps::Yearly;
 use vitalsync_core::model::{Bands, Benchmark, MICRO, Profile, Refresh, WrittenProfile};
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
 use vitalsync_core::value::Type;
 
 use super::chosen_name;
 use super::events::{EventNames, condition};
+use super::gaps::calendar;
 
 /// A scored event as written.
 #[derive(Clone)]
@@ -33,6 +35,7 @@ struct Written<'n> {
     hold: Option<(u32, f64)>,
     benchmark: Option<Benchmark>,
     features: Option<&'n Node>,
+    quiet: Option<Vec<Yearly>>,
     extends: Option<(String, Place)>,
     /// True if an event's weight did not read, which is said at its own place.
     faulty: bool,
@@ -42,14 +45,17 @@ struct Written<'n> {
 /// A profile, where its parts stand, and its own features.
 pub(super) type Resolved<'n> = (Profile, WrittenProfile, Option<&'n Node>);
 
-/// The profiles with their places and each its own `features`, and the derived events of all of them under each name that
-/// they have.
+/// The quiet spans of the profiles that have some, by name.
+type Quiet = BTreeMap<String, Vec<Yearly>>;
+
+/// The profiles with their places and each its own `features`, the derived events of all of them under each name that they
+/// have, and their quiet spans.
 pub(super) fn profiles<'n>(
     node: &'n Node,
     scope: &Scope,
     names: &EventNames,
     faults: &mut Faults,
-) -> (Vec<Resolved<'n>>, Vec<Derived>) {
+) -> (Vec<Resolved<'n>>, Vec<Derived>, Quiet) {
     let items = node.items();
     let alone = items.len() == 1;
     let mut written: Vec<Written<'_>> = Vec::new();
@@ -63,7 +69,9 @@ pub(super) fn profiles<'n>(
     // Counted with any weight, also 0: with another one later the window is already there.
     let all = written.iter().flat_map(|profile| profile.events.values());
     let derived = all.filter_map(|scored| scored.derived.clone()).collect();
-    ((0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect(), derived)
+    let quiet = (0..written.len()).filter_map(|index| quiet(&written, index)).collect();
+    let all = (0..written.len()).filter_map(|index| resolve(&written, index, faults)).collect();
+    (all, derived, quiet)
 }
 
 fn profile<'n>(
@@ -113,6 +121,7 @@ fn profile<'n>(
         written.hold = hold(node, faults);
     }
     written.features = table.get("features");
+    written.quiet = table.get("calendar").map(|node| calendar(node, faults));
     written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, faults));
     table.finish(faults);
     Some(written)
@@ -202,6 +211,20 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
     }
     table.finish(faults);
     Some(benchmark)
+}
+
+/// A profile's quiet spans, its own or of the nearest one that it extends. Rings are refused in [`resolve`].
+fn quiet(all: &[Written<'_>], index: usize) -> Option<(String, Vec<Yearly>)> {
+    let own = all.get(index)?;
+    let mut at = own;
+    for _ in 0..all.len() {
+        if let Some(quiet) = &at.quiet {
+            return Some((own.name.clone(), quiet.clone()));
+        }
+        let (parent, _) = at.extends.as_ref()?;
+        at = all.iter().find(|profile| profile.name == *parent)?;
+    }
+    None
 }
 
 fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option<Resolved<'n>> {

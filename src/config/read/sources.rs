@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use vitalsync_core::Calendar;
-use vitalsync_core::section::{Faults, Node};
+use vitalsync_core::pulse::Expect;
+use vitalsync_core::section::{Faults, Kind, Node};
 
 use super::super::Source;
 use super::{chosen_name, schedule};
@@ -30,16 +31,32 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         });
         let schedule = schedule(table.get("schedule"), "*/5 * * * *", calendar, faults);
         let dedupe_days = table.get("dedupe").map_or(Some(DEDUPE_DAYS), |node| dedupe(node, faults));
+        let expect = table.get("expect_every").and_then(|node| expect(node, faults)).unwrap_or_default();
         table.finish(faults);
         if let (Some(_), Some(location), Some(schedule)) = (kind, location, schedule) {
             let dedupe_days = dedupe_days.unwrap_or(DEDUPE_DAYS);
-            sources.push(Source { name: name.clone(), location, schedule, dedupe_days });
+            sources.push(Source { name: name.clone(), location, schedule, dedupe_days, expect });
         }
     }
     if sources.is_empty() && !faults.any_error() {
         faults.error(node.place, "there is no source: nothing to measure");
     }
     sources
+}
+
+/// How long a source may be silent: a span, `rhythm` or `off`.
+fn expect(node: &Node, faults: &mut Faults) -> Option<Expect> {
+    match &node.kind {
+        Kind::Bool(false) => return Some(Expect::Nothing),
+        Kind::Text(text) if text.value == "off" => return Some(Expect::Nothing),
+        Kind::Text(text) if text.value == "rhythm" => return Some(Expect::Rhythm),
+        _ => {}
+    }
+    let ms = node.span(faults, "how long a source may be silent (or `rhythm`, or `off`),")?.millis();
+    if ms <= 0 {
+        faults.error(node.place, "a source may be silent for a while: write a span above 0, `rhythm` or `off`");
+    }
+    Some(Expect::Every(ms))
 }
 
 fn dedupe(node: &Node, faults: &mut Faults) -> Option<i32> {

@@ -4,7 +4,7 @@
 //! with the last day that is over; activation, last active and tenure run to the as-of time. What came after it is not
 //! seen. Scores of past days are computed under today's config; nothing is stored here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -18,6 +18,7 @@ use crate::health::{self, CURVE, Holding};
 use crate::identity::{Horizon, stated_start};
 use crate::model::{Band, Model};
 use crate::names::{AccountNames, TraitNames};
+use crate::pulse::{self, Stopped};
 use crate::risk;
 use crate::scale::{Scale, Series, scale};
 use crate::time::{Day, Timestamp};
@@ -26,15 +27,7 @@ use crate::users::Judge;
 
 /// Evaluates everything as of `at`, users included. `recent_days` is how far back [`Account::recent`] goes, for alert rules.
 pub fn evaluate(usage: &Usage, ids: &Ids, model: &Model, at: Timestamp, recent_days: i32) -> Evaluation {
-    let ask = Ask {
-        horizon: Horizon::at(at),
-        recent_days,
-        users: true,
-        reasons: true,
-        activity: false,
-        deeds: false,
-        since: BTreeMap::new(),
-    };
+    let ask = Ask { recent_days, users: true, reasons: true, ..Ask::of(Horizon::at(at)) };
     match evaluate_history(usage, ids, model, ask) {
         Ok(evaluation) => evaluation,
         Err(never) => match never {},
@@ -49,9 +42,9 @@ pub fn evaluate_history<H: History>(history: &H, ids: &Ids, model: &Model, ask: 
 /// Measures what was added up.
 fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let at = ask.horizon.at;
-    let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+    let (today, over) = (model.calendar.day(at), ask.over(model));
     let places = 0..model.profiles.len();
-    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, today, over)).collect();
+    let scales: Vec<Scale<'_>> = places.filter_map(|place| scale(place, &gathered, model, ask, today, over)).collect();
     let mut evaluation = Evaluation {
         at,
         today,
@@ -73,12 +66,13 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     }
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     evaluation.activity = gathered.activity.take();
+    evaluation.stopped = stopped(&gathered, over);
+    evaluation.stale = ask.windows_end.is_some();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let judge = ask.users.then(|| Judge::new(&gathered, &tallies, model, today, over));
     let healthy = judge.as_ref().map(|judge| judge.healthy(&tallies));
-    let recent_days = ask.recent_days;
-    let cx = Shared { model, today, over, recent_days, scales: &scales, gathered: &gathered, healthy };
+    let cx = Shared { model, today, over, ask, scales: &scales, gathered: &gathered, healthy };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
     if let Some(judge) = judge {
         evaluation.users = judge.users(&evaluation.accounts, &places, at);
@@ -86,12 +80,24 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     evaluation
 }
 
+/// The events that nobody did on the last day of the windows, although they are done often on that weekday.
+fn stopped(gathered: &Gathered<'_>, day: Day) -> Vec<Stopped> {
+    let event = |(id, volumes): (&Id, &[i64; 5])| {
+        let [now, before @ ..] = volumes.map(|count| u64::try_from(count).unwrap_or_default());
+        let usual = pulse::usual(before).filter(|_| now == 0)?;
+        Some(Stopped { event: gathered.names.event(*id).to_owned(), day, usual })
+    };
+    let mut stopped: Vec<Stopped> = gathered.volumes.iter().filter_map(event).collect();
+    stopped.sort_by(|a, b| a.event.cmp(&b.event));
+    stopped
+}
+
 /// What the evaluation of one account needs besides its own tally.
 struct Shared<'a> {
     model: &'a Model,
     today: Day,
     over: Day,
-    recent_days: i32,
+    ask: &'a Ask,
     scales: &'a [Scale<'a>],
     gathered: &'a Gathered<'a>,
     /// How many users of an account are healthy; `None` where users are not measured.
@@ -128,7 +134,7 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
         let health = health_of(&tally, &series, scale, cx);
         if tally.chosen == Some(scale.place) {
             let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
-            let days = (cx.over.0 - cx.recent_days).max(series.first.0)..=cx.over.0;
+            let days = (cx.over.0 - cx.ask.recent_days).max(series.first.0)..=cx.over.0;
             let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
             recent = days.filter_map(score).collect();
         }
@@ -137,6 +143,13 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
     account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
+    account.stale = cx.ask.windows_end.is_some();
+    account.silent_days = account.days_since_last_active;
+    if let Some(profile) = chosen {
+        let left_out = |from: Day, to: Day| cx.model.gaps.within(&profile.name, from, to);
+        account.window_days -= left_out(cx.over.plus(1 - profile.window), cx.over);
+        account.silent_days = account.silent_days.map(|days| days - left_out(cx.today.plus(1 - days), cx.today) as i32);
+    }
     if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
         account.profile = Some(profile.name.clone());
         account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
@@ -168,6 +181,9 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
         account.churn_risk_reasons = risk::reasons(&values, &cx.model.risk_weights);
         account.churn_risk_involuntary = risk::involuntary(&account);
     }
+
+    let milestones = cx.ask.milestones.iter().zip(&tally.milestones);
+    account.milestones = milestones.filter_map(|(asked, day)| Some((asked.clone(), (*day)?))).collect();
 
     let Model { lifecycle, ready, segments, .. } = cx.model;
     tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);

@@ -14,6 +14,7 @@ use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
 use crate::identity::Traits;
 use crate::model::{Band, Model, Profile};
+use crate::pulse::Stopped;
 use crate::time::{Day, Timestamp};
 use crate::usage::Id;
 use crate::value::Value;
@@ -37,6 +38,10 @@ pub struct Evaluation {
     pub unassigned_events: u64,
     /// The names of scored events.
     pub events: EventNames,
+    /// True if windows end early, because a source fell silent.
+    pub stale: bool,
+    /// Scored events that stopped for everybody, by their names.
+    pub stopped: Vec<Stopped>,
     /// Derived events that are not in the score yet, by their display names.
     pub counted_since: Vec<HeldOut>,
     /// What is done, event by event; `None` if it was not asked for.
@@ -126,7 +131,7 @@ pub struct Account {
     pub champions: Vec<Champion>,
     /// Days of the window with a scored event.
     pub active_days: u32,
-    /// Days of the window.
+    /// Days of the window, without those that leave it.
     pub window_days: u32,
     /// The latest event.
     pub last_active: Option<Timestamp>,
@@ -148,10 +153,16 @@ pub struct Account {
     pub churn_risk_reasons: Vec<&'static str>,
     /// How much speaks for a larger plan, 0–100 ([`crate::expansion`]).
     pub expansion_readiness: Option<f64>,
+    /// The same without days that leave its windows.
+    pub silent_days: Option<i32>,
+    /// True if its windows end early, because a source fell silent.
+    pub stale: bool,
     /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.
     pub ready: BTreeSet<String>,
+    /// Which milestones are reached, since which day: an event, and how often.
+    pub milestones: BTreeMap<(String, u32), Day>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
@@ -214,6 +225,13 @@ pub struct User {
 
 /// The share of one user, in percent, above which an account hangs on it.
 const ALONE: f64 = 60.0;
+impl Evaluation {
+    /// An account by its id.
+    pub fn account(&self, id: &str) -> Option<&Account> {
+        let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
+        self.accounts.get(place)
+    }
+}
 
 impl Account {
     /// Active ÷ total users × 100; `None` without users.

@@ -4,6 +4,7 @@
 //! have passed and only tallies stay in memory. What must wait — accounts that get counts from elsewhere: unstated ones,
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
+mod ask;
 mod champions;
 pub(crate) mod features;
 mod habits;
@@ -11,20 +12,19 @@ pub(crate) mod members;
 mod steps;
 mod tables;
 
-use std::collections::BTreeMap;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::ask::Ask;
 use self::features::Features;
 use self::members::Members;
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
 use crate::activity::{Activity, Counter};
-use crate::checklist::{Done, checklist_of};
+use crate::checklist::{Done, Step, checklist_of};
 use crate::derived::MARK;
 use crate::habits::{Deeds, Habits};
-use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
-use crate::model::{MICRO, Model};
+use crate::identity::{Identity, TraitBook, Traits, traits_at};
+use crate::model::{MICRO, Model, Profile};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
@@ -69,40 +69,6 @@ impl History for Usage {
         spots.sort_unstable_by_key(|(spot, _)| **spot);
         spots.into_iter().for_each(|(spot, uses)| take(spot, uses.last, &uses.counts));
         Ok(())
-    }
-}
-
-/// What an evaluation is to find out.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// What is known.
-    pub horizon: Horizon,
-    /// How far back daily scores are wanted.
-    pub recent_days: i32,
-    /// Whether users are measured too.
-    pub users: bool,
-    /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
-    pub reasons: bool,
-    /// Whether it will be asked what is done, event by event.
-    pub activity: bool,
-    /// Whether it will be asked what each account did by name and day.
-    pub deeds: bool,
-    /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
-    pub since: BTreeMap<String, Day>,
-}
-
-impl Ask {
-    /// The figures of accounts at a horizon, and nothing besides.
-    pub fn of(horizon: Horizon) -> Self {
-        Self {
-            horizon,
-            recent_days: 0,
-            users: false,
-            reasons: false,
-            activity: false,
-            deeds: false,
-            since: BTreeMap::new(),
-        }
     }
 }
 
@@ -237,6 +203,8 @@ pub(crate) struct Tally {
     pub champions: Vec<(Id, i64)>,
     /// The raw score in millionths.
     pub window_points: i64,
+    /// By milestone, the day it was reached.
+    pub milestones: Vec<Option<Day>>,
     /// Scored events of the last days.
     pub scored: Vec<(Day, Id, u32)>,
     pub habits: Habits,
@@ -259,6 +227,9 @@ pub(crate) struct Gathered<'a> {
     pub names: Names<'a>,
     /// By profile.
     pub features: Vec<Features>,
+    /// How often each scored event was done, by everybody, on the last day of the windows, and one, two, three and four weeks
+    /// before.
+    pub volumes: FxHashMap<Id, [i64; 5]>,
     pub held_out: Vec<HeldOut>,
     pub activity: Option<Activity>,
 }
@@ -282,8 +253,14 @@ struct Gather<'a> {
     identity: Identity<'a>,
     /// By profile, the weight of each event by its number, in millionths; 0 for others.
     weights: Vec<Vec<i64>>,
+    /// By profile, whether a day from [`FIRST_DAY`] on leaves its windows; empty where none does.
+    left_out: Vec<Vec<bool>>,
+    /// By event number, whether any profile scores it.
+    scored_by_any: Vec<bool>,
     /// By profile, the scored events in the order of their numbers.
     columns: Vec<Vec<Id>>,
+    /// The milestones that are asked for, as steps.
+    milestones: Vec<Step>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
@@ -360,7 +337,7 @@ impl<'a> Gather<'a> {
         user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     ) -> Self {
         let at = ask.horizon.at;
-        let (today, over) = (model.calendar.day(at), model.calendar.last_over(at));
+        let (today, over) = (model.calendar.day(at), ask.over(model));
         let (mut weights, mut columns) = (Vec::new(), Vec::new());
         let (mut features, mut held_out) = (Vec::new(), Vec::new());
         for profile in &model.profiles {
@@ -380,6 +357,17 @@ impl<'a> Gather<'a> {
             let is_held = |event: &str| held(event, profile.window, model, ask, over).is_some();
             features.push(Features::of(profile, model, &names, is_held));
         }
+        let milestones = ask.milestones.iter();
+        let milestones =
+            milestones.map(|(event, count)| Step::new("", Done::Event { event: event.clone(), count: *count }));
+        let milestones = milestones.collect();
+        let left_out = |profile: &Profile| match model.gaps.is_empty() {
+            true => Vec::new(),
+            false => (FIRST_DAY..=today.0).map(|day| model.gaps.has(&profile.name, Day(day))).collect(),
+        };
+        let left_out = model.profiles.iter().map(left_out).collect();
+        let scored_by = |event: usize| weights.iter().any(|weights: &Vec<i64>| weights[event] != 0);
+        let scored_by_any = (0..names.events()).map(scored_by).collect();
         held_out.sort();
         held_out.dedup();
         Self {
@@ -392,7 +380,10 @@ impl<'a> Gather<'a> {
             today_start: model.calendar.start(today),
             identity,
             weights,
+            left_out,
+            scored_by_any,
             columns,
+            milestones,
             book,
             user_traits,
             structure,
@@ -412,6 +403,7 @@ impl<'a> Gather<'a> {
                 members: Members::new(model.profiles.len()),
                 names,
                 features,
+                volumes: FxHashMap::default(),
                 held_out,
                 activity: None,
             },
@@ -438,6 +430,15 @@ impl<'a> Gather<'a> {
             stated => Some(stated),
         };
         let account = account.map(|account| names.account_today(account));
+        let weeks_ago = self.over.0 - spot.day.0;
+        if (0..=28).contains(&weeks_ago) && weeks_ago % 7 == 0 {
+            for (event, count) in counts {
+                let event = names.event_today(*event);
+                if self.scored_by_any.get(event as usize).copied().unwrap_or_default() {
+                    self.gathered.volumes.entry(event).or_default()[(weeks_ago / 7) as usize] += count;
+                }
+            }
+        }
         // Of a day only its latest moment is kept. Where that is still to come at the as-of time, the day is all that is known.
         let last = Some(Timestamp(last)).filter(|last| *last <= self.ask.horizon.at).unwrap_or(self.today_start);
         let Some(account) = account else {
@@ -588,12 +589,14 @@ impl<'a> Gather<'a> {
         if self.ask.deeds {
             tally.deeds = self.deeds(&raw.cells, tally.first);
         }
+        let own_traits = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let (names, calendar) = (&self.gathered.names, &self.model.calendar);
+        let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
+        let day = |step: &Step| steps.by_account(step, own_traits, &raw.cells);
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
-            let (names, calendar) = (&self.gathered.names, &self.model.calendar);
-            let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
-            let own = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
-            tally.steps = list.steps.iter().map(|step| steps.by_account(step, own, &raw.cells)).collect();
+            tally.steps = list.steps.iter().map(day).collect();
         }
+        tally.milestones = self.milestones.iter().map(day).collect();
         if let Some((counter, _)) = &mut self.activity {
             counter.account(&raw.cells[..own]);
         }
@@ -615,7 +618,7 @@ impl<'a> Gather<'a> {
         for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
-            if weight == 0 || day > self.over {
+            if weight == 0 || day > self.over || self.is_left_out(place, day) {
                 continue;
             }
             let points = weight.saturating_mul(i64::from(cell.count));
@@ -635,10 +638,17 @@ impl<'a> Gather<'a> {
         Points { daily, moved }
     }
 
+    /// True if a day leaves the windows of a profile.
+    fn is_left_out(&self, place: usize, day: Day) -> bool {
+        let days = self.left_out.get(place).map(Vec::as_slice).unwrap_or_default();
+        days.get((day.0 - FIRST_DAY) as usize).copied().unwrap_or_default()
+    }
+
     /// What needs the account's own profile: its users, active days, features, scored events.
     fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let spans = self.model.user_spans;
         let (member_since, active_since) =
@@ -669,6 +679,9 @@ impl<'a> Gather<'a> {
             }
             if weight >= CORE {
                 tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
+            }
+            if left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
+                continue;
             }
             if self.ask.reasons
                 && day > scored_since

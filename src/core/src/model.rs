@@ -7,6 +7,7 @@ pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expansion::Limit;
 use crate::expr::Expr;
+use crate::gaps::Gaps;
 use crate::risk::Weights;
 use crate::section::Place;
 use crate::time::{Calendar, Day};
@@ -36,6 +37,8 @@ pub struct Model {
     pub exclude_events: Option<EventRule>,
     /// Event names of old, each with today's: never one that is itself of old.
     pub event_aliases: BTreeMap<String, String>,
+    /// Days that leave every window.
+    pub gaps: Gaps,
     /// Events on a condition that are to be counted, each once.
     pub derived: Vec<Derived>,
     /// Scoring models; the first whose `only` holds is an account's health.

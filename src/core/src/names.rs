@@ -65,6 +65,7 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("last_active", Type::Time, |account| account.last_active.map(Value::Time).unwrap_or_default()),
     measure("days_since_last_active", Type::Number, |account| days(account.days_since_last_active)),
     measure("tenure_days", Type::Number, |account| days(account.tenure_days)),
+    measure("stale", Type::Bool, |account| account.stale.into()),
     measure("events_30d", Type::Number, |account| habit(account, |habits| habits.events.last_30)),
     measure("active_days_30d", Type::Number, |account| habit(account, |habits| habits.active_days.last_30)),
     measure("active_days_90d", Type::Number, |account| habit(account, |habits| habits.active_days.last_90)),
@@ -221,6 +222,7 @@ pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
     }
     account.list_of("segments", segments);
     account.list_of("ready_segments", &ready.map(str::to_owned).collect::<Vec<_>>());
+    account.words("activation.missing_step", &steps.iter().map(String::as_str).collect::<Vec<_>>());
     account.words("profile", &profiles.iter().map(String::as_str).collect::<Vec<_>>());
     for name in steps {
         account.name(format!("activation.steps.{name}"), Type::Date);

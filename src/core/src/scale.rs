@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-use crate::gather::{Gathered, Tally};
+use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Pegged};
 use crate::identity::{Traits, traits_at};
 use crate::model::{Model, Profile, Refresh};
@@ -75,6 +75,8 @@ pub(crate) struct Scale<'m> {
     pub profile: &'m Profile,
     /// Its place.
     pub place: usize,
+    /// The day after which it is not renewed, and its last day over.
+    until: Option<(Day, Day)>,
     /// By the last day of the windows that the benchmark was computed from.
     pegs: FxHashMap<Day, Option<Pegged>>,
     /// Serves where no account had raw > 0 then: the run's own day.
@@ -85,13 +87,14 @@ impl<'m> Scale<'m> {
     /// A profile's, with its benchmarks by the last day of the windows that they were computed from.
     pub fn new(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Option<Pegged>>, over: Day) -> Self {
         let fallback = pegs.get(&over).copied().flatten();
-        Self { profile, place, pegs, fallback }
+        Self { profile, place, until: None, pegs, fallback }
     }
 }
 
 impl Scale<'_> {
     /// The benchmark in force on a day, whose last day over is `over`.
     pub fn peg(&self, day: Day, over: Day) -> Option<Pegged> {
+        let (day, over) = self.until.map_or((day, over), |(until, until_over)| (day.min(until), over.min(until_over)));
         match (self.profile.benchmark.refresh, self.profile.benchmark.refresh.computed_from(day, over)) {
             (Refresh::Fixed(raw), _) => Some(Pegged { raw, accounts: 0, is_maximum: false }),
             (_, Some(from)) => self.pegs.get(&from).copied().flatten().or(self.fallback),
@@ -136,6 +139,7 @@ pub(crate) fn scale<'m>(
     place: usize,
     gathered: &Gathered<'_>,
     model: &'m Model,
+    ask: &Ask,
     today: Day,
     over: Day,
 ) -> Option<Scale<'m>> {
@@ -160,5 +164,6 @@ pub(crate) fn scale<'m>(
             pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
         }
     }
-    Some(Scale::new(profile, place, pegs, over))
+    let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));
+    Some(Scale { until, ..Scale::new(profile, place, pegs, over) })
 }

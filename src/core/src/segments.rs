@@ -5,6 +5,7 @@
 //! place without changing another. Nothing here is written to a tool unless it is mapped.
 
 use crate::expr::{Expr, Scope};
+use crate::model::Model;
 use crate::section::{Faults, Place};
 use crate::value::Type;
 
@@ -24,7 +25,7 @@ const fn ready(name: &'static str, rule: &'static str, meaning: &'static str) ->
 }
 
 /// The ready-made segments. Engagement is the share of the window's days with a scored event: five days of seven are 71 %.
-pub static READY: [Ready; 14] = [
+pub static READY: [Ready; 15] = [
     ready("new", "tenure_days < frequency.days", "started within the window"),
     ready("most_engaged", "frequency.percent >= 70", "active on 70 % of the days or more"),
     ready("engaged", "frequency.percent >= 40 && frequency.percent < 70", "on 40 % or more"),
@@ -47,6 +48,11 @@ pub static READY: [Ready; 14] = [
     ready("multi_user", "users.total > 1", "more than one user"),
     ready("at_risk_large", "health.band == \"at_risk\" && users.total >= 20", "at risk, with 20 users or more"),
     ready("activated", "activation.percent >= 100", "all steps of activation done"),
+    ready(
+        "stalled_onboarding",
+        "activation.stalled",
+        "not activated, and no new step for as long as its checklist says",
+    ),
 ];
 
 /// The rules of those ready-made segments whose name none of the config's own has.
@@ -98,6 +104,17 @@ fn visit(
     done[place] = true;
     order.push(place);
     Ok(())
+}
+
+/// Whether a segment asks for health, itself or through others.
+pub fn rests_on_health(model: &Model, segment: &str) -> bool {
+    let rules = model.segments.iter().chain(&model.ready);
+    rules.filter(|(name, _)| name == segment).any(|(_, rule)| {
+        rule.names().into_iter().any(|name| {
+            name.starts_with("health.")
+                || name.strip_prefix("segments.").is_some_and(|used| rests_on_health(model, used))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Milliseconds in a day of UTC.
 pub const DAY_MS: i64 = 86_400_000;
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 3_600_000;
 
 /// A calendar day, as days since 1970-01-01. Prints as `2026-08-13`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

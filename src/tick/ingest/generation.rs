@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Day;
 use vitalsync_core::model::Model;
+use vitalsync_core::pulse::Heard;
 use vitalsync_core::usage::Ids;
 
 use crate::store::runs::{self, Run};
@@ -29,6 +30,8 @@ pub struct Generation {
     pub number: keys::Generation,
     /// The latest day of receipt.
     pub newest: Option<i32>,
+    /// The hours in which calls were received lately.
+    pub heard: Heard,
     /// Fingerprints of earlier days are gone.
     pub floor: Option<i32>,
     /// True if a call did not say when it was received. Such calls come in any order: all fingerprints are kept.

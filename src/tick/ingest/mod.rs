@@ -20,8 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustc_hash::FxHashMap;
 use vitalsync_core::call::AccountPaths;
 use vitalsync_core::model::Model;
+use vitalsync_core::time::HOUR_MS;
 use vitalsync_core::usage::{About, Content, Stated, Subject, fingerprint_seed};
-use vitalsync_core::{Calendar, Day};
+use vitalsync_core::{Calendar, Day, Timestamp};
 
 use self::desk::Desk;
 use self::generation::Generation;
@@ -128,6 +129,8 @@ pub struct Reading<'a> {
     pub model: &'a Model,
     /// Today, by the clock: no receipt is later.
     pub today: Day,
+    /// Now, by the machine's own clock, also where a past day is run: what claims to be later is not.
+    pub now: Timestamp,
     /// Set to end early, at a block's end.
     pub stop: &'a AtomicBool,
     /// Who watches.
@@ -260,7 +263,7 @@ fn pass(
     let mut tasks =
         archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
     if let Some((from, to)) = span {
-        let day = |first: i64| model.calendar.day(vitalsync_core::Timestamp(first));
+        let day = |first: i64| model.calendar.day(Timestamp(first));
         tasks.retain(|task| !task.is_new() || task.first.is_some_and(|first| (from..=to).contains(&day(first))));
     }
     watch.begins(tasks.len(), tasks.iter().map(|task| task.size).sum());
@@ -408,6 +411,9 @@ impl Filer<'_> {
         if matches!(self.kind, Pass::Recount(_)) && block.index == 0 {
             self.report.told.insert(path.clone());
         }
+        // A clock that is ahead must not make the source look alive for ever.
+        let now = self.reading.now.0.div_euclid(HOUR_MS);
+        lines.hours.iter().filter(|hour| **hour <= now).for_each(|hour| self.generation.heard.add(*hour));
         if lines.undated {
             self.generation.saw_undated();
         }

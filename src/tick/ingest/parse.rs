@@ -3,9 +3,12 @@
 //! Every worker numbers names for itself, so that none waits for another; what files the rows translates the numbers.
 //! A worker's names are a cache: when hostile input fills it, it begins anew.
 
+use std::collections::BTreeSet;
+
 use vitalsync_core::call::{self, AccountPaths, Call, MAX_LINE, Rejection};
 use vitalsync_core::derived::Conditions;
 use vitalsync_core::model::Model;
+use vitalsync_core::time::HOUR_MS;
 use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, file, fingerprint, warm};
 use vitalsync_core::{Calendar, Day};
 
@@ -53,6 +56,8 @@ pub struct Parsed {
     pub rejected: Vec<(u64, Rejection)>,
     /// True if a call did not say when it was received.
     pub undated: bool,
+    /// The hours in which calls were received, since 1970.
+    pub hours: BTreeSet<i64>,
     /// Users whom the source asks to forget.
     pub deletions: Vec<Box<str>>,
     /// About so many bytes of memory it took when it was parsed.
@@ -131,6 +136,7 @@ impl<'a> Worker<'a> {
             count: 0,
             rejected: Vec::new(),
             undated: false,
+            hours: BTreeSet::new(),
             deletions: Vec::new(),
             weight: 0,
         };
@@ -179,8 +185,14 @@ impl<'a> Worker<'a> {
     /// their ways from there overlap.
     fn file(&mut self, calls: &mut Vec<(Call<'_>, &[u8])>, parsed: &mut Parsed) {
         calls.iter().for_each(|(call, _)| warm(call, &self.ids));
+        let mut last_hour = None;
         for (call, line) in calls.drain(..) {
             parsed.undated |= call.undated;
+            let hour = call.received.0.div_euclid(HOUR_MS);
+            if last_hour != Some(hour) {
+                parsed.hours.insert(hour);
+                last_hour = Some(hour);
+            }
             let print = fingerprint(self.seed, &call, line);
             let from = parsed.lines.len();
             if file(&call, &mut self.ids, self.calendar, &self.conditions, parsed) {

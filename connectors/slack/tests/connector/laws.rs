@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use crate::support;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use vitalsync_core::alert::Alert;
+use vitalsync_core::alert::{Alert, Side, Trigger, What};
 use vitalsync_core::connector::{
     Known, Method, Mode, Operation, Outcome, Reply, Request, Step, Wanted, account_operation,
 };
+use vitalsync_core::model::Band;
 use vitalsync_core::{Connector, Day, Timestamp};
 use vitalsync_slack::render;
 
@@ -85,9 +86,8 @@ fn the_message_reads_well_and_smuggles_nothing_in() {
         band: None,
         reasons: vec![],
         last_active: None,
-        from_score: 41.0,
-        score: 40.4,
-        within_days: 1,
+        what: What::Moved { from_score: 41.0, from_day: Day(20_670), threshold: 15.0, within_days: 1 },
+        score: Some(40.4),
         ..support::alert()
     };
     let message = render::message(&bare);
@@ -97,6 +97,55 @@ fn the_message_reads_well_and_smuggles_nothing_in() {
             && !message.blocks.contains("*Band*")
             && !message.blocks.contains("*Why*")
     );
+}
+
+#[test]
+fn every_kind_of_rule_is_read() {
+    let trigger = |rule: Json| {
+        let mut rule = rule;
+        rule["to"] = "#x".into();
+        support::read(&json!({ "alerts": { "r": rule } })).unwrap().alert_rules()[0].trigger.clone()
+    };
+    let milestone = Trigger::Milestone { event: "Report Shared".into(), count: 100 };
+    for (written, read) in [
+        (json!({ "rise": 15, "within": "14d" }), Trigger::Rise { points: 15.0, within_days: 14 }),
+        (json!({ "band": "at_risk" }), Trigger::Band(Band::AtRisk, Side::Entered)),
+        (json!({ "left_band": "healthy" }), Trigger::Band(Band::Healthy, Side::Left)),
+        (json!({ "segment": "vip" }), Trigger::Segment("vip".into(), Side::Entered)),
+        (json!({ "left": "segments.vip" }), Trigger::Segment("vip".into(), Side::Left)),
+        (json!({ "step": "invited_team" }), Trigger::Step("invited_team".into())),
+        (json!({ "activated": true }), Trigger::Activated),
+        (json!({ "first_value": true }), Trigger::FirstValue),
+        (json!({ "quiet": "14d" }), Trigger::Quiet(14)),
+        (json!({ "back": true }), Trigger::Back(14)),
+        (json!({ "back": "30d" }), Trigger::Back(30)),
+        (json!({ "new_account": true }), Trigger::NewAccount),
+        (json!({ "data_stopped": true }), Trigger::DataStopped),
+        (json!({ "milestone": { "event": "Report Shared", "count": 100 } }), milestone),
+    ] {
+        assert_eq!(trigger(written.clone()), read, "{written}");
+    }
+}
+
+#[test]
+fn what_is_not_about_the_scores_course_is_said_as_it_is() {
+    let said = |said: &str| Alert {
+        what: What::Said { said: said.into() },
+        score: None,
+        band: None,
+        reasons: vec![],
+        ..support::alert()
+    };
+    let message = render::message(&said("is now one of <vips>"));
+    assert_eq!(message.text, "Acme &amp; Söhne &lt;!channel&gt; is now one of &lt;vips&gt;");
+    assert!(!message.blocks.contains("Health") && message.blocks.contains("Rule score_drop · account acme"));
+    let stopped = Alert { what: What::Stopped { source: "product".into() }, ..said("") };
+    let message = render::message(&stopped);
+    assert_eq!(message.text, "No data from product: health stands still until it is back");
+    assert!(message.blocks.contains("Last received") && message.blocks.contains("Rule score_drop · source product"));
+    let rose = Alert { score: Some(80.0), reasons: vec![], ..support::alert() };
+    let headline = "Acme &amp; Söhne &lt;!channel&gt;'s health rose 17 points in 7 days: 63 → 80";
+    assert_eq!(render::message(&rose).text, headline);
 }
 
 #[test]
@@ -120,6 +169,14 @@ fn faults_are_all_found_and_say_what_to_do() {
         "c": { "drops": 15, "to": "x" },
         " ": { "drop": 15, "to": "x" },
         "d": 15,
+        "e": { "to": "x" },
+        "f": { "rise": 5, "quiet": "14d", "to": "x" },
+        "g": { "band": "at risk", "within": "7d", "to": "x" },
+        "h": { "segment": "vips", "to": "x" },
+        "i": { "step": "invite_team", "to": "x" },
+        "j": { "activated": false, "to": "x" },
+        "k": { "milestone": { "count": 0 }, "to": "x" },
+        "l": { "quiet": "400d", "to": "x" },
     }));
     for part in [
         "points from 1 to 99",
@@ -131,6 +188,16 @@ fn faults_are_all_found_and_say_what_to_do() {
         "did you mean `drop`?",
         "needs a name",
         "expected an alert rule",
+        "needs what fires it: one of drop, rise, band,",
+        "fired by one thing, found rise, quiet",
+        "did you mean `at_risk`?",
+        "`within` goes with drop and rise, not with band",
+        "did you mean `segments.vip`?",
+        "did you mean `invited_team`?",
+        "`activated: false` never fires",
+        "`event` is missing",
+        "a count from 1 up",
+        "quiet looks back 365 days at most",
     ] {
         assert!(several.contains(part), "{part} is not in:\n{several}");
     }
@@ -139,7 +206,8 @@ fn faults_are_all_found_and_say_what_to_do() {
     {
         let connector = support::read(&json!({ "alerts": { "r": { "drop": 1, "to": written } } })).unwrap();
         let rule = &connector.alert_rules()[0];
-        assert_eq!((rule.to.as_str(), rule.within_days, rule.cooldown_ms), (read, 7, 259_200_000));
+        let drop = Trigger::Drop { points: 1.0, within_days: 7 };
+        assert_eq!((rule.to.as_str(), &rule.trigger, rule.cooldown_ms), (read, &drop, 259_200_000));
     }
     assert_eq!(connector().alert_rules()[0].only.as_ref().unwrap().source(), "traits.plan == \"team\"");
 }
@@ -289,16 +357,18 @@ proptest! {
         reasons in proptest::collection::vec("\\PC{0,450}|[&<>\n]{0,500}", 0..20),
         rule in "\\PC{0,400}",
         band in proptest::option::of("\\PC{0,400}"),
-        scores in any::<(f64, f64, i32, i32)>(),
+        scores in any::<(Option<f64>, f64, i32, i32)>(),
+        said in proptest::option::of("\\PC{0,300}|[&<>]{0,200}"),
         times in any::<(Option<i64>, i64)>(),
     ) {
         let alert = Alert {
             name, reasons, rule, band,
             account: "<&>".repeat(500),
             score: scores.0,
-            from_score: scores.1,
-            within_days: scores.2,
-            from_day: Day(scores.3),
+            what: match said {
+                Some(said) => What::Said { said },
+                None => What::Moved { from_score: scores.1, from_day: Day(scores.3), threshold: 15.0, within_days: scores.2 },
+            },
             last_active: times.0.map(Timestamp),
             at: Timestamp(times.1),
             ..support::alert()

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 use vitalsync_core::Connector;
-use vitalsync_core::alert::Alert;
+use vitalsync_core::alert::{Alert, What};
 use vitalsync_core::connector::{Answer, Outcome, Reply, Step};
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
@@ -41,6 +41,8 @@ pub fn scopes() -> Scopes {
     scopes.account.name("health.score", Type::Number);
     scopes.account.name("last_active", Type::Time);
     scopes.account.words("health.band", &["healthy", "normal", "at_risk"]);
+    scopes.account.name("segments.vip", Type::Bool);
+    scopes.account.words("activation.missing_step", &["invited_team"]);
     scopes.account.open("traits");
     let mut user = vitalsync_core::expr::Scope::default();
     scopes.account.nest_into("account", &mut user);
@@ -83,12 +85,9 @@ pub fn alert() -> Alert {
         account: "acme".into(),
         name: "Acme & Söhne <!channel>".into(),
         to: "#cs-alerts".into(),
-        score: 39.6,
+        what: What::Moved { from_score: 63.2, from_day: Day(20_670), threshold: 15.0, within_days: 7 },
+        score: Some(39.6),
         band: Some("at_risk".into()),
-        from_score: 63.2,
-        from_day: Day(20_670),
-        threshold: 15.0,
-        within_days: 7,
         reasons: vec!["Report Shared: 2, was 14".into(), "3 of 5 users stopped\n> quoted".into()],
         last_active: Some(NOW.plus_ms(-9 * 86_400_000)),
         at: NOW,

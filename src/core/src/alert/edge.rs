@@ -1,0 +1,291 @@
+//! One rule and one account in one pass: whether what the rule looks for has come about, and by whose doing.
+//!
+//! What a rule remembers says that something is so now and was not so at the last pass. That alone is not the customer's
+//! doing: the config may have been edited meanwhile, a benchmark renewed, late data received, a pipe have come back. So
+//! the last pass is looked at anew, under today's config and with all that is known today ([`Past`]): what was so by then
+//! already fires nothing. And where benchmarks were renewed since, it must be so by those of then too. Scores by day, which
+//! falls and rises are measured on, are under one config and one benchmark anyway.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Alert, AlertRule, STALE_MS, Trigger, What};
+use crate::evaluate::{Account, Evaluation};
+use crate::health::{self, Drop};
+use crate::model::{Model, Profile};
+use crate::names::AccountNames;
+use crate::segments;
+use crate::time::{Day, Timestamp};
+
+/// What a rule remembers of an account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EdgeState {
+    /// False while what it looks for is so; of a fall, until half of it is regained or the span shows none any more.
+    pub armed: bool,
+    /// How often it fired.
+    pub n: u32,
+    /// When it last fired.
+    pub fired_at: Option<Timestamp>,
+    /// Only scores from this day on count: the day it first met the account, or was armed again.
+    pub since: Day,
+    /// The score that the last fall or rise began at.
+    pub from: f64,
+    /// The lowest score since; of a rise the highest.
+    pub low: f64,
+}
+
+impl EdgeState {
+    /// Counts one more occasion, unless the rule's cooldown is not over.
+    fn counts(&mut self, rule: &AlertRule, at: Timestamp) -> bool {
+        if self.fired_at.is_some_and(|fired| at.0 - fired.0 < rule.cooldown_ms) {
+            return false;
+        }
+        self.n += 1;
+        self.fired_at = Some(at);
+        true
+    }
+}
+
+/// What became of a rule and an account in one pass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edge {
+    /// Nothing to say.
+    Quiet,
+    /// Fired.
+    Fired(Box<Alert>),
+    /// Would have fired, but the cooldown is not over, or the occasion is too old.
+    Suppressed,
+    /// It has come about, and not by the customer's doing.
+    NotTheirs,
+    /// It may have come about for want of data: nothing is remembered, and the next pass looks again.
+    Held,
+}
+
+/// The last pass under today's config, from all that is known today.
+#[derive(Debug)]
+pub struct Past {
+    /// As of the last pass.
+    pub then: Evaluation,
+    /// As of now by the benchmarks of the last pass, where one was renewed since.
+    pub unrenewed: Option<Evaluation>,
+}
+
+/// What a pass is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The destination of the rules.
+    pub destination: &'a str,
+    /// Today's config.
+    pub model: &'a Model,
+    /// All figures of now.
+    pub now: &'a Evaluation,
+    /// When the destination's rules last passed.
+    pub last: Option<Timestamp>,
+    /// The last pass looked at anew; needed where [`may_fire`] says so of any account.
+    pub past: Option<&'a Past>,
+}
+
+/// True if the last pass must be looked at anew before it is known whether the rule fires. `state`: what it remembers;
+/// `known`: the rule was there at the last pass.
+pub fn may_fire(rule: &AlertRule, account: &Account, state: Option<&EdgeState>, known: bool) -> bool {
+    let new = state.is_none() && rule.trigger == Trigger::NewAccount;
+    known && (new || state.is_some_and(|state| state.armed)) && rule.trigger.holds(account) == Some(true)
+}
+
+/// One rule and one account. `None`: the rule is not for this account, or what it asks is unknown; nothing is remembered.
+///
+/// What may come of silence waits while it is not known whose silence it is: of a source, or of an event that stopped for
+/// everybody. On days that leave the account's windows it is remembered, and told to nobody.
+pub fn edge(
+    pass: &Pass<'_>,
+    rule: &AlertRule,
+    account: &Account,
+    state: Option<&EdgeState>,
+    known: bool,
+) -> Option<(EdgeState, Edge)> {
+    let (next, happened) = looked_at(pass, rule, account, state, known)?;
+    if happened == Edge::Quiet || !rule.trigger.may_come_of_silence() {
+        return Some((next, happened));
+    }
+    let Evaluation { stale, stopped, events, over, today, .. } = pass.now;
+    let uses = |event: &str| account.scored.iter().any(|(_, id, _)| events.get(id).is_some_and(|name| name == event));
+    if *stale || stopped.iter().any(|stopped| uses(&stopped.event)) {
+        return Some((state.cloned().unwrap_or(next), Edge::Held));
+    }
+    let left_out = |day| account.profile.as_ref().is_some_and(|profile| pass.model.gaps.has(profile, day));
+    Some((next, if left_out(*over) || left_out(*today) { Edge::Suppressed } else { happened }))
+}
+
+/// Whether a source fell silent, given since when it has been so. Silence that a rule finds when it first looks is not told.
+pub fn data_stopped(
+    destination: &str,
+    rule: &AlertRule,
+    source: &str,
+    since: Option<Timestamp>,
+    at: Timestamp,
+    state: Option<&EdgeState>,
+) -> (EdgeState, Edge) {
+    let mut next = met(since.is_none(), Day::default(), 0.0, state);
+    let Some(since) = since.filter(|_| state.is_some_and(|state| state.armed)) else { return (next, Edge::Quiet) };
+    if !next.counts(rule, at) {
+        return (next, Edge::Suppressed);
+    }
+    let alert = Alert {
+        occasion: occasion(destination, &rule.name, &stopped_subject(source), next.n),
+        rule: rule.name.clone(),
+        account: String::new(),
+        name: String::new(),
+        to: rule.to.clone(),
+        what: What::Stopped { source: source.to_owned() },
+        score: None,
+        band: None,
+        reasons: Vec::new(),
+        last_active: Some(since),
+        at,
+    };
+    (next, Edge::Fired(Box::new(alert)))
+}
+
+/// Stands for a source among the accounts that a rule remembers something of.
+pub fn stopped_subject(source: &str) -> String {
+    format!("#source {source}")
+}
+
+fn looked_at(
+    pass: &Pass<'_>,
+    rule: &AlertRule,
+    account: &Account,
+    state: Option<&EdgeState>,
+    known: bool,
+) -> Option<(EdgeState, Edge)> {
+    if !is_for(rule, account) {
+        return None;
+    }
+    let (over, now) = account.recent.last().copied().unwrap_or((pass.now.over, 0.0));
+    let (direction, points, within_days) = match rule.trigger {
+        Trigger::Drop { points, within_days } => (1.0, points, within_days),
+        Trigger::Rise { points, within_days } => (-1.0, points, within_days),
+        _ => return crossed(pass, rule, account, state, known),
+    };
+    account.recent.last()?;
+    let Some(state) = state.filter(|_| known) else {
+        return Some((met(true, over, now, state), Edge::Quiet));
+    };
+    let mut next = state.clone();
+    // A rise is a fall of the score's mirror image.
+    let series: Vec<(Day, f64)> = account.recent.iter().map(|(day, score)| (*day, direction * score)).collect();
+    let fell = |until: Day| -> Option<Drop> {
+        let days = series.partition_point(|(day, _)| *day <= until);
+        health::drop_within(&series[..days], state.since.max(until.plus(-within_days)))
+    };
+    let drop = fell(over)?;
+    if !state.armed {
+        next.low = direction * (direction * state.low).min(direction * now);
+        let regained = direction * (now - next.low) >= direction * (state.from - next.low) / 2.0;
+        if regained || drop.points < points / 2.0 {
+            next.armed = true;
+            next.since = over;
+        }
+        return Some((next, Edge::Quiet));
+    }
+    if drop.points < points {
+        return Some((next, Edge::Quiet));
+    }
+    next.armed = false;
+    next.from = direction * drop.from;
+    next.low = now;
+    let last_over = pass.last.map(|last| pass.model.calendar.last_over(last));
+    if last_over.is_some_and(|until| fell(until).is_some_and(|before| before.points >= points)) {
+        return Some((next, Edge::NotTheirs));
+    }
+    let what = What::Moved { from_score: next.from, from_day: drop.day, threshold: points, within_days };
+    let profile = pass.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
+    let reasons = |profile: &Profile| account.reasons(pass.model, profile, drop.day, pass.now.over, &pass.now.events);
+    let reasons = profile.filter(|_| direction > 0.0).map(reasons).unwrap_or_default();
+    Some(fire(pass, rule, account, next, what, reasons))
+}
+
+/// The edges that are not about the score's course.
+fn crossed(
+    pass: &Pass<'_>,
+    rule: &AlertRule,
+    account: &Account,
+    state: Option<&EdgeState>,
+    known: bool,
+) -> Option<(EdgeState, Edge)> {
+    let holds = rule.trigger.holds(account)?;
+    let (over, score) = (pass.now.over, account.health.score.unwrap_or_default());
+    if !may_fire(rule, account, state, known) {
+        return Some((met(!holds, over, score, state), Edge::Quiet));
+    }
+    let next = met(false, over, score, state);
+    if !pass.past.is_some_and(|past| is_theirs(pass.model, rule, account, past)) {
+        return Some((next, Edge::NotTheirs));
+    }
+    let late = |day| pass.now.at.0 - pass.model.calendar.end(day).0 > STALE_MS;
+    if rule.trigger.day(account).is_some_and(late) {
+        return Some((next, Edge::Suppressed));
+    }
+    Some(fire(pass, rule, account, next, What::Said { said: rule.trigger.said() }, Vec::new()))
+}
+
+/// Whether the customer brought it about: it was not so at the last pass, and is so now by the benchmarks of then too.
+fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) -> bool {
+    let Some(before) = past.then.account(&account.id) else { return rule.trigger == Trigger::NewAccount };
+    let by_score = match &rule.trigger {
+        Trigger::Band(..) => true,
+        Trigger::Segment(name, _) => segments::rests_on_health(model, name),
+        _ => false,
+    };
+    if !is_for(rule, before) || (by_score && before.profile != account.profile) {
+        return false;
+    }
+    let unrenewed = past.unrenewed.as_ref().and_then(|evaluation| evaluation.account(&account.id));
+    let holds = |account: &Account| rule.trigger.holds(account);
+    holds(before) == Some(false) && unrenewed.is_none_or(|account| holds(account) == Some(true))
+}
+
+fn is_for(rule: &AlertRule, account: &Account) -> bool {
+    rule.only.as_ref().is_none_or(|only| only.holds(&AccountNames { account }))
+}
+
+/// What is remembered of an account as it stands; how often the rule fired stays.
+fn met(armed: bool, over: Day, score: f64, state: Option<&EdgeState>) -> EdgeState {
+    let (n, fired_at) = state.map_or((0, None), |state| (state.n, state.fired_at));
+    // While nothing changes nothing is written.
+    let since = state.filter(|state| state.armed == armed).map_or((over, score), |state| (state.since, state.from));
+    EdgeState { armed, n, fired_at, since: since.0, from: since.1, low: since.1 }
+}
+
+fn fire(
+    pass: &Pass<'_>,
+    rule: &AlertRule,
+    account: &Account,
+    mut next: EdgeState,
+    what: What,
+    reasons: Vec<String>,
+) -> (EdgeState, Edge) {
+    let at = pass.now.at;
+    if !next.counts(rule, at) {
+        return (next, Edge::Suppressed);
+    }
+    let alert = Alert {
+        occasion: occasion(pass.destination, &rule.name, &account.id, next.n),
+        rule: rule.name.clone(),
+        account: account.id.clone(),
+        name: account.name.clone().unwrap_or_else(|| account.id.clone()),
+        to: rule.to.clone(),
+        what,
+        score: account.recent.last().map(|(_, score)| *score).or(account.health.score),
+        band: account.health.band.map(|band| band.name().to_owned()),
+        reasons,
+        last_active: account.last_active,
+        at,
+    };
+    (next, Edge::Fired(Box::new(alert)))
+}
+
+/// The name of an occasion: 16 hexadecimal digits of a hash of what makes it one.
+pub(super) fn occasion(destination: &str, rule: &str, subject: &str, n: u32) -> String {
+    let text = format!("{destination}\u{1f}{rule}\u{1f}{subject}\u{1f}{n}");
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+}

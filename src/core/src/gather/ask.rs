@@ -1,0 +1,56 @@
+//! What an evaluation is to find out.
+
+use std::collections::BTreeMap;
+
+use crate::identity::Horizon;
+use crate::model::Model;
+use crate::time::{Day, Timestamp};
+
+/// What an evaluation is to find out.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What is known.
+    pub horizon: Horizon,
+    /// How far back daily scores are wanted.
+    pub recent_days: i32,
+    /// Whether users are measured too.
+    pub users: bool,
+    /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
+    pub reasons: bool,
+    /// Whether it will be asked what is done, event by event.
+    pub activity: bool,
+    /// Whether it will be asked what each account did by name and day.
+    pub deeds: bool,
+    /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
+    pub since: BTreeMap<String, Day>,
+    /// Benchmarks are not renewed after this time: what an account is by those of then. `None`: they are those in force.
+    pub unrenewed_since: Option<Timestamp>,
+    /// Windows end with this day, if it is earlier: the last one on which a source that fell silent was heard of.
+    pub windows_end: Option<Day>,
+    /// Milestones that are asked for: an event of today, and how often.
+    pub milestones: Vec<(String, u32)>,
+}
+
+impl Ask {
+    /// The figures of accounts at a horizon, and nothing besides.
+    pub fn of(horizon: Horizon) -> Self {
+        Self {
+            horizon,
+            recent_days: 0,
+            users: false,
+            reasons: false,
+            activity: false,
+            deeds: false,
+            since: BTreeMap::new(),
+            unrenewed_since: None,
+            windows_end: None,
+            milestones: Vec::new(),
+        }
+    }
+
+    /// The last day of every window.
+    pub fn over(&self, model: &Model) -> Day {
+        let over = model.calendar.last_over(self.horizon.at);
+        self.windows_end.map_or(over, |end| over.min(end))
+    }
+}

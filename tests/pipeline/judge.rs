@@ -206,12 +206,15 @@ fn told(engine: &Engine, at: i64, reasons: bool) -> Value {
     json!({"accounts": accounts, "users": users, "unassigned": evaluation.unassigned_events})
 }
 
-/// Where two documents differ: numbers may by rounding.
+/// Where what the program says differs from the recount: numbers may by rounding. The recount doesn't judge every figure;
+/// of names that the data chooses none may be missing or more.
 fn difference(path: &str, one: &Value, other: &Value) -> Option<String> {
-    let names = |value: &Value| value.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
     match (one, other) {
-        (Value::Object(a), Value::Object(b)) if names(one) == names(other) => {
-            a.iter().find_map(|(name, value)| difference(&format!("{path}.{name}"), value, &b[name]))
+        (Value::Object(a), Value::Object(b))
+            if a.len() == b.len() || !path.ends_with(".traits") && !path.ends_with(".steps") =>
+        {
+            let said = |name: &String| a.get(name).unwrap_or(&Value::Null);
+            b.iter().find_map(|(name, value)| difference(&format!("{path}.{name}"), said(name), value))
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             let mut pairs = a.iter().zip(b).enumerate();

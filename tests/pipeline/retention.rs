@@ -116,9 +116,24 @@ fn without(accounts: &Value, keys: &[&[&str]]) -> Value {
 }
 
 /// The date on which a step that asks for several events was done may be later in its month.
-const BY_MONTH: &[&[&str]] = &[&["activation", "activated_at"], &["activation", "steps", "often"]];
+const BY_MONTH: &[&[&str]] = &[
+    &["activation", "activated_at"],
+    &["activation", "days_to_activate"],
+    &["activation", "last_step_on"],
+    &["activation", "days_stalled"],
+    &["activation", "stalled"],
+    &["activation", "steps", "often"],
+];
 /// What asks how it began needs the beginning.
-const BEGINNING: &[&[&str]] = &[&["activation"], &["adoption", "all_time_percent"], &["tenure_days"]];
+const BEGINNING: &[&[&str]] = &[
+    &["activation"],
+    &["adoption", "all_time_percent"],
+    &["tenure_days"],
+    &["expansion_readiness"],
+    &["churn_risk"],
+    &["churn_risk_reasons"],
+    &["ready_segments"],
+];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]

@@ -50,7 +50,7 @@ pub(super) struct Cohort {
     /// Who leaves within so many days after a snapshot has left.
     #[arg(long, value_name = "SPAN", default_value = "90d", value_parser = days)]
     horizon: i32,
-    /// Leave out accounts that are younger.
+    /// Leave out accounts that are younger; the profile's window, if that is longer.
     #[arg(long, value_name = "SPAN", default_value = "60d", value_parser = days)]
     min_age: i32,
     /// Leave out accounts that were silent for so long: they are gone already.

@@ -24,7 +24,7 @@ pub fn page(report: &BacktestReport) -> String {
     out.push_str(&plot(&report.predictors));
     out.push_str(
         "<p class=\"note\">The area under the curve (AUC) is the chance that a figure ranks an account that left above one that \
-         stayed; 0.5 is a coin&#39;s. Intervals hold 95 % of 500 draws of accounts with putting back. Lift is how many times more \
+         stayed; 0.5 is a coin&#39;s. Intervals hold 95 % of what drawing the accounts anew gives. Lift is how many times more \
          often a flagged account left than any. A figure that foresees an end need not be its cause.</p>\n</body>\n</html>\n",
     );
     out

@@ -114,6 +114,9 @@ impl Engine {
             anyhow::bail!("there is no event yet: `vitalsync backfill` reads the sources");
         };
         let mut terms = terms.clone();
+        // A score of a window that begins before the account does is none of its past.
+        let wanted = model.profiles.iter().filter(|one| terms.profile.as_ref().is_none_or(|name| *name == one.name));
+        terms.min_age = wanted.map(|profile| profile.window).fold(terms.min_age, i32::max);
         // Of months that retention made small the days are gone, and with them how regular anybody was.
         let by_day = self.config.retention.days.map(|days| model.calendar.day(at).plus(RHYTHM_DAYS - days));
         if let Some(by_day) = by_day.filter(|by_day| terms.from.is_none() && *by_day > first.plus(terms.min_age)) {

@@ -67,7 +67,7 @@ pub struct Habits {
     pub active_days: Lately,
     /// Users with an event.
     pub users: Lately,
-    /// Scored events of the account's profile, each once.
+    /// Features of the account's profile, each once.
     pub features: Lately,
     /// The share of the events of the last 90 days that the busiest user did, 0–1; `None` without events.
     pub top_user_share: Option<f64>,

@@ -91,6 +91,12 @@ fn snapshots_are_ends_of_months_whose_days_after_lie_within_the_data() {
     assert_eq!(dates(weekly), ["2026-02-10", "2026-02-17", "2026-02-24"]);
     let middle = Terms { from: Some(day("2025-10-15")), to: Some(day("2025-12-20")), ..Terms::default() };
     assert_eq!(dates(middle), ["2025-10-15", "2025-11-15", "2025-12-15"]);
+    let ancient = Terms { from: Some(day("0001-01-31")), ..Terms::default() };
+    assert_eq!(
+        dates(ancient).first().map(String::as_str),
+        Some("2025-10-31"),
+        "before the first event there is nothing"
+    );
     let none = Terms { from: Some(day("2026-04-01")), ..Terms::default() };
     assert_eq!(dates(none), Vec::<String>::new());
 }

@@ -5,6 +5,7 @@ mod feed;
 use std::collections::BTreeMap;
 
 use feed::{Filed, file, time};
+use vitalsync_core::derived::{self, Derived};
 use vitalsync_core::evaluate::{Account, evaluate_history};
 use vitalsync_core::expr::{Expr, Names as _};
 use vitalsync_core::gather::Ask;
@@ -12,7 +13,8 @@ use vitalsync_core::habits::{Habits, Lately, Rhythm};
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::model::{Evidence, MICRO, Model, Profile, Signal};
 use vitalsync_core::names::{AccountNames, Vocabulary};
-use vitalsync_core::{Day, Value};
+use vitalsync_core::section::{Faults, Place};
+use vitalsync_core::{Day, Type, Value};
 
 /// The last day that is over.
 const LAST: &str = "2026-08-10";
@@ -71,7 +73,20 @@ fn each_span_counts_its_own_days() {
 }
 
 #[test]
-fn an_event_on_a_condition_is_not_counted_twice_and_signals_come_from_events_and_traits() {
+fn an_event_on_a_condition_is_a_feature_of_its_own_and_not_another_event() {
+    let mut model = model();
+    let rule =
+        Expr::parse("has(properties.x)", Place::default(), &derived::scope(), Type::Bool, &mut Faults::default());
+    let derived = Derived::new(Some("A with x"), "A", rule.expect("a good rule"));
+    model.profiles[0].weights.insert(derived.counted_as(), MICRO);
+    model.derived = vec![derived];
+    let with_x = track(1, 0, "u", "A").replace("\"event\"", "\"properties\":{\"x\":1},\"event\"");
+    let habits = habits(&[with_x, track(2, 0, "u", "A")], &model);
+    assert_eq!((habits.events.last_30, habits.features.last_30, habits.top_user_share), (2, 2, Some(1.0)));
+}
+
+#[test]
+fn signals_come_from_events_and_traits() {
     let mut model = model();
     model.signals = BTreeMap::from([
         (Signal::CancelIntent, vec![Evidence::Event("Left".into()), Evidence::Trait("renewal_off".into())]),
@@ -122,12 +137,12 @@ fn rules_and_mappings_see_habits_and_risk() {
     assert_eq!(names.value("active_days_90d"), Value::Number(2.0));
     assert_eq!(names.value("rhythm.usual_gap_days"), Value::Null);
     let scope = vitalsync_core::names::scopes(&Vocabulary::default()).account;
-    let mut faults = vitalsync_core::section::Faults::default();
+    let mut faults = Faults::default();
     let rule = Expr::parse(
         "churn_risk > 20 && \"active on few days\" in churn_risk_reasons && !has(churn_risk_involuntary)",
-        vitalsync_core::section::Place::default(),
+        Place::default(),
         &scope,
-        vitalsync_core::value::Type::Bool,
+        Type::Bool,
         &mut faults,
     );
     assert!(rule.expect("a good rule").holds(&names), "{:?} {:?}", account.churn_risk, account.churn_risk_reasons);

@@ -76,10 +76,10 @@ impl Terms {
         let (from, to) = (self.from.unwrap_or(old_enough), self.to.unwrap_or(last.plus(-self.horizon)));
         // The day before the n-th month after, so that ends of months stay ends of months.
         let date = |n: u32| match self.every {
-            Span::Months(months) => from.plus(1).plus_months(n.saturating_mul(months.unsigned_abs())).plus(-1),
+            Span::Months(months) => from.plus(1).plus_months(n.saturating_mul(months.unsigned_abs().max(1))).plus(-1),
             span => from.plus(span.days().unwrap_or(1).max(1).saturating_mul(n as i32)),
         };
-        (0..=(to.0 - from.0).max(0) as u32).map(date).take_while(|day| *day <= to).collect()
+        (0..=(to.0 - from.0).max(0) as u32).map(date).take_while(|day| *day <= to).filter(|day| *day >= first).collect()
     }
 
     /// Whether a snapshot has a row for an account.

@@ -52,7 +52,7 @@ impl Tables {
 impl Gather<'_> {
     /// The habits of an account whose health is the profile at a place.
     pub(super) fn habits(&mut self, cells: &[Cell], chosen: Option<usize>, traits: &Traits) -> Habits {
-        let scored = chosen.and_then(|place| self.weights.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let known = chosen.and_then(|place| self.gathered.features.get(place));
         let names = &self.gathered.names;
         let tables = &mut self.tables;
         tables.users.iter_mut().chain(&mut tables.features).for_each(Marks::clear);
@@ -67,7 +67,7 @@ impl Gather<'_> {
             }
             let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
             let plain = !names.is_derived(cell.event);
-            let is_scored = scored.get(event).is_some_and(|weight| *weight != 0);
+            let uses = known.map(|known| known.used_by(cell.event)).unwrap_or_default();
             let told = tables.signals.get(event).copied().unwrap_or_default();
             active[age as usize] |= plain;
             if plain && SPANS[2].contains(&age) {
@@ -79,7 +79,8 @@ impl Gather<'_> {
                     events[span] = events[span].saturating_add(count);
                     users[span] += u32::from(tables.users[span].mark(cell.user));
                 }
-                features[span] += u32::from(is_scored && tables.features[span].mark(cell.event));
+                let new = uses.iter().filter(|feature| tables.features[span].mark(**feature));
+                features[span] += new.count() as u32;
                 for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
                     counts[span] = counts[span].saturating_add(count);
                 }

@@ -497,8 +497,8 @@ retention: { days: 200d }
         "1:10 unknown key `within` in users",
         "1:36 how long a user counts must be at least one whole day",
         "2:12 expansion: `limit` is missing",
-        "2:20 expected a number, but `traits.plan == \"x\"` gives true or false",
-        "2:41 unknown key `limits` in expansion; did you mean `limit`?",
+        "2:32 expected a number, but `traits.plan == \"x\"` gives true or false",
+        "2:40 unknown key `limits` in expansion; did you mean `limit`?",
     ]) {
         assert!(fault.starts_with(begins), "{fault}\ninstead of\n{begins}");
     }

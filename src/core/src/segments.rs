@@ -25,7 +25,7 @@ const fn ready(name: &'static str, rule: &'static str, meaning: &'static str) ->
 }
 
 /// The ready-made segments. Engagement is the share of the window's days with a scored event: five days of seven are 71 %.
-pub static READY: [Ready; 15] = [
+pub static READY: [Ready; 16] = [
     ready("new", "tenure_days < frequency.days", "started within the window"),
     ready("most_engaged", "frequency.percent >= 70", "active on 70 % of the days or more"),
     ready("engaged", "frequency.percent >= 40 && frequency.percent < 70", "on 40 % or more"),
@@ -48,6 +48,7 @@ pub static READY: [Ready; 15] = [
     ready("multi_user", "users.total > 1", "more than one user"),
     ready("at_risk_large", "health.band == \"at_risk\" && users.total >= 20", "at risk, with 20 users or more"),
     ready("activated", "activation.percent >= 100", "all steps of activation done"),
+    ready("expansion_ready", "expansion_readiness >= 70", "ready for more, by 70 points of 100 or more"),
     ready(
         "stalled_onboarding",
         "activation.stalled",

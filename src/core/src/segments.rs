@@ -48,8 +48,12 @@ pub static READY: [Ready; 16] = [
     ready("multi_user", "users.total > 1", "more than one user"),
     ready("at_risk_large", "health.band == \"at_risk\" && users.total >= 20", "at risk, with 20 users or more"),
     ready("activated", "activation.percent >= 100", "all steps of activation done"),
-    ready("stalled_onboarding", "activation.stalled", "not activated, and no new step for 14 days (`stalled_after`)"),
-    ready("expansion_ready", "expansion_readiness >= 70", "much speaks for a larger plan"),
+    ready("expansion_ready", "expansion_readiness >= 70", "ready for more, by 70 points of 100 or more"),
+    ready(
+        "stalled_onboarding",
+        "activation.stalled",
+        "not activated, and no new step for as long as its checklist says",
+    ),
 ];
 
 /// The rules of those ready-made segments whose name none of the config's own has.

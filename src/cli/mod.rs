@@ -71,12 +71,15 @@ struct KnownOn {
 impl KnownOn {
     /// The last day of receipt, if one is asked for.
     fn day(&self) -> Result<Option<Day>, Failure> {
-        let Some(text) = &self.known_on else { return Ok(None) };
-        match Day::parse(text) {
-            Some(day) => Ok(Some(day)),
-            None => Err(Failure::Usage(format!("--known-on `{text}` is not a date, as in 2026-08-13"))),
-        }
+        date("--known-on", self.known_on.as_deref())
     }
+}
+
+/// A date that an option takes.
+fn date(option: &str, text: Option<&str>) -> Result<Option<Day>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let day = Day::parse(text);
+    day.map(Some).ok_or_else(|| Failure::Usage(format!("{option} `{text}` is not a date, as in 2026-08-13")))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,13 +137,8 @@ enum Command {
         #[command(flatten)]
         known: KnownOn,
     },
-    /// One account's story: its measures, what they are made of, and what each tool was told.
-    Explain {
-        /// Its id, name or domain.
-        account: String,
-        #[command(flatten)]
-        known: KnownOn,
-    },
+    /// One account's story: its measures, what they are made of, what moved its score, and what each tool was told.
+    Explain(explain::Arguments),
     /// How well the figures of the past would have foreseen who left.
     Backtest(backtest::Arguments),
     /// What goes together with leaving, and with being among the best; as association, not as cause.
@@ -287,7 +285,7 @@ pub fn main() -> ExitCode {
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,
-            Command::Explain { account, known } => explain::run(&options, &account, &known).await,
+            Command::Explain(arguments) => explain::run(&options, &arguments).await,
             Command::Backtest(arguments) => backtest::run(&options, &arguments).await,
             Command::Reasons(cohort) => reasons::run(&options, &cohort).await,
             Command::Preview { current } => preview::run(&options, current).await,

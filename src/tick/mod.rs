@@ -4,8 +4,10 @@
 //! ordinary path. While a source as a whole can't be read nothing is synced: silence of the pipe is not silence of the
 //! customer.
 
+pub mod attribute;
 pub mod compaction;
 pub mod forget;
+mod history;
 pub mod ingest;
 mod judge;
 mod look;
@@ -22,7 +24,7 @@ use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, Edge, edge};
 use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
+use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::mapping::{Level, WantedRecord};
@@ -146,7 +148,8 @@ impl Engine {
     ) -> Result<Evaluation, StoreError> {
         let levels = config.destinations.iter().flat_map(|destination| destination.connector.record_sets());
         let users = levels.into_iter().any(|set| set.level == Level::User);
-        let mut ask = Ask { recent_days: recent_days(config), users, ..Ask::of(horizon) };
+        let past = self.past(&config.model, horizon)?;
+        let mut ask = Ask { recent_days: recent_days(config), users, past, ..Ask::of(horizon) };
         more(&mut ask);
         self.ask(&config.model, ask)
     }
@@ -502,24 +505,6 @@ impl Engine {
         census
     }
 
-    /// Marks a time as evaluated, with since when each rule holds for each account, unless a later one is.
-    pub fn mark_evaluated(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
-        if self.store.meta("evaluated")?.is_some_and(|last: Timestamp| last > evaluation.at) {
-            return Ok(());
-        }
-        let noted = self.store.memberships()?;
-        let mut batch = Batch::default();
-        for account in &evaluation.accounts {
-            let before = noted.get(&account.id);
-            let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
-            if before.map_or(!since.is_empty(), |before| *before != since) {
-                batch.put_membership(&account.id, &since);
-            }
-        }
-        batch.put_meta("evaluated", &evaluation.at);
-        self.store.apply(batch)
-    }
-
     /// One full pass.
     pub async fn run_once(&self, at: Timestamp) -> anyhow::Result<RunReport> {
         self.check_order(at)?;
@@ -530,15 +515,13 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
-            self.retain(at)?;
-            let evaluation = self.evaluate(at)?;
+            let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
             run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
-            self.mark_evaluated(&evaluation)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)
             });

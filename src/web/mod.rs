@@ -24,6 +24,7 @@ use vitalsync_core::{Day, Timestamp};
 use crate::app::Daemon;
 use crate::config::Config;
 use crate::progress::{Lines, clock};
+use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
 use crate::tick::read::{Backfill, BackfillReport};
@@ -113,14 +114,16 @@ fn at(daemon: &Daemon, parameters: &Parameters) -> Timestamp {
     parameters.get("as_of").and_then(|text| Timestamp::parse(text)).unwrap_or_else(|| daemon.engine.clock.now())
 }
 
+fn date(parameters: &Parameters, name: &str) -> anyhow::Result<Option<Day>> {
+    let Some(text) = parameters.get(name) else { return Ok(None) };
+    let day = Day::parse(text);
+    anyhow::ensure!(day.is_some(), "{name} is a date, as in 2026-08-13, not `{text}`");
+    Ok(day)
+}
+
 /// The as-of time, with the last day of receipt where one is asked for.
 fn horizon(daemon: &Daemon, parameters: &Parameters) -> anyhow::Result<Horizon> {
-    let received = match parameters.get("known_on") {
-        Some(text) => Some(
-            Day::parse(text).ok_or_else(|| anyhow::anyhow!("known_on is a date, as in 2026-08-13, not `{text}`"))?,
-        ),
-        None => None,
-    };
+    let received = date(parameters, "known_on")?;
     Ok(Horizon { at: at(daemon, parameters), received })
 }
 
@@ -144,7 +147,9 @@ async fn events(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Re
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || {
         let account = parameters.get("account").cloned().unwrap_or_default();
-        daemon.engine.explain(&account, horizon(&daemon, &parameters)?)
+        let to = date(&parameters, "to")?;
+        let between = date(&parameters, "from")?.map(|from| Between { from, to });
+        daemon.engine.explain(&account, horizon(&daemon, &parameters)?, between)
     })
     .await
 }

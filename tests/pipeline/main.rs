@@ -4,6 +4,7 @@ mod compaction;
 mod counts;
 mod delivery;
 mod forget;
+mod history;
 mod judge;
 mod names;
 mod rebuild;

@@ -24,10 +24,11 @@ use crate::habits::{Deeds, Habits};
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
+use crate::past::Past;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
 use crate::today::{Names, Structure};
-use crate::usage::{About, Content, Id, Ids, Spot, Stated, Subject, Usage};
+use crate::usage::{About, Content, Id, Ids, Interner, Spot, Stated, Subject, Usage};
 
 /// Filed usage that can be read through.
 pub trait History {
@@ -85,8 +86,14 @@ pub struct Ask {
     pub activity: bool,
     /// Whether it will be asked what each account did by name and day.
     pub deeds: bool,
+    /// … of one account alone, by its id.
+    pub reasons_of: Option<String>,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
+    /// What was said of days before.
+    pub past: Past,
+    /// Whose daily history is wanted, by its id, name or domain.
+    pub history_of: Option<String>,
 }
 
 impl Ask {
@@ -99,7 +106,10 @@ impl Ask {
             reasons: false,
             activity: false,
             deeds: false,
+            reasons_of: None,
             since: BTreeMap::new(),
+            past: Past::default(),
+            history_of: None,
         }
     }
 }
@@ -220,6 +230,9 @@ pub(crate) struct Tally {
     pub own_daily: Vec<Vec<(Day, i64)>>,
     pub active_users: u32,
     pub total_users: u32,
+    /// How many users were active in the window before and are not in this one, and the first few of them.
+    pub stopped_users: u32,
+    pub who_stopped: Vec<Id>,
     pub active_days: u32,
     /// By feature of its profile, whether it was used in the window.
     pub features_used: Vec<bool>,
@@ -268,6 +281,21 @@ fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option
     (over.plus(1 - window) < since).then(|| HeldOut { event: model.display_event(event).to_owned(), since, joins })
 }
 
+/// So many of those who stopped are named.
+const NAMED: usize = 5;
+
+/// How many users there are among counts, and the first few: those who did most, of equals those whose names come first.
+/// Takes the counts.
+fn who(counts: &mut Vec<(Id, i64)>, names: &Interner) -> (u32, Vec<Id>) {
+    counts.sort_unstable();
+    let users = counts.chunk_by(|a, b| a.0 == b.0);
+    let mut users: Vec<(i64, Id)> =
+        users.filter_map(|of| Some((of.iter().map(|(_, count)| count).sum(), of.first()?.0))).collect();
+    counts.clear();
+    users.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.name(a.1).cmp(names.name(b.1))));
+    (users.len() as u32, users.iter().take(NAMED).map(|(_, user)| *user).collect())
+}
+
 struct Gather<'a> {
     model: &'a Model,
     ids: &'a Ids,
@@ -296,6 +324,8 @@ struct Gather<'a> {
     daily: Vec<i64>,
     scored: Sums,
     tables: habits::Tables,
+    /// Users of the window before, and how much each did.
+    before: Vec<(Id, i64)>,
 }
 
 /// Adds up every account of a history.
@@ -413,6 +443,7 @@ impl<'a> Gather<'a> {
             marks: Default::default(),
             daily: Vec::new(),
             scored: Sums::default(),
+            before: Vec::new(),
         }
     }
 
@@ -633,8 +664,11 @@ impl<'a> Gather<'a> {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
         let window = chosen.map_or(30, |(profile, _)| profile.window);
+        let about = self.ask.reasons_of.as_deref();
+        let reasons = self.ask.reasons && about.is_none_or(|id| id == self.gathered.names.account(tally.id));
         let member_since = self.over.plus(-window.max(MEMBER_DAYS));
         let window_since = self.over.plus(-window);
+        let before_since = window_since.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
         tally.features_used = vec![false; features.map_or(0, |features| features.names.len())];
@@ -661,7 +695,7 @@ impl<'a> Gather<'a> {
             if weight >= CORE {
                 tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
             }
-            if self.ask.reasons
+            if reasons
                 && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
             {
@@ -674,8 +708,12 @@ impl<'a> Gather<'a> {
                 if self.ask.users && place < own {
                     self.gathered.user_days.push((cell.user, day));
                 }
+            } else if day <= window_since && day > before_since {
+                self.before.push((cell.user, i64::from(cell.count)));
             }
         }
+        self.before.retain(|(user, _)| !active.has(*user));
+        (tally.stopped_users, tally.who_stopped) = who(&mut self.before, &self.ids.subjects);
         tally.active_days = days.iter().filter(|active| **active).count() as u32;
         let scored = self.scored.drain().into_iter().filter_map(|(place, count)| {
             let day = scored_since.plus(1 + (place / columns.len()) as i32);

@@ -93,27 +93,49 @@ impl Bands {
     /// The band after a series of daily scores: left only after `hold_days` days in a row more than `hold_points` beyond
     /// its bound, on the same side. The first score's band is by the bounds alone. `None` for an empty series.
     pub fn held(&self, scores: impl IntoIterator<Item = f64>) -> Option<Band> {
-        let mut held: Option<Band> = None;
-        let mut run: (u32, bool) = (0, false);
-        for score in scores {
-            let plain = self.plain(score);
-            let Some(band) = held else {
-                held = Some(plain);
-                continue;
-            };
-            let far = self.hold_points <= 0.0 || self.beyond(band, score) > self.hold_points;
-            if plain == band || !far {
-                run.0 = 0;
-                continue;
-            }
+        let mut hold = Hold::new(*self);
+        scores.into_iter().map(|score| hold.day(score, None)).last()
+    }
+}
+
+/// A band as it is held from day to day.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    bands: Bands,
+    held: Option<Band>,
+    /// How many days in a row were beyond its bound, and whether above it.
+    run: (u32, bool),
+}
+
+impl Hold {
+    /// Before the first day.
+    pub fn new(bands: Bands) -> Self {
+        Self { bands, held: None, run: (0, false) }
+    }
+
+    /// The band of the next day, with its score. `told`: the band that was said of the day stands, whatever the bounds say
+    /// now.
+    pub fn day(&mut self, score: f64, told: Option<Band>) -> Band {
+        let plain = self.bands.plain(score);
+        let band = self.held.or(told).unwrap_or(plain);
+        let far = self.bands.hold_points <= 0.0 || self.bands.beyond(band, score) > self.bands.hold_points;
+        let mut next = band;
+        if plain == band || !far {
+            self.run.0 = 0;
+        } else {
             let up = plain > band;
-            run = if run.0 > 0 && run.1 == up { (run.0 + 1, up) } else { (1, up) };
-            if run.0 >= self.hold_days.max(1) {
-                held = Some(plain);
-                run.0 = 0;
+            self.run = if self.run.0 > 0 && self.run.1 == up { (self.run.0 + 1, up) } else { (1, up) };
+            if self.run.0 >= self.bands.hold_days.max(1) {
+                next = plain;
+                self.run.0 = 0;
             }
         }
-        held
+        if let Some(told) = told.filter(|told| *told != next) {
+            next = told;
+            self.run.0 = 0;
+        }
+        self.held = Some(next);
+        next
     }
 }
 
@@ -189,6 +211,13 @@ mod tests {
         assert_eq!(held(&[20.0, 45.1, 45.1]), Band::Normal);
         assert_eq!(held(&[50.0, 76.0, 30.0]), Band::Normal, "one day on each side");
         assert_eq!(bands.held([]), None);
+        let mut hold = Hold::new(bands);
+        let days = [(50.0, Some(Band::Healthy)), (50.0, Some(Band::Healthy)), (69.0, None), (64.0, None), (64.0, None)];
+        assert_eq!(
+            days.map(|(score, told)| hold.day(score, told)),
+            [Band::Healthy, Band::Healthy, Band::Healthy, Band::Healthy, Band::Normal],
+            "what was said of a day stands, and what comes after goes on from there"
+        );
         let off = Bands { hold_days: 1, hold_points: 0.0, ..bands };
         assert_eq!(
             [39.9, 40.0, 70.0, 69.9].map(|s| off.held([50.0, s]).unwrap()),

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod alert;
+pub mod attribution;
 pub mod backtest;
 pub mod by_name;
 pub mod call;
@@ -26,6 +27,7 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod past;
 pub mod propose;
 pub mod reasons;
 pub mod risk;
@@ -33,10 +35,12 @@ mod scale;
 pub mod scan;
 pub mod section;
 pub mod segments;
+pub mod story;
 pub mod time;
 mod today;
 pub mod usage;
 pub mod value;
+pub mod version;
 pub mod wildcard;
 
 pub use connector::Connector;

@@ -54,6 +54,7 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("users.active", Type::Number, |account| f64::from(account.active_users).into()),
     measure("users.total", Type::Number, |account| f64::from(account.total_users).into()),
     measure("users.active_percent", Type::Number, |account| account.active_percent().into()),
+    measure("users.stopped", Type::Number, |account| f64::from(account.stopped_users).into()),
     measure("frequency.active_days", Type::Number, |account| f64::from(account.active_days).into()),
     measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
     measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
@@ -85,11 +86,13 @@ pub static ACCOUNT: &[Measure<Account>] = &[
 /// The names of health, below `health.` and `profiles.NAME.`.
 pub static HEALTH: &[Measure<Health>] = &[
     measure("raw", Type::Number, |health| health.raw.into()),
+    measure("benchmark", Type::Number, |health| health.benchmark.into()),
     measure("score", Type::Number, |health| health.score.into()),
     measure("band", Type::Text, |health| health.band.map(Band::name).into()),
     measure("change_7d", Type::Number, |health| health.change_7d.into()),
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
     measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
+    measure("story", Type::Text, |health| health.story.clone().into()),
 ];
 
 /// The names of a user, below `user.`, besides those of its account and its traits.

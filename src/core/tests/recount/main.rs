@@ -92,15 +92,7 @@ fn reads(history: &[Said], keep: impl Fn(&Said) -> bool) -> Vec<(Spot, usize)> {
 fn evaluated(filed: &Filed, setup: &Setup, at: i64, received: Option<NaiveDate>) -> Evaluation {
     let received = received.map(|day| Day::parse(&day.to_string()).unwrap());
     let horizon = Horizon { at: Timestamp(at), received };
-    let ask = Ask {
-        horizon,
-        recent_days: RECENT,
-        users: true,
-        reasons: true,
-        activity: false,
-        deeds: false,
-        since: setup.since(),
-    };
+    let ask = Ask { recent_days: RECENT, users: true, reasons: true, since: setup.since(), ..Ask::of(horizon) };
     evaluate_history(&filed.usage, &filed.ids, &setup.model(), ask).unwrap()
 }
 

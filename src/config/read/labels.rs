@@ -29,3 +29,32 @@ pub(super) fn labels(
     }
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::tests::{faults, read};
+    use crate::config::Config;
+
+    const PROFILE: &str = "sources:\n  product: { type: segment_archive, location: ./archive }\nprofiles:\n  - events: { Report Shared: 9, Ours: { event: Report Shared, where: properties.ours == true, weight: 2 } }\n";
+
+    #[test]
+    fn events_have_labels_by_the_names_that_profiles_give_them() {
+        let model = read(&format!("{PROFILE}labels: {{ Report Shared: shared reports, Ours: our own }}\n")).model;
+        let named: Vec<&str> = model.profiles[0].weights.keys().map(|event| model.label(event)).collect();
+        assert_eq!(named, ["our own", "shared reports"]);
+        assert_eq!((model.display_event("Report Shared"), model.label("Other")), ("Report Shared", "Other"));
+    }
+
+    #[test]
+    fn a_label_that_names_nothing_is_told() {
+        let text = format!("{PROFILE}labels: {{ Report Sharde: shared reports }}\n");
+        let config = Config::parse(&text, Path::new("v.yaml"), &|_| None).unwrap_or_else(|refused| panic!("{refused}"));
+        assert_eq!(config.warnings.len(), 1);
+        let said = format!("{:?}", config.warnings);
+        assert!(said.contains("did you mean `Report Shared`?"), "{said}");
+        let empty = faults(&format!("{PROFILE}labels: {{ Report Shared: ' ' }}\n"));
+        assert!(empty.len() == 1 && empty[0].contains("a few words on one line"), "{empty:?}");
+    }
+}

@@ -55,6 +55,6 @@ mod tests {
         let said = format!("{:?}", config.warnings);
         assert!(said.contains("did you mean `Report Shared`?"), "{said}");
         let empty = faults(&format!("{PROFILE}labels: {{ Report Shared: ' ' }}\n"));
-        assert!(empty.len() == 1 && empty[0].contains("a few words on one line"), "{empty:?}");
+        assert!(empty[0].contains("a few words on one line"), "{empty:?}");
     }
 }

@@ -69,6 +69,7 @@ pub async fn serve(engine: Engine, listener: UnixListener, shutdown: impl Future
     for index in 0..daemon.engine.config.destinations.len() {
         jobs.spawn(destination_job(Arc::clone(&daemon), index, sources_read.clone(), stopped.clone()));
     }
+    jobs.spawn(day_job(Arc::clone(&daemon), sources_read, stopped));
     let socket = tokio::spawn(web::serve(listener, Arc::clone(&daemon)));
     tracing::info!(
         sources = daemon.engine.config.sources.len(),
@@ -193,18 +194,34 @@ async fn compact(daemon: &Daemon) {
     }
 }
 
+/// Sees to it that each day has its snapshots soon after it is over, whatever the schedules of destinations are.
+async fn day_job(daemon: Arc<Daemon>, mut sources_read: watch::Receiver<usize>, mut stopped: watch::Receiver<bool>) {
+    let sources = daemon.engine.config.sources.len();
+    let Ok(hourly) = Schedule::parse("7 * * * *", daemon.engine.config.model.calendar) else { return };
+    tokio::select! {
+        _ = sources_read.wait_for(|count| *count >= sources) => {}
+        _ = stopped.wait_for(|stop| *stop) => return,
+    }
+    while !*stopped.borrow() {
+        if !daemon.a_source_failed() {
+            let engine = Arc::clone(&daemon.engine);
+            match tokio::task::spawn_blocking(move || engine.close_day(engine.clock.now())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "the day was not closed"),
+                Err(error) => tracing::error!(%error, "closing the day broke off; please report this"),
+            }
+        }
+        if !until_next(&hourly, None, &mut stopped).await {
+            return;
+        }
+    }
+}
+
 async fn sync(daemon: &Daemon, index: usize) -> anyhow::Result<()> {
     let _syncs = daemon.syncs.read().await;
     let at = daemon.engine.clock.now();
     let engine = Arc::clone(&daemon.engine);
-    let evaluation = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-        engine.check_stop()?;
-        engine.retain(at)?;
-        let evaluation = engine.evaluate(at)?;
-        engine.mark_evaluated(&evaluation)?;
-        Ok(evaluation)
-    })
-    .await??;
+    let evaluation = tokio::task::spawn_blocking(move || engine.take_stock(at)).await??;
     if let Some(destination) = daemon.engine.config.destinations.get(index) {
         daemon.engine.sync(destination, &evaluation, false).await?;
     }

@@ -1,6 +1,7 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod attribution;
 mod backtest;
 mod events;
 mod figures;
@@ -22,7 +23,8 @@ use vitalsync_core::health::Pegged;
 
 pub use vitalsync_core::portfolio::Portfolio;
 
-pub use self::account::{AccountReport, ChampionReport, ExplainReport, Part, RiskPart};
+pub use self::account::{AccountReport, ChampionReport, DayReport, ExplainReport, Part, RiskPart, SHOWN_DAYS};
+pub use self::attribution::{AttributedPart, AttributionReport, points};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::events::{EventReport, EventsReport};
 pub use self::init::{BandsReport, InitReport};

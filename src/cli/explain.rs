@@ -2,29 +2,65 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use vitalsync_core::identity::Horizon;
 
 use super::ask::{self, Source};
 use super::table::{change, number, percent, table, text, whole};
-use super::{Failure, KnownOn, Options, Outcome, say, say_json};
-use crate::report::{BenchmarkReport, ChampionReport, ExplainReport, RiskPart};
+use super::{Failure, KnownOn, Options, Outcome, day, say, say_json};
+use crate::report::{BenchmarkReport, ChampionReport, DayReport, ExplainReport, RiskPart};
+use crate::tick::attribute::Between;
 
-pub(super) async fn run(options: &Options, account: &str, known: &KnownOn) -> Outcome {
+/// Whom to explain, and what of it.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Its id, name or domain.
+    account: String,
+    #[command(flatten)]
+    known: KnownOn,
+    /// What moved its score since this day (2026-08-13); 30 days ago if left out.
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// … up to this day; the last that is over if left out.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    to: Option<String>,
+    /// Its score and band on each of the last 90 days, and nothing else.
+    #[arg(long)]
+    history: bool,
+}
+
+impl Arguments {
+    fn between(&self) -> Result<Option<Between>, Failure> {
+        let (from, to) = (day("--from", self.from.as_deref())?, day("--to", self.to.as_deref())?);
+        let Some(from) = from else { return Ok(None) };
+        if let Some(to) = to.filter(|to| *to <= from) {
+            return Err(Failure::Usage(format!("--from {from} is not before --to {to}: give the earlier day first")));
+        }
+        Ok(Some(Between { from, to }))
+    }
+}
+
+pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
+    let (account, known, between) = (&arguments.account, &arguments.known, arguments.between()?);
     let config = options.load()?;
     let (at, received) = (options.at(&config.model.calendar)?, known.day()?);
     let found: Option<ExplainReport> = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => {
             let mut parameters = ask::horizon(at, received);
             parameters.push(("account", account.to_owned()));
+            let days = between.map(|between| [("from", Some(between.from)), ("to", between.to)]).into_iter().flatten();
+            parameters.extend(days.filter_map(|(name, day)| Some((name, day?.to_string()))));
             ask::ask(&client, reqwest::Method::GET, "/v1/explain", &parameters).await?
         }
-        Source::State(engine) => engine.explain(account, Horizon { at: engine.clock.now(), received })?,
+        Source::State(engine) => engine.explain(account, Horizon { at: engine.clock.now(), received }, between)?,
     };
     let Some(report) = found else {
         return Err(no_account(account));
     };
     if options.json() {
         say_json(&report);
+    } else if arguments.history {
+        say(&history(&report));
     } else {
         say(&story(&report));
     }
@@ -37,19 +73,70 @@ pub(super) fn no_account(wanted: &str) -> Failure {
     ))
 }
 
+/// The days of a history, from 1 to 100 in eight steps.
+fn sparkline(report: &ExplainReport) -> String {
+    const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let step = |score: f64| STEPS[((score / 100.0 * 8.0) as usize).min(7)];
+    report.history.iter().map(|day| step(day.score)).collect()
+}
+
+fn history(report: &ExplainReport) -> String {
+    let row = |day: &DayReport| {
+        let said = if day.stored { "as said then" } else { "under today's config" };
+        vec![day.day.clone(), number(Some(day.score)), text(day.band.as_deref()), said.to_owned()]
+    };
+    table(&["day", "score", "band", ""], &report.history.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What moved the score, and who stopped.
+fn moved(report: &ExplainReport, out: &mut String) {
+    if let Some(change) = &report.attribution {
+        let score = |score: f64, stored: bool| format!("{score:.1}{}", if stored { "" } else { " as computed now" });
+        let _ = writeln!(
+            out,
+            "  change      {:+.1} from {} ({}) to {} ({:.1}){}",
+            change.change,
+            change.from,
+            score(change.score_from, change.from_stored),
+            change.to,
+            change.score_to,
+            if change.parts.is_empty() { "" } else { ":" }
+        );
+        for part in &change.parts {
+            let _ = writeln!(out, "              {:>+6.1}  {}", part.points, part.said);
+        }
+    }
+    let stopped = report.account.number("users.stopped").unwrap_or_default();
+    if !report.stopped.is_empty() {
+        let more = stopped - report.stopped.len() as f64;
+        let more = if more > 0.0 { format!(" and {more} more") } else { String::new() };
+        let days = whole(report.account.number("frequency.days"));
+        let _ = writeln!(
+            out,
+            "  stopped     {}{more}: active in the {days} days before, and not in the last {days}",
+            report.stopped.join(", ")
+        );
+    }
+}
+
 fn story(report: &ExplainReport) -> String {
     let account = &report.account;
     let of = |name: &str| account.number(name);
     let mut out = format!("{} ({})\n", account.text("name").unwrap_or(account.id()), account.id());
     let _ = writeln!(
         out,
-        "  health      {} ({}), {} in 7 days, {} in 30 days: {}",
+        "  health      {}, {}{}; {} in 7 days, {} in 30 days",
         whole(of("health.score")),
         text(account.text("health.band")),
+        report.band_since.as_ref().map_or_else(String::new, |day| format!(" since {day}")),
         change(of("health.change_7d")),
         change(of("health.change_30d")),
-        text(account.text("health.top_reason"))
     );
+    let _ = writeln!(out, "  {:<12}{}", format!("{} days", report.history.len()), sparkline(report));
+    for line in account.text("health.story").into_iter().flat_map(str::lines) {
+        let _ = writeln!(out, "              {line}");
+    }
+    moved(report, &mut out);
     let _ = writeln!(
         out,
         "  raw score   {}; a score of 100 takes {}",

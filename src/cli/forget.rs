@@ -114,11 +114,17 @@ fn told(done: &Forgotten, daemon: bool) -> String {
         Kind::User => format!("{} user id(s) and {} device(s)", done.users, done.devices),
         Kind::Account => "the account; its users stay".to_owned(),
     };
-    let _ = writeln!(
+    let _ = write!(
         out,
         "{would}: {what}; {} counted events and {} statements",
         done.counts_removed, done.statements_removed
     );
+    match done.snapshots_removed {
+        0 => out.push('\n'),
+        snapshots => {
+            let _ = writeln!(out, ", {snapshots} snapshots of its days");
+        }
+    }
     if done.shared_devices > 0 {
         let _ = writeln!(
             out,

@@ -138,6 +138,8 @@ enum Command {
         #[command(flatten)]
         known: KnownOn,
     },
+    /// One account's story: its measures, what they are made of, what moved its score, and what each tool was told.
+    Explain(explain::Arguments),
     /// Users with their health, those of one account or all.
     Users {
         /// Only those whose primary account this is: its id, name or domain.
@@ -151,13 +153,6 @@ enum Command {
         /// Against how they stood at the end of this day; 30 days before, if left out.
         #[arg(long, value_name = "DATE")]
         from: Option<String>,
-        #[command(flatten)]
-        known: KnownOn,
-    },
-    /// One account's story: its measures, what they are made of, and what each tool was told.
-    Explain {
-        /// Its id, name or domain.
-        account: String,
         #[command(flatten)]
         known: KnownOn,
     },
@@ -307,9 +302,9 @@ pub fn main() -> ExitCode {
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,
+            Command::Explain(arguments) => explain::run(&options, &arguments).await,
             Command::Users { account, known } => users::run(&options, account.as_deref(), &known).await,
             Command::Portfolio { from, known } => portfolio::run(&options, from.as_deref(), &known).await,
-            Command::Explain { account, known } => explain::run(&options, &account, &known).await,
             Command::Backtest(arguments) => backtest::run(&options, &arguments).await,
             Command::Reasons(cohort) => reasons::run(&options, &cohort).await,
             Command::Preview { current } => preview::run(&options, current).await,

@@ -5,13 +5,13 @@ use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use vitalsync_core::evaluate::{Account, Evaluation, Health, Since};
+use vitalsync_core::evaluate::{Account, Daily, Evaluation, Health, Since};
 use vitalsync_core::names;
 use vitalsync_core::risk::{self, Weights};
 use vitalsync_core::value::Value;
 
 use super::figures::Figures;
-use super::{BenchmarkReport, HeldOutReport, Refused, Told};
+use super::{AttributionReport, BenchmarkReport, HeldOutReport, Refused, Told};
 
 /// One account's figures.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -111,6 +111,18 @@ pub struct ExplainReport {
     /// The users with the largest parts of the raw score, at most three.
     #[serde(default)]
     pub champions: Vec<ChampionReport>,
+    /// What moved its score between the days that were asked for, else in the last 30 or 7.
+    #[serde(default)]
+    pub attribution: Option<AttributionReport>,
+    /// The first few users who did something that counts in the window before and nothing in this one.
+    #[serde(default)]
+    pub stopped: Vec<String>,
+    /// Its score on each of the last days, today's last.
+    #[serde(default)]
+    pub history: Vec<DayReport>,
+    /// Since which day it is in its band.
+    #[serde(default)]
+    pub band_since: Option<String>,
     /// The benchmark in force.
     pub benchmark: Option<BenchmarkReport>,
     /// What each tool was told.
@@ -167,5 +179,35 @@ impl RiskPart {
             detail: (part.sign.detail)(account, habits),
         };
         risk::parts(&values, weights).into_iter().map(part).collect()
+    }
+}
+
+/// How many days of its history an account's page shows.
+pub const SHOWN_DAYS: i32 = 90;
+
+/// An account's score on a day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DayReport {
+    /// The day.
+    pub day: String,
+    /// 1–100, unrounded.
+    pub score: f64,
+    /// The band.
+    pub band: Option<String>,
+    /// True if it was said then; else it is computed under today's config.
+    pub stored: bool,
+}
+
+impl DayReport {
+    /// The last days of a history.
+    pub fn all(history: &[Daily]) -> Vec<Self> {
+        let shown = history.len().saturating_sub(SHOWN_DAYS as usize);
+        let days = history.iter().skip(shown).map(|daily| Self {
+            day: daily.day.to_string(),
+            score: daily.score,
+            band: daily.band.map(|band| band.name().to_owned()),
+            stored: daily.stored,
+        });
+        days.collect()
     }
 }

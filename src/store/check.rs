@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::alert::EdgeState;
+use vitalsync_core::evaluate::Since;
 
 use super::codec::{self, Broken};
 use super::keys;
-use super::records::{Kept, Outgoing, Quarantined};
+use super::records::{Kept, MEMBERSHIP, Outgoing, Quarantined};
 use super::{Store, StoreError};
 
 /// The most problems that are told.
 const TOLD: usize = 20;
 
 /// The kinds of keys by their first letter.
-const KINDS: [(u8, &str); 13] = [
+const KINDS: [(u8, &str); 15] = [
     (b'v', "layout"),
     (b'm', "single values"),
     (b'i', "names"),
@@ -24,6 +25,8 @@ const KINDS: [(u8, &str); 13] = [
     (b'c', "counts"),
     (b's', "statements about users and accounts"),
     (b'n', "names brought by accounts"),
+    (b'h', "snapshots of days"),
+    (b'p', "profiles as they were"),
     (b'x', "tombstones"),
     (b'k', "told to tools"),
     (b'q', "refused by tools"),
@@ -47,10 +50,11 @@ fn not_read(_: Broken) -> String {
 /// Whether a key is of a known kind and its value reads as that kind.
 pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
     match key.first() {
-        Some(b'm' | b'f') => json::<IgnoredAny>(value),
+        Some(b'm' | b'f' | b'p') => json::<IgnoredAny>(value),
         Some(b'k') => json::<Kept>(value),
         Some(b'q') => json::<Quarantined>(value),
         Some(b'o') => json::<Outgoing>(value),
+        Some(b'e') if key.starts_with(&keys::records(b'e', MEMBERSHIP)) => json::<Since>(value),
         Some(b'e') => json::<EdgeState>(value),
         Some(b'n') => json::<Vec<(u32, u32)>>(value),
         Some(b'i') => codec::read_names(value, |_| {}).map_err(not_read),
@@ -61,6 +65,10 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
         Some(b's') => {
             let (about, _, _, month, _) = keys::read_statements(key).ok_or("has a key that does not read")?;
             codec::read_statements(about, month, value, |_, _| {}).map_err(not_read)
+        }
+        Some(b'h') => {
+            keys::read_snapshots(key).ok_or("has a key that does not read")?;
+            codec::read_snapshots(value, |_, _| {}).map(|_| ()).map_err(not_read)
         }
         Some(b'd') if !value.len().is_multiple_of(8) => Err(not_read(Broken)),
         _ => kind(key).map(|_| ()).ok_or_else(|| "is of no known kind".to_owned()),

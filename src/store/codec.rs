@@ -3,12 +3,15 @@
 //! Decoding takes any bytes and answers with an error, never with a panic or a huge allocation.
 
 pub(super) mod old;
+mod snapshots;
 
 use std::ops::Range;
 
 use vitalsync_core::message::Message;
 use vitalsync_core::time::{DAY_MS, Day};
 use vitalsync_core::usage::{About, Content, Id, JOINT, Spot, Stated, Subject};
+
+pub use self::snapshots::{Made, encode_snapshots, read_snapshots};
 
 /// The version of all encodings.
 const VERSION: u8 = 2;
@@ -506,6 +509,7 @@ mod tests {
             }
         }
         let _ = read_names(bytes, |name| read += name.len());
+        let _ = read_snapshots(bytes, |_, snapshot| read += usize::from(snapshot.score > 1.0));
         read
     }
 

@@ -1,4 +1,5 @@
-//! Taking somebody out of the state: counts, statements and names by their numbers, records of tools by whom they are about.
+//! Taking somebody out of the state: counts, statements, snapshots and names by their numbers, records of tools by whom they
+//! are about.
 //!
 //! Numbers say nothing about anybody, so what is still to be done can be written down and carried on after a kill. Whom to
 //! forget is decided elsewhere.
@@ -53,6 +54,9 @@ pub struct Erased {
     pub counts: u64,
     /// Statements.
     pub statements: u64,
+    /// Snapshots of an account's days.
+    #[serde(default)]
+    pub snapshots: u64,
 }
 
 /// One thing that is kept of a tool.
@@ -69,7 +73,7 @@ pub enum Said<'a> {
 }
 
 impl Store {
-    /// Takes counts and statements out, in all generations, in several writes of which each leaves a usable state. Goes on where
+    /// Takes counts, statements and snapshots out, in all generations, in several writes of which each leaves a usable state. Goes on where
     /// `erased` stood; `mark` may add to each write. `dry`: only counts them.
     pub fn erase_usage(
         &self,
@@ -128,6 +132,19 @@ impl Store {
                 batch.remove(key.to_vec());
             } else {
                 batch.put(key.to_vec(), codec::encode_statements(month, &kept));
+            }
+            write(&mut batch, erased, false)?;
+        }
+        for entry in self.raw_scan(keys::SNAPSHOTS) {
+            let (key, value) = entry?;
+            let (gone, left) = self.without(&value, |account| whom.is(account))?;
+            if gone == 0 {
+                continue;
+            }
+            erased.snapshots += gone;
+            match left {
+                Some(value) => batch.put(key.to_vec(), value),
+                None => batch.remove(key.to_vec()),
             }
             write(&mut batch, erased, false)?;
         }

@@ -1,5 +1,6 @@
 //! The keys of the state: a letter for the kind of thing, then what it is about, in an order that scans well.
 
+use vitalsync_core::time::Day;
 use vitalsync_core::usage::{About, Id};
 
 /// The layout of the state.
@@ -161,6 +162,36 @@ pub fn name(kind: u8, group: u32) -> Vec<u8> {
 /// All interned names of a kind.
 pub fn names(kind: u8) -> Vec<u8> {
     join(b"i", &[&[kind]])
+}
+
+/// Snapshots of a day under a profile: those of a group of accounts.
+pub fn snapshots(profile: &str, day: Day, group: u32) -> Vec<u8> {
+    let mut key = snapshots_on(profile, day);
+    key.extend_from_slice(&group.to_be_bytes());
+    key
+}
+
+/// All snapshots of a day under a profile.
+pub fn snapshots_on(profile: &str, day: Day) -> Vec<u8> {
+    // The sign bit flipped, so that days sort.
+    let day = (day.0 as u32) ^ (1 << 31);
+    join(SNAPSHOTS, &[profile.as_bytes(), &[0xff], &day.to_be_bytes()])
+}
+
+/// What all snapshots begin with.
+pub const SNAPSHOTS: &[u8] = b"h";
+
+/// The day of a key of snapshots.
+pub fn read_snapshots(key: &[u8]) -> Option<Day> {
+    let end = key.iter().position(|byte| *byte == 0xff)?;
+    let day = key.get(end + 1..end + 5)?;
+    key.get(end + 5..end + 9)?;
+    Some(Day((u32::from_be_bytes(day.try_into().ok()?) ^ (1 << 31)) as i32))
+}
+
+/// A profile as it was, by the hash of its version.
+pub fn version(hash: u64) -> Vec<u8> {
+    join(b"p", &[&hash.to_be_bytes()])
 }
 
 /// A kind of record of a destination: `k` known, `q` quarantine, `o` outbox, `e` edge. Names end with a byte that none has.

@@ -18,6 +18,7 @@ pub mod records;
 mod recovery;
 pub mod retain;
 pub mod runs;
+mod snapshots;
 mod sum;
 pub mod suppressed;
 mod upgrade;

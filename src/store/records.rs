@@ -14,7 +14,7 @@ use vitalsync_core::evaluate::Since;
 use super::{Batch, Store, StoreError, keys};
 
 /// Stands for the destination, and for the rule, of what is remembered of memberships.
-const MEMBERSHIP: &str = "#since";
+pub(super) const MEMBERSHIP: &str = "#since";
 
 /// A record that is not there is asked for again after so long.
 pub const ABSENT_MS: i64 = 24 * 3_600_000;

@@ -73,7 +73,7 @@ impl Engine {
             accounts.iter().any(|account| may_fire(rule, account, state(rule, account), known))
         };
         let past = match &last {
-            Some(last) if rules.iter().any(asks) => Some(self.past(evaluation, last.at)?),
+            Some(last) if rules.iter().any(asks) => Some(self.then(evaluation, last.at)?),
             _ => None,
         };
         let pass = Pass {
@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// The last pass looked at anew: under today's config, from all that is known today.
-    fn past(&self, now: &Evaluation, last: Timestamp) -> Result<Past, StoreError> {
+    fn then(&self, now: &Evaluation, last: Timestamp) -> Result<Past, StoreError> {
         let model = &self.config.model;
         let of = |at| Ask { milestones: self.milestones(), ..Ask::of(Horizon::at(at)) };
         let then = self.ask(model, of(last))?;

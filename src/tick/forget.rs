@@ -1,10 +1,10 @@
 //! Erasing a person or an account: whom that is, what goes, what remains elsewhere.
 //!
 //! One write makes it so: tombstones, by which no source brings anybody back; names blanked; what is kept of tools removed;
-//! and a note, in numbers, of what is still to be taken out of counts and statements. That follows in small writes, and
-//! after a kill at the next opening. A person is a user with all ids that were ever linked to it: a device that somebody
-//! else was identified on as well goes with it. What a person said of an account stays: it is the account's. Deliberately
-//! not here: deleting records in tools, and the sources' own archives.
+//! and a note, in numbers, of what is still to be taken out of counts, statements and snapshots. That follows in small
+//! writes, and after a kill at the next opening. A person is a user with all ids that were ever linked to it: a device that
+//! somebody else was identified on as well goes with it. What a person said of an account stays: it is the account's.
+//! Deliberately not here: deleting records in tools, and the sources' own archives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -100,6 +100,9 @@ pub struct Forgotten {
     pub counts_removed: u64,
     /// Statements taken out.
     pub statements_removed: u64,
+    /// Snapshots of an account's days taken out.
+    #[serde(default)]
+    pub snapshots_removed: u64,
     /// What tools still hold.
     pub remains: Vec<Remains>,
     /// Messages about them that were sent.
@@ -409,6 +412,7 @@ impl Engine {
             shared_devices: target.shared_devices,
             counts_removed: 0,
             statements_removed: 0,
+            snapshots_removed: 0,
             remains: Vec::new(),
             messages: 0,
             compacted: None,
@@ -449,6 +453,7 @@ impl Engine {
             finished?.unwrap_or_default()
         };
         (done.counts_removed, done.statements_removed) = (erased.counts, erased.statements);
+        done.snapshots_removed = erased.snapshots;
         Ok(done)
     }
 

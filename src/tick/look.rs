@@ -12,16 +12,18 @@ use vitalsync_core::health;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::lint;
 use vitalsync_core::mapping::Level;
+use vitalsync_core::past::band_since;
 use vitalsync_core::section::Fault;
 
 use super::alerts::Fired;
-use super::people::find;
+use super::attribute::Between;
 use super::{Dated, Engine};
 use crate::clock;
 use crate::config::{Config, Destination};
 use crate::report::{
-    AccountReport, BenchmarkReport, ChampionReport, DestinationReport, DestinationStatus, EventsReport, ExplainReport,
-    HeldOutReport, Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport, Told, Warning,
+    AccountReport, BenchmarkReport, ChampionReport, DayReport, DestinationReport, DestinationStatus, EventsReport,
+    ExplainReport, HeldOutReport, Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport,
+    Told, Warning,
 };
 use crate::store::records::told;
 use crate::store::{StoreError, portable};
@@ -132,14 +134,23 @@ impl Engine {
     }
 
     /// One account's story; `None` if there is none by that id, name or domain.
-    pub fn explain(&self, wanted: &str, horizon: Horizon) -> anyhow::Result<Option<ExplainReport>> {
+    pub fn explain(
+        &self,
+        wanted: &str,
+        horizon: Horizon,
+        between: Option<Between>,
+    ) -> anyhow::Result<Option<ExplainReport>> {
         let at = horizon.at;
-        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| (ask.users, ask.reasons) = (true, true))?;
-        let found = find(wanted, &evaluation);
-        let Some(account) = found.and_then(|index| evaluation.accounts.get(index)) else { return Ok(None) };
+        let evaluation = self.evaluate_asked(&self.config, horizon, |ask| {
+            (ask.reasons, ask.users) = (true, true);
+            ask.history_of = Some(wanted.to_owned());
+        })?;
+        let Some(index) = evaluation.named(wanted) else { return Ok(None) };
+        let Some(account) = evaluation.accounts.get(index) else { return Ok(None) };
         let profile = self.config.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
-        let mut parts = Vec::new();
+        let (mut parts, mut history) = (Vec::new(), Vec::new());
         if let Some(profile) = profile {
+            history = self.history(account, profile, horizon)?;
             let before = evaluation.over.plus(-profile.window);
             for (event, (count_before, count, weight)) in
                 account.weighed(profile, before, evaluation.over, &evaluation.events)
@@ -150,7 +161,6 @@ impl Engine {
             }
             parts.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.event.cmp(&b.event)));
         }
-        let index = found.unwrap_or_default();
         let users: Vec<&str> =
             evaluation.users.iter().filter(|user| user.account == Some(index)).map(|user| user.id.as_str()).collect();
         let about = |slot: &str, subject: &str| match slot.split_once('/') {
@@ -195,6 +205,10 @@ impl Engine {
                 .iter()
                 .map(|top| ChampionReport { user: top.user.clone(), share: top.share })
                 .collect(),
+            history: DayReport::all(&history),
+            attribution: self.change(account, &evaluation, horizon, between)?,
+            stopped: stopped(account, &evaluation),
+            band_since: band_since(&history).map(|day| day.to_string()),
             benchmark: account
                 .profile
                 .as_ref()
@@ -251,6 +265,19 @@ impl Engine {
 /// What is odd about a config, by itself and by an evaluation that was asked for its activity.
 fn linted(config: &Config, evaluation: &Evaluation) -> Vec<Fault> {
     config.linted().into_iter().chain(lint::of_data(&config.model, evaluation)).collect()
+}
+
+/// The first few users who stopped, by their names where these are known.
+fn stopped(account: &Account, evaluation: &Evaluation) -> Vec<String> {
+    let name = |id: &str| {
+        let place = evaluation.users.binary_search_by(|user| user.id.as_str().cmp(id)).ok()?;
+        evaluation.users.get(place)?.traits.get("name")?.as_text().map(str::to_owned)
+    };
+    let named = |id: &Option<String>| match id {
+        Some(id) => name(id).unwrap_or_else(|| id.clone()),
+        None => "somebody without a user id".to_owned(),
+    };
+    account.who_stopped.iter().map(named).collect()
 }
 
 /// Says which records were written and are of nobody who is measured now: excluded, or without any call left. They are left,

@@ -5,8 +5,10 @@
 //! customer.
 
 mod alerts;
+pub mod attribute;
 pub mod compaction;
 pub mod forget;
+mod history;
 pub mod ingest;
 mod judge;
 mod look;
@@ -24,7 +26,7 @@ use vitalsync_core::Timestamp;
 use vitalsync_core::alert::Trigger;
 use vitalsync_core::census::{self, Census};
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Evaluation, Since, evaluate_history};
+use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::expr::Expr;
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
@@ -164,7 +166,8 @@ impl Engine {
         horizon: Horizon,
         more: impl FnOnce(&mut Ask),
     ) -> Result<Evaluation, StoreError> {
-        let mut ask = Ask { recent_days: recent_days(config), users: needs_users(config), ..Ask::of(horizon) };
+        let past = self.past(&config.model, horizon)?;
+        let mut ask = Ask { recent_days: recent_days(config), users: needs_users(config), past, ..Ask::of(horizon) };
         more(&mut ask);
         self.ask(&config.model, ask)
     }
@@ -448,24 +451,6 @@ impl Engine {
         census
     }
 
-    /// Marks a time as evaluated, with since when each rule holds for each account, unless a later one is.
-    pub fn mark_evaluated(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
-        if self.store.meta("evaluated")?.is_some_and(|last: Timestamp| last > evaluation.at) {
-            return Ok(());
-        }
-        let noted = self.store.memberships()?;
-        let mut batch = Batch::default();
-        for account in &evaluation.accounts {
-            let before = noted.get(&account.id);
-            let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
-            if before.map_or(!since.is_empty(), |before| *before != since) {
-                batch.put_membership(&account.id, &since);
-            }
-        }
-        batch.put_meta("evaluated", &evaluation.at);
-        self.store.apply(batch)
-    }
-
     /// One full pass.
     pub async fn run_once(&self, at: Timestamp) -> anyhow::Result<RunReport> {
         self.check_order(at)?;
@@ -476,8 +461,7 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
-            self.retain(at)?;
-            let evaluation = self.evaluate(at)?;
+            let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
             let benchmarks = evaluation.benchmarks.iter();
@@ -486,7 +470,6 @@ impl Engine {
             run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
             run.rules = MissedReport::all(self.census(&evaluation));
             run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
-            self.mark_evaluated(&evaluation)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)
             });

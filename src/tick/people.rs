@@ -1,7 +1,6 @@
 //! Looking at users one by one, and at all accounts together.
 
 use vitalsync_core::Day;
-use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::portfolio::portfolio;
 
@@ -15,7 +14,7 @@ impl Engine {
     /// All identified users, or those whose primary account is one by that id, name or domain; `None` if there is none.
     pub fn users(&self, account: Option<&str>, horizon: Horizon) -> anyhow::Result<Option<Vec<UserReport>>> {
         let evaluation = self.evaluate_asked(&self.config, horizon, |ask| ask.users = true)?;
-        let only = account.map(|wanted| find(wanted, &evaluation));
+        let only = account.map(|wanted| evaluation.named(wanted));
         if only == Some(None) {
             return Ok(None);
         }
@@ -35,14 +34,4 @@ impl Engine {
             [then, horizon].map(|horizon| self.evaluate_asked(&self.config, horizon, |ask| ask.users = false));
         Ok(portfolio(&now?, &then?, model))
     }
-}
-
-/// The place of an account by its id, name or domain.
-pub(super) fn find(wanted: &str, evaluation: &Evaluation) -> Option<usize> {
-    let by = |test: &dyn Fn(&Account) -> bool| evaluation.accounts.iter().position(test);
-    let lower = wanted.to_lowercase();
-    let is = |text: Option<&str>| text.is_some_and(|text| text.to_lowercase() == lower);
-    by(&|account| account.id == wanted)
-        .or_else(|| by(&|account| is(account.name.as_deref())))
-        .or_else(|| by(&|account| is(account.traits.get("domain").and_then(|value| value.as_text()))))
 }

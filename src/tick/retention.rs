@@ -62,10 +62,12 @@ impl Engine {
         }
         let writes = generations.iter().map(|(generation, [write, _])| (generation.number, *write)).collect();
         self.store.retain_statements(&writes, any, &mut retained)?;
+        let snapshots = self.store.drop_snapshots(codec::month_start(any))?;
         tracing::info!(
             rolled = retained.rolled,
             removed = retained.removed,
             statements = retained.statements,
+            snapshots,
             "older usage made small"
         );
         if all {

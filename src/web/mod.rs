@@ -24,6 +24,7 @@ use vitalsync_core::{Day, Timestamp};
 use crate::app::Daemon;
 use crate::config::Config;
 use crate::progress::{Lines, clock};
+use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
 use crate::tick::read::{Backfill, BackfillReport};
@@ -115,13 +116,16 @@ fn at(daemon: &Daemon, parameters: &Parameters) -> Timestamp {
     parameters.get("as_of").and_then(|text| Timestamp::parse(text)).unwrap_or_else(|| daemon.engine.clock.now())
 }
 
-fn day(name: &str, text: &str) -> anyhow::Result<Day> {
-    Day::parse(text).ok_or_else(|| anyhow::anyhow!("{name} is a date, as in 2026-08-13, not `{text}`"))
+fn date(parameters: &Parameters, name: &str) -> anyhow::Result<Option<Day>> {
+    let Some(text) = parameters.get(name) else { return Ok(None) };
+    let day = Day::parse(text);
+    anyhow::ensure!(day.is_some(), "{name} is a date, as in 2026-08-13, not `{text}`");
+    Ok(day)
 }
 
 /// The as-of time, with the last day of receipt where one is asked for.
 fn horizon(daemon: &Daemon, parameters: &Parameters) -> anyhow::Result<Horizon> {
-    let received = parameters.get("known_on").map(|text| day("known_on", text)).transpose()?;
+    let received = date(parameters, "known_on")?;
     Ok(Horizon { at: at(daemon, parameters), received })
 }
 
@@ -153,7 +157,7 @@ async fn users(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Res
 async fn portfolio(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || {
         let horizon = horizon(&daemon, &parameters)?;
-        let from = parameters.get("from").map(|text| day("from", text)).transpose()?;
+        let from = date(&parameters, "from")?;
         daemon.engine.portfolio(from, horizon).map(Some)
     })
     .await
@@ -162,7 +166,9 @@ async fn portfolio(State(daemon): State<Arc<Daemon>>, parameters: Parameters) ->
 async fn explain(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
     answer(move || {
         let account = parameters.get("account").cloned().unwrap_or_default();
-        daemon.engine.explain(&account, horizon(&daemon, &parameters)?)
+        let to = date(&parameters, "to")?;
+        let between = date(&parameters, "from")?.map(|from| Between { from, to });
+        daemon.engine.explain(&account, horizon(&daemon, &parameters)?, between)
     })
     .await
 }

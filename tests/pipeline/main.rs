@@ -5,6 +5,7 @@ mod counts;
 mod delivery;
 mod edges;
 mod forget;
+mod history;
 mod judge;
 mod names;
 mod rebuild;

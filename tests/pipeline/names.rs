@@ -66,6 +66,6 @@ async fn a_derived_event_joins_the_score_when_a_whole_window_was_counted() {
     // Day 46 is April 16, the last of the first whole window.
     assert_eq!(raw(45), (Some(10.0), Some(100.0), vec![said.to_owned()]));
     assert_eq!(raw(46), (Some(14.0), Some(100.0), vec![]));
-    let told = engine.explain("a0", vitalsync_core::identity::Horizon::at(end(46))).unwrap().unwrap();
+    let told = engine.explain("a0", vitalsync_core::identity::Horizon::at(end(46)), None).unwrap().unwrap();
     assert_eq!(told.parts.iter().map(|part| part.event.as_str()).collect::<Vec<_>>(), ["Core", "External Share"]);
 }

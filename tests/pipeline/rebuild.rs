@@ -35,8 +35,9 @@ fn asked(engine: &Engine) -> Vec<Value> {
     let days = (-20..=LAST + 4).step_by(6);
     let figures = days.flat_map(|offset| {
         let accounts = engine.accounts(vitalsync_core::identity::Horizon::at(end(offset))).unwrap();
-        let parts = ["a", "b"]
-            .map(|account| json!(engine.explain(account, vitalsync_core::identity::Horizon::at(end(offset))).unwrap()));
+        let parts = ["a", "b"].map(|account| {
+            json!(engine.explain(account, vitalsync_core::identity::Horizon::at(end(offset)), None).unwrap())
+        });
         [json!(accounts), json!(parts)]
     });
     figures.collect()

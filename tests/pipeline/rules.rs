@@ -34,7 +34,7 @@ async fn a_membership_is_kept_since_the_run_that_first_saw_it() {
     let config = site.config("segments:\n  fine: health.score > 50\nlifecycle:\n  team: traits.plan == 'team'\n");
     let since = |offset: i32| {
         let horizon = vitalsync_core::identity::Horizon::at(end(offset));
-        let report = site.open_with(&config).explain("a0", horizon).unwrap().unwrap().account;
+        let report = site.open_with(&config).explain("a0", horizon, None).unwrap().unwrap().account;
         let days = report.rules().into_iter().map(|(rule, day)| (rule, day.map(str::to_owned)));
         days.collect::<std::collections::BTreeMap<_, _>>()
     };

@@ -7,6 +7,7 @@ mod events;
 mod features;
 mod gaps;
 mod keeping;
+mod labels;
 mod measures;
 mod profiles;
 mod risk;
@@ -33,6 +34,7 @@ use self::destinations::destinations;
 use self::events::{EventNames, distinct, event_aliases};
 use self::features::features;
 use self::keeping::{retention, suppress};
+use self::labels::labels;
 use self::measures::{expansion, user_spans};
 use self::profiles::profiles;
 use self::sources::sources;
@@ -78,6 +80,13 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         table.get("signals").map(|node| risk::signals(node, &derived, &names, faults)).unwrap_or_default();
     derived.extend(of_signals);
     let risk_weights = table.get("churn_risk").and_then(|node| risk::weights(node, faults)).unwrap_or_default();
+    let derived = distinct(derived);
+    let scored = |counted: &String| {
+        let on_condition = derived.iter().find(|one| one.counted_as() == *counted);
+        on_condition.map_or_else(|| counted.clone(), |one| one.name.clone())
+    };
+    let scored: Vec<String> = profiles.iter().flat_map(|profile| profile.weights.keys()).map(scored).collect();
+    let labels = table.get("labels").map(|node| labels(node, &names, &scored, faults)).unwrap_or_default();
 
     let user_spans = table.get("users").map(|node| user_spans(node, faults)).unwrap_or_default();
     let expansion = table.get("expansion").and_then(|node| expansion(node, &trait_scope, faults));
@@ -117,8 +126,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         exclude_users: exclude.users,
         exclude_events: names.left_out,
         event_aliases: names.aliases,
+        derived,
+        labels,
         gaps,
-        derived: distinct(derived),
         profiles,
         activation,
         signals,

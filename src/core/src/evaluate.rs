@@ -2,7 +2,8 @@
 //!
 //! Pure and repeatable: the same usage, model and time give the same figures, whatever the order of reading. Windows end
 //! with the last day that is over; activation, last active and tenure run to the as-of time. What came after it is not
-//! seen. Scores of past days are computed under today's config; nothing is stored here.
+//! seen. A past day is what was said of it, where its snapshot is handed in; else it is computed under today's config.
+//! Nothing is stored here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,15 +13,17 @@ use rustc_hash::FxHashMap;
 use crate::checklist::share;
 use crate::expansion;
 use crate::expr::Expr;
-pub use crate::figures::{Account, Champion, Evaluation, EventNames, Health, Since, User, UserHealth};
+pub use crate::figures::{Account, Champion, Daily, Evaluation, EventNames, Health, Since, User, UserHealth};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
-use crate::health::{self, CURVE, Holding};
+use crate::health::{self, CURVE};
 use crate::identity::{Horizon, stated_start};
 use crate::model::{Band, Model};
 use crate::names::{AccountNames, TraitNames};
+use crate::past::{self, Snapshot};
 use crate::pulse::{self, Stopped};
 use crate::risk;
 use crate::scale::{Scale, Series, scale};
+use crate::story::Reason;
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
 use crate::users::Judge;
@@ -116,6 +119,12 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
         active_users: tally.active_users,
         total_users: tally.total_users,
         active_days: tally.active_days,
+        stopped_users: tally.stopped_users,
+        who_stopped: tally
+            .who_stopped
+            .iter()
+            .map(|user| cx.gathered.names.ids.user_id(*user).map(str::to_owned))
+            .collect(),
         scored: std::mem::take(&mut tally.scored),
         habits: tally.first.map(|_| tally.habits),
         deeds: std::mem::take(&mut tally.deeds),
@@ -128,10 +137,15 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
     account.first_key_action = tally.first_key_action;
 
+    let with_history = cx.ask.history_of.as_ref().is_some_and(|text| account.named(text).is_some());
     let mut recent = Vec::new();
     for scale in cx.scales {
         let series = Series::of(&tally, scale.place, scale.profile.window, cx.over);
-        let health = health_of(&tally, &series, scale, cx);
+        let told = cx.ask.past.of(&scale.profile.name, tally.id);
+        let health = health_of(&tally, &series, scale, told, cx);
+        if let (true, Some(score)) = (with_history && tally.chosen == Some(scale.place), health.score) {
+            account.history = daily(&series, scale, told, score, cx).collect();
+        }
         if tally.chosen == Some(scale.place) {
             let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
             let days = (cx.over.0 - cx.ask.recent_days).max(series.first.0)..=cx.over.0;
@@ -202,42 +216,61 @@ fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&
     }
 }
 
-fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Shared<'_>) -> Health {
-    let Some(first) = tally.first else { return Health::default() };
+fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, told: &[(Day, Snapshot)], cx: &Shared<'_>) -> Health {
+    if tally.first.is_none() {
+        return Health::default();
+    }
     // The first event came today: it was received, and no day with it is over, so its raw score is 0.
     let raw = series.raws.last().copied().unwrap_or(0);
     let score = scale.score(raw, cx.today, cx.over);
     let past = |days: i32| {
         let day = cx.over.plus(-days);
-        series.at(day).map(|raw| score - scale.score(raw, day, day))
+        let told = past::on(told, day).map(|told| told.score);
+        told.or_else(|| series.at(day).map(|raw| scale.score(raw, day, day))).map(|then| score - then)
     };
-    let earlier = (first.0..cx.over.0).filter_map(|day| Some(scale.score(series.at(Day(day))?, Day(day), Day(day))));
-    let mut holding = Holding::new(&scale.profile.bands);
-    earlier.chain([score]).for_each(|score| holding.step(score));
+    let (mut band, mut days_healthy) = (None, 0u32);
+    for day in daily(series, scale, told, score, cx) {
+        band = day.band;
+        days_healthy = if band == Some(Band::Healthy) { days_healthy.saturating_add(1) } else { 0 };
+    }
+    let (reason, window) = (reason(tally, scale, cx, raw), scale.profile.window);
     Health {
         raw: Some(health::points(raw)),
+        benchmark: scale.peg(cx.today, cx.over).map(|peg| peg.raw),
         score: Some(score),
-        band: holding.band(),
-        days_healthy: Some(holding.days_in(Band::Healthy)),
+        band,
+        days_healthy: band.map(|_| days_healthy),
         change_7d: past(7),
         change_30d: past(30),
-        top_reason: Some(top_reason(tally, scale, cx, raw)),
+        top_reason: Some(reason.said(window)),
+        story: Some(reason.story(band, window)),
     }
 }
 
-/// The event that moved the raw score most against the window before, without figures: a text that is written to a CRM must
-/// not change every day.
-fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Shared<'_>, raw: i64) -> String {
-    let window = scale.profile.window;
+/// What is said of each day from the first on, `score` being today's.
+fn daily<'a>(
+    series: &'a Series,
+    scale: &'a Scale<'_>,
+    told: &'a [(Day, Snapshot)],
+    score: f64,
+    cx: &Shared<'_>,
+) -> impl Iterator<Item = Daily> + 'a {
+    let over = cx.over;
+    past::days((series.first, over), told, scale.profile.bands, move |day| {
+        if day == over { Some(score) } else { series.at(day).map(|raw| scale.score(raw, day, day)) }
+    })
+}
+
+/// The event that moved the raw score most against the window before.
+fn reason<'a>(tally: &Tally, scale: &Scale<'_>, cx: &Shared<'a>, raw: i64) -> Reason<'a> {
     if raw == 0 {
-        return format!("no scored activity in the last {window} days");
+        return Reason::Silent;
     }
     match tally.points.get(scale.place).and_then(|points| points.moved) {
         Some((part, event)) if part != 0 => {
-            let event = cx.model.display_event(cx.gathered.names.event(event));
-            let way = if part < 0 { "less" } else { "more" };
-            format!("{way} {event} than in the {window} days before")
+            let event = cx.model.label(cx.gathered.names.event(event));
+            if part < 0 { Reason::Less(event) } else { Reason::More(event) }
         }
-        _ => "steady use".into(),
+        _ => Reason::Steady,
     }
 }

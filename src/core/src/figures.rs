@@ -54,6 +54,12 @@ impl Evaluation {
         let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
         self.accounts.get(place)
     }
+
+    /// The place of the account that a text names best, the first of equals.
+    pub fn named(&self, text: &str) -> Option<usize> {
+        let named = self.accounts.iter().enumerate().filter_map(|(place, account)| Some((account.named(text)?, place)));
+        named.min().map(|(_, place)| place)
+    }
 }
 
 /// Names of events by their numbers.
@@ -64,6 +70,8 @@ pub type EventNames = FxHashMap<Id, String>;
 pub struct Health {
     /// Σ count × weight in the window, in points; `None`: no event was ever received.
     pub raw: Option<f64>,
+    /// The raw score, in points, that counts as 100.
+    pub benchmark: Option<f64>,
     /// 1–100, unrounded.
     pub score: Option<f64>,
     /// The band, with hold.
@@ -76,6 +84,8 @@ pub struct Health {
     pub days_healthy: Option<u32>,
     /// What moved most, in words that stay the same while it does.
     pub top_reason: Option<String>,
+    /// Three lines, that stay the same while the band and what moved most do.
+    pub story: Option<String>,
 }
 
 /// One account's figures.
@@ -129,6 +139,10 @@ pub struct Account {
     pub healthy_users: Option<u32>,
     /// The users with the largest parts of the raw score, at most three, the largest first.
     pub champions: Vec<Champion>,
+    /// Users with a scored event in the window before and none in this one.
+    pub stopped_users: u32,
+    /// The first few of them, those who did most first: userIds, and nothing where nobody knows who it was.
+    pub who_stopped: Vec<Option<String>>,
     /// Days of the window with a scored event.
     pub active_days: u32,
     /// Days of the window, without those that leave it.
@@ -167,6 +181,21 @@ pub struct Account {
     pub recent: Vec<(Day, f64)>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
     pub scored: Vec<(Day, Id, u32)>,
+    /// Each day under its profile from the first on, today's being the last; none if it was not asked for.
+    pub history: Vec<Daily>,
+}
+
+/// What is said of an account on a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Daily {
+    /// The day.
+    pub day: Day,
+    /// 1–100, unrounded.
+    pub score: f64,
+    /// The band, with hold.
+    pub band: Option<Band>,
+    /// True if it was said then; else it is computed under today's config.
+    pub stored: bool,
 }
 
 /// Since which day each named rule holds for an account, by full name. A day is that of the first run that saw it hold.
@@ -234,6 +263,14 @@ impl Evaluation {
 }
 
 impl Account {
+    /// How well a text names it: by its id best, then by its name, then by its domain. `None`: it doesn't.
+    pub fn named(&self, text: &str) -> Option<u8> {
+        let same = |other: Option<&str>| other.is_some_and(|other| other.to_lowercase() == text.to_lowercase());
+        let by =
+            [self.id == text, same(self.name.as_deref()), same(self.traits.get("domain").and_then(Value::as_text))];
+        by.iter().position(|named| *named).map(|place| place as u8)
+    }
+
     /// Active ÷ total users × 100; `None` without users.
     pub fn active_percent(&self) -> Option<f64> {
         (self.total_users > 0).then(|| f64::from(self.active_users) / f64::from(self.total_users) * 100.0)
@@ -321,7 +358,7 @@ impl Account {
             .filter(|(_, (before, now, _))| before != now)
             .map(|(event, (before, now, weight))| {
                 let part = (now as f64 - before as f64) * weight as f64;
-                let event = model.display_event(&event);
+                let event = model.label(&event);
                 (part, format!("{event}: {now} in the last {} days, {before} on {from}", profile.window))
             })
             .collect();

@@ -29,7 +29,7 @@ use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
 use crate::today::{Names, Structure};
-use crate::usage::{About, Content, Id, Ids, Spot, Stated, Subject, Usage};
+use crate::usage::{About, Content, Id, Ids, Interner, Spot, Stated, Subject, Usage};
 
 /// Filed usage that can be read through.
 pub trait History {
@@ -188,6 +188,9 @@ pub(crate) struct Tally {
     pub own_daily: Vec<Vec<(Day, i64)>>,
     pub active_users: u32,
     pub total_users: u32,
+    /// How many users were active in the window before and are not in this one, and the first few of them.
+    pub stopped_users: u32,
+    pub who_stopped: Vec<Id>,
     pub active_days: u32,
     /// By feature of its profile, whether it was used in the window.
     pub features_used: Vec<bool>,
@@ -243,6 +246,21 @@ fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option
     (over.plus(1 - window) < since).then(|| HeldOut { event: model.display_event(event).to_owned(), since, joins })
 }
 
+/// So many of those who stopped are named.
+const NAMED: usize = 5;
+
+/// How many users there are among counts, and the first few: those who did most, of equals those whose names come first.
+/// Takes the counts.
+fn who(counts: &mut Vec<(Id, i64)>, names: &Interner) -> (u32, Vec<Id>) {
+    counts.sort_unstable();
+    let users = counts.chunk_by(|a, b| a.0 == b.0);
+    let mut users: Vec<(i64, Id)> =
+        users.filter_map(|of| Some((of.iter().map(|(_, count)| count).sum(), of.first()?.0))).collect();
+    counts.clear();
+    users.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.name(a.1).cmp(names.name(b.1))));
+    (users.len() as u32, users.iter().take(NAMED).map(|(_, user)| *user).collect())
+}
+
 struct Gather<'a> {
     model: &'a Model,
     ids: &'a Ids,
@@ -279,6 +297,8 @@ struct Gather<'a> {
     tables: habits::Tables,
     own_cells: Vec<Cell>,
     points_by_user: Vec<(Id, i64)>,
+    /// Users of the window before, and how much each did.
+    before: Vec<(Id, i64)>,
 }
 
 /// Adds up every account of a history.
@@ -412,6 +432,7 @@ impl<'a> Gather<'a> {
             scored: Sums::default(),
             own_cells: Vec::new(),
             points_by_user: Vec::new(),
+            before: Vec::new(),
         }
     }
 
@@ -653,7 +674,10 @@ impl<'a> Gather<'a> {
         let spans = self.model.user_spans;
         let (member_since, active_since) =
             (self.over.plus(-spans.total(window)), self.over.plus(-spans.active(window)));
+        let about = self.ask.reasons_of.as_deref();
+        let reasons = self.ask.reasons && about.is_none_or(|id| id == self.gathered.names.account(tally.id));
         let window_since = self.over.plus(-window);
+        let before_since = window_since.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
         tally.features_used = vec![false; features.map_or(0, |features| features.names.len())];
@@ -683,7 +707,7 @@ impl<'a> Gather<'a> {
             if left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
                 continue;
             }
-            if self.ask.reasons
+            if reasons
                 && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
             {
@@ -700,8 +724,12 @@ impl<'a> Gather<'a> {
                     Some((user, sum)) if *user == cell.user => *sum = sum.saturating_add(points),
                     _ => self.points_by_user.push((cell.user, points)),
                 }
+            } else if day <= window_since && day > before_since {
+                self.before.push((cell.user, i64::from(cell.count)));
             }
         }
+        self.before.retain(|(user, _)| !active.has(*user));
+        (tally.stopped_users, tally.who_stopped) = who(&mut self.before, &self.ids.subjects);
         tally.active_days = days.iter().filter(|active| **active).count() as u32;
         let scored = self.scored.drain().into_iter().filter_map(|(place, count)| {
             let day = scored_since.plus(1 + (place / columns.len()) as i32);

@@ -92,17 +92,16 @@ impl Bands {
 
     /// The band after a series of daily scores; `None` for an empty series.
     pub fn held(&self, scores: impl IntoIterator<Item = f64>) -> Option<Band> {
-        let mut holding = Holding::new(self);
-        scores.into_iter().for_each(|score| holding.step(score));
-        holding.band()
+        let mut holding = Holding::new(*self);
+        scores.into_iter().map(|score| holding.step(score)).last()
     }
 }
 
 /// A band from day to day: left only after `hold_days` days in a row more than `hold_points` beyond its bound, on the same
 /// side. The first score's band is by the bounds alone.
 #[derive(Debug)]
-pub struct Holding<'b> {
-    bands: &'b Bands,
+pub struct Holding {
+    bands: Bands,
     band: Option<Band>,
     /// Days in a row well beyond the band's bound, and whether above it.
     beyond: (u32, bool),
@@ -110,36 +109,44 @@ pub struct Holding<'b> {
     days: u32,
 }
 
-impl<'b> Holding<'b> {
+impl Holding {
     /// No day yet.
-    pub fn new(bands: &'b Bands) -> Self {
+    pub fn new(bands: Bands) -> Self {
         Self { bands, band: None, beyond: (0, false), days: 0 }
     }
 
-    /// The next day's score.
-    pub fn step(&mut self, score: f64) {
-        self.days = self.days.saturating_add(1);
+    /// The next day's score, and its band.
+    pub fn step(&mut self, score: f64) -> Band {
+        self.step_told(score, None)
+    }
+
+    /// The same of a day of which a band was said: that stands, whatever the bounds say now.
+    pub fn step_told(&mut self, score: f64, told: Option<Band>) -> Band {
         let plain = self.bands.plain(score);
-        let Some(band) = self.band else {
-            self.band = Some(plain);
-            return;
-        };
+        let band = self.band.or(told).unwrap_or(plain);
         let far = self.bands.hold_points <= 0.0 || self.bands.beyond(band, score) > self.bands.hold_points;
+        let mut next = band;
         if plain == band || !far {
             self.beyond.0 = 0;
-            return;
+        } else {
+            let up = plain > band;
+            self.beyond = if self.beyond.0 > 0 && self.beyond.1 == up { (self.beyond.0 + 1, up) } else { (1, up) };
+            if self.beyond.0 >= self.bands.hold_days.max(1) {
+                (next, self.beyond.0) = (plain, 0);
+            }
         }
-        let up = plain > band;
-        self.beyond = if self.beyond.0 > 0 && self.beyond.1 == up { (self.beyond.0 + 1, up) } else { (1, up) };
-        if self.beyond.0 >= self.bands.hold_days.max(1) {
-            (self.band, self.beyond.0, self.days) = (Some(plain), 0, 1);
+        if let Some(told) = told.filter(|told| *told != next) {
+            (next, self.beyond.0) = (told, 0);
         }
+        self.days = if self.band == Some(next) { self.days.saturating_add(1) } else { 1 };
+        self.band = Some(next);
+        next
     }
 
     /// So many days with the same score: after the first few of them nothing moves any more.
     pub fn stay(&mut self, score: f64, days: u32) {
         let moving = days.min(self.bands.hold_days.saturating_add(1));
-        (0..moving).for_each(|_| self.step(score));
+        (0..moving).for_each(|_| _ = self.step(score));
         self.days = self.days.saturating_add(days - moving);
     }
 
@@ -226,6 +233,13 @@ mod tests {
         assert_eq!(held(&[20.0, 45.1, 45.1]), Band::Normal);
         assert_eq!(held(&[50.0, 76.0, 30.0]), Band::Normal, "one day on each side");
         assert_eq!(bands.held([]), None);
+        let mut hold = Holding::new(bands);
+        let days = [(50.0, Some(Band::Healthy)), (50.0, Some(Band::Healthy)), (69.0, None), (64.0, None), (64.0, None)];
+        assert_eq!(
+            days.map(|(score, told)| hold.step_told(score, told)),
+            [Band::Healthy, Band::Healthy, Band::Healthy, Band::Healthy, Band::Normal],
+            "what was said of a day stands, and what comes after goes on from there"
+        );
         let off = Bands { hold_days: 1, hold_points: 0.0, ..bands };
         assert_eq!(
             [39.9, 40.0, 70.0, 69.9].map(|s| off.held([50.0, s]).unwrap()),
@@ -240,12 +254,12 @@ mod tests {
             for before in [20.0, 44.0, 50.0, 80.0] {
                 for (score, days) in (0..12).flat_map(|days| [10.0, 37.0, 50.0, 68.0, 90.0].map(|score| (score, days)))
                 {
-                    let (mut one, mut all) = (Holding::new(&bands), Holding::new(&bands));
+                    let (mut one, mut all) = (Holding::new(bands), Holding::new(bands));
                     [before, 50.0, 81.0].into_iter().for_each(|score| {
                         one.step(score);
                         all.step(score);
                     });
-                    (0..days).for_each(|_| one.step(score));
+                    (0..days).for_each(|_| _ = one.step(score));
                     all.stay(score, days);
                     assert_eq!(format!("{one:?}"), format!("{all:?}"), "{days} days of {score} after {before}");
                 }
@@ -257,8 +271,8 @@ mod tests {
     fn days_in_a_band_count_from_the_day_it_was_entered() {
         let bands = Bands::default();
         let days = |scores: &[f64]| {
-            let mut holding = Holding::new(&bands);
-            scores.iter().for_each(|score| holding.step(*score));
+            let mut holding = Holding::new(bands);
+            scores.iter().for_each(|score| _ = holding.step(*score));
             (holding.days_in(Band::Healthy), holding.days_in(Band::AtRisk))
         };
         assert_eq!((days(&[]), days(&[80.0]), days(&[50.0])), ((0, 0), (1, 0), (0, 0)));

@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod alert;
+pub mod attribution;
 pub mod backtest;
 pub mod by_name;
 pub mod call;
@@ -28,6 +29,7 @@ pub mod mapping;
 pub mod message;
 pub mod model;
 pub mod names;
+pub mod past;
 pub mod portfolio;
 pub mod propose;
 pub mod pulse;
@@ -37,11 +39,13 @@ mod scale;
 pub mod scan;
 pub mod section;
 pub mod segments;
+pub mod story;
 pub mod time;
 mod today;
 pub mod usage;
 mod users;
 pub mod value;
+pub mod version;
 pub mod wildcard;
 
 pub use connector::Connector;

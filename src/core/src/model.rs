@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::derived::{self, Derived, EventRule};
 use crate::expansion::Limit;
@@ -41,6 +43,8 @@ pub struct Model {
     pub gaps: Gaps,
     /// Events on a condition that are to be counted, each once.
     pub derived: Vec<Derived>,
+    /// What events are called in words, by what [`Self::display_event`] gives.
+    pub labels: BTreeMap<String, String>,
     /// Scoring models; the first whose `only` holds is an account's health.
     pub profiles: Vec<Profile>,
     /// Activation checklists; the first whose `only` holds is an account's.
@@ -93,9 +97,18 @@ impl Model {
         let found = key.and_then(|key| self.derived.iter().find(|derived| derived.key == key));
         found.map_or_else(|| derived::event_of(name), |derived| derived.name.as_str())
     }
-}
 
-impl Model {
+    /// True for a derived event's counted name that the config has no more: nothing is known of it.
+    pub fn is_unknown(&self, name: &str) -> bool {
+        name.strip_prefix(derived::MARK).is_some_and(|key| self.derived.iter().all(|derived| derived.key != key))
+    }
+
+    /// What an event is called in a sentence: its label, else what people call it.
+    pub fn label<'a>(&'a self, name: &'a str) -> &'a str {
+        let name = self.display_event(name);
+        self.labels.get(name).map_or(name, String::as_str)
+    }
+
     /// The steps of all checklists.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.activation.iter().flat_map(|list| &list.steps)
@@ -239,7 +252,8 @@ impl Default for Benchmark {
 }
 
 /// When a benchmark is renewed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refresh {
     /// With every day.
     EveryRun,

@@ -59,6 +59,7 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("users.champion", Type::Text, |account| account.champions.first().and_then(|top| top.user.clone()).into()),
     measure("users.champion_share", Type::Number, |account| account.champions.first().map(|top| top.share).into()),
     measure("users.single_champion_risk", Type::Bool, |account| account.single_champion_risk().into()),
+    measure("users.stopped", Type::Number, |account| f64::from(account.stopped_users).into()),
     measure("frequency.active_days", Type::Number, |account| f64::from(account.active_days).into()),
     measure("frequency.days", Type::Number, |account| f64::from(account.window_days).into()),
     measure("frequency.percent", Type::Number, |account| percent(account.active_days, account.window_days).into()),
@@ -95,12 +96,14 @@ pub const OF_USERS: [&str; 2] = ["users.healthy", "users.healthy_percent"];
 /// The names of health, below `health.` and `profiles.NAME.`.
 pub static HEALTH: &[Measure<Health>] = &[
     measure("raw", Type::Number, |health| health.raw.into()),
+    measure("benchmark", Type::Number, |health| health.benchmark.into()),
     measure("score", Type::Number, |health| health.score.into()),
     measure("band", Type::Text, |health| health.band.map(Band::name).into()),
     measure("change_7d", Type::Number, |health| health.change_7d.into()),
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
     measure("days_healthy", Type::Number, |health| health.days_healthy.map(f64::from).into()),
     measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
+    measure("story", Type::Text, |health| health.story.clone().into()),
 ];
 
 /// The names of a user, below `user.`, besides those of its account and its traits.

@@ -67,7 +67,7 @@ impl<'a> Judge<'a> {
         let (mut entered, mut left) = (rows.iter().peekable(), rows.iter().peekable());
         let (mut raw, mut day) = (0i64, member.first?);
         let mut era = eras.partition_point(|(from, _)| *from <= day);
-        let mut holding = Holding::new(&scale.profile.bands);
+        let mut holding = Holding::new(scale.profile.bands);
         while day < self.over {
             while let Some((_, points)) = entered.next_if(|(on, _)| *on <= day) {
                 raw = raw.saturating_add(*points);

@@ -75,6 +75,12 @@ impl Filing {
         Ok(filing)
     }
 
+    /// The number of an account that is measured, given one if only the config or a roll-up knows it so far. `None`: it is to
+    /// be forgotten, or there are too many.
+    pub fn measured(&mut self, account: &str) -> Option<Id> {
+        Some(self.account(account)).filter(|id| *id != NOBODY && *id != 0)
+    }
+
     /// Adds what is new to a batch.
     pub fn save(
         &mut self,

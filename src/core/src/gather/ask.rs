@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::identity::Horizon;
 use crate::model::Model;
+use crate::past::Past;
 use crate::time::{Day, Timestamp};
 
 /// What an evaluation is to find out.
@@ -17,10 +18,16 @@ pub struct Ask {
     pub users: bool,
     /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
     pub reasons: bool,
+    /// … of one account alone, by its id.
+    pub reasons_of: Option<String>,
     /// Whether it will be asked what is done, event by event.
     pub activity: bool,
     /// Whether it will be asked what each account did by name and day.
     pub deeds: bool,
+    /// What was said of days before.
+    pub past: Past,
+    /// Whose daily history is wanted, by its id, name or domain.
+    pub history_of: Option<String>,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
     /// Benchmarks are not renewed after this time: what an account is by those of then. `None`: they are those in force.
@@ -41,6 +48,9 @@ impl Ask {
             reasons: false,
             activity: false,
             deeds: false,
+            reasons_of: None,
+            past: Past::default(),
+            history_of: None,
             since: BTreeMap::new(),
             unrenewed_since: None,
             windows_end: None,

@@ -22,6 +22,11 @@ impl Marks {
         }
         std::mem::replace(&mut self.marks[place], self.round) != self.round
     }
+
+    /// True if it was marked in this round.
+    pub(super) fn has(&self, id: Id) -> bool {
+        self.marks.get(id as usize).is_some_and(|round| *round == self.round)
+    }
 }
 
 /// Adds up counts in a table of which each account uses a part.

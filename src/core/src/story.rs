@@ -1,0 +1,82 @@
+//! Health in words: the leading reason, and a story of three lines that a customer's sponsor can be told.
+//!
+//! Both are written to CRMs, so they say nothing that changes with the day: no figure, no date, no name. The story is a
+//! function of the band and the leading reason alone, and is rewritten only when one of them changes.
+
+use crate::model::Band;
+
+/// What moved a score most, against the window before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// Nothing scored was done.
+    Silent,
+    /// An event happened less.
+    Less(&'a str),
+    /// An event happened more.
+    More(&'a str),
+    /// Nothing moved.
+    Steady,
+}
+
+impl Reason<'_> {
+    /// In words; `window` in days.
+    pub fn said(&self, window: i32) -> String {
+        match self {
+            Self::Silent => format!("no scored activity in the last {window} days"),
+            Self::Less(event) => format!("less {event} than in the {window} days before"),
+            Self::More(event) => format!("more {event} than in the {window} days before"),
+            Self::Steady => "steady use".into(),
+        }
+    }
+
+    /// What changed, because of what, and what to look at: a line each.
+    pub fn story(&self, band: Option<Band>, window: i32) -> String {
+        let use_is = match self {
+            Self::Silent => "Use has stopped",
+            Self::Less(_) => "Use is falling",
+            Self::More(_) => "Use is growing",
+            Self::Steady => "Use is steady",
+        };
+        let health = match band {
+            Some(Band::Healthy) => "; health is good.",
+            Some(Band::Normal) => "; health is fair.",
+            Some(Band::AtRisk) => "; health is at risk.",
+            None => ".",
+        };
+        let because = match self {
+            Self::Steady => format!("Nothing that counts moved against the {window} days before."),
+            moved => format!("The main reason: {}.", moved.said(window)),
+        };
+        let look = match self {
+            Self::Silent => "Find out whether anybody still works with it, and what took its place.".into(),
+            Self::Less(event) => format!("Look at who did it before ({event}), and ask what keeps them from it now."),
+            Self::More(event) => format!("Look at who brought it in ({event}), and who else would gain by it."),
+            Self::Steady if band == Some(Band::Healthy) => "Look at what else they could do with it.".into(),
+            Self::Steady => "Look at what they never started, and at who is not active.".into(),
+        };
+        format!("{use_is}{health}\n{because}\n{look}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_has_three_lines_and_no_figure_but_the_window() {
+        let reasons = [Reason::Silent, Reason::Less("shared reports"), Reason::More("shared reports"), Reason::Steady];
+        for reason in &reasons {
+            for band in [Some(Band::Healthy), Some(Band::Normal), Some(Band::AtRisk), None] {
+                let story = reason.story(band, 30);
+                assert_eq!(story.lines().count(), 3, "{story}");
+                assert!(!story.replace("30", "").contains(|c: char| c.is_ascii_digit()), "{story}");
+            }
+        }
+        assert_eq!(
+            reasons[1].story(Some(Band::AtRisk), 30),
+            "Use is falling; health is at risk.\n\
+             The main reason: less shared reports than in the 30 days before.\n\
+             Look at who did it before (shared reports), and ask what keeps them from it now."
+        );
+    }
+}

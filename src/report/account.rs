@@ -49,6 +49,9 @@ impl AccountReport {
         for measure in names::HEALTH {
             self.put(&format!("{prefix}.{}", measure.name), (measure.of)(health).to_json());
         }
+        for (name, points) in health.components.iter() {
+            self.put(&format!("{prefix}.components.{name}"), (*points).into());
+        }
     }
 
     /// Puts a value under a dotted name.
@@ -86,6 +89,11 @@ impl AccountReport {
         self.text("account").unwrap_or_default()
     }
 
+    /// Whether it is so young that it has no band.
+    pub fn is_new(&self) -> bool {
+        self.get("lifecycle").and_then(Json::as_array).is_some_and(|stages| stages.iter().any(|stage| stage == "new"))
+    }
+
     /// The checklist's steps: the name, and the date each was done.
     pub fn steps(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let steps = self.get("activation.steps").and_then(Json::as_object).into_iter().flatten();
@@ -104,6 +112,12 @@ impl AccountReport {
             }
         }
         rules
+    }
+
+    /// The components of its health that have a value, with their points.
+    pub fn components(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
+        let components = self.get("health.components").and_then(Json::as_object).into_iter().flatten();
+        components.map(|(name, points)| (name.as_str(), points.as_f64()))
     }
 
     /// Derived events that are not in the score yet.

@@ -54,6 +54,10 @@ impl Engine {
                 operations.extend(self.fire(destination, &evaluation, false)?.1);
             }
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
+            // The warnings of the first plan have them with their places.
+            if !first {
+                notes.extend(evaluation.doubts.iter().map(ToString::to_string));
+            }
             notes.extend(left_as_written(destination, &evaluation, &known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(
@@ -198,11 +202,7 @@ impl Engine {
             account: AccountReport::of(account, &evaluation, &self.store.membership(&account.id)?),
             parts,
             risk: RiskPart::all(account, &self.config.model.risk_weights),
-            benchmark: account
-                .profile
-                .as_ref()
-                .and_then(|name| evaluation.benchmarks.get(name))
-                .map(BenchmarkReport::of),
+            benchmark: BenchmarkReport::of_account(account, &evaluation),
             told: told_list,
             quarantined,
         }))

@@ -534,10 +534,10 @@ impl Engine {
             let evaluation = self.evaluate(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
-            let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
             run.rules = MissedReport::all(self.census(&evaluation));
-            run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
+            run.benchmarks = BenchmarkReport::all(&evaluation);
+            run.doubts.clone_from(&evaluation.doubts);
             self.mark_evaluated(&evaluation)?;
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)

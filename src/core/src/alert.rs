@@ -88,8 +88,8 @@ pub enum Edge {
     Suppressed,
 }
 
-/// One rule and one account, in one pass. `None`: the rule is not for this account, or it has no score; nothing is
-/// remembered. `reasons` gives what is behind a drop from a day.
+/// One rule and one account, in one pass. `None`: the rule is not for this account, the account is new or has left, or it has
+/// no score; nothing is remembered. `reasons` gives what is behind a drop from a day.
 pub fn edge(
     destination: &str,
     rule: &AlertRule,
@@ -99,7 +99,8 @@ pub fn edge(
     at: Timestamp,
     reasons: impl FnOnce(Day) -> Vec<String>,
 ) -> Option<(EdgeState, Edge)> {
-    if rule.only.as_ref().is_some_and(|only| !only.holds(names)) {
+    // The score of a new account has yet to settle, and of one that has left no fall is news.
+    if account.is_new || account.has_left || rule.only.as_ref().is_some_and(|only| !only.holds(names)) {
         return None;
     }
     let (over, now) = *account.recent.last()?;

@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::by_name::ByName;
 use crate::checklist::share;
+use crate::component::USAGE;
+use crate::course::Course;
+use crate::doubt;
 use crate::expr::Expr;
 pub use crate::figures::{Account, Evaluation, EventNames, Health, Since, User};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
-use crate::health::{self, CURVE};
+use crate::health;
 use crate::identity::{Horizon, traits_at};
-use crate::model::Model;
+use crate::model::{Model, Per};
 use crate::names::{AccountNames, TraitNames};
 use crate::risk;
-use crate::scale::{Scale, Series, scale};
+use crate::scale::{Scale, scale};
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
-use crate::value::Value;
 
 /// A user counts as one of an account's for so many days after the last event, or for the window if longer.
 pub const MEMBER_DAYS: i32 = 90;
@@ -62,8 +65,13 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
         ..Evaluation::default()
     };
     for scale in &scales {
-        if let Some(peg) = scale.peg(today, over) {
-            evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
+        let name = &scale.profile.name;
+        if let Some(applied) = scale.peg(today, over, None) {
+            evaluation.benchmarks.insert(name.clone(), applied.peg);
+        }
+        let groups: BTreeMap<_, _> = scale.groups(today, over).map(|(group, peg)| (group.to_owned(), peg)).collect();
+        if !groups.is_empty() {
+            evaluation.group_benchmarks.insert(name.clone(), groups);
         }
     }
     let names = &gathered.names;
@@ -73,12 +81,15 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
         let all = (1..names.events() as Id).map(|event| (event, names.event(event).to_owned()));
         evaluation.events.extend(all);
     }
+    let by_wildcard = gathered.by_wildcard.iter();
+    evaluation.events.extend(by_wildcard.map(|event| (*event, names.event(*event).to_owned())));
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     evaluation.activity = gathered.activity.take();
     let tallies = std::mem::take(&mut gathered.tallies);
     let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
     let cx = Members { model, at, today, over, recent_days: ask.recent_days, scales: &scales, gathered: &gathered };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
+    evaluation.doubts = doubt::of(&evaluation, &gathered, model, today);
     if ask.users {
         evaluation.users = users(&evaluation.accounts, &places, &cx);
     }
@@ -116,24 +127,32 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
     let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    let created = ["createdAt", "created_at"].iter().find_map(|name| start_day(account.traits.get(name)?, cx.model));
+    let created = ["createdAt", "created_at"].iter().find_map(|name| account.traits.get(name)?.day(&cx.model.calendar));
     account.start = created.or(tally.first);
     account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
     account.first_key_action = tally.first_key_action;
 
-    let mut recent = Vec::new();
+    account.is_new = account.tenure_days.is_some_and(|days| days < cx.model.new_days);
+    account.has_left = tally.has_left(cx.today);
+    account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
+
     for scale in cx.scales {
-        let series = Series::of(&tally, scale.place, scale.profile.window, cx.over);
-        let health = health_of(&tally, &series, scale, cx);
+        let Some(course) = Course::of(&tally, scale, cx.today, cx.over) else { continue };
+        let mut health = health_of(&tally, &course, scale, cx);
+        if account.is_new {
+            health.band = None;
+        }
         if tally.chosen == Some(scale.place) {
-            let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
-            let days = (cx.over.0 - cx.recent_days).max(series.first.0)..=cx.over.0;
-            let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
-            recent = days.filter_map(score).collect();
+            let days = (cx.over.0 - cx.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
+            account.recent = days.filter_map(|day| Some((Day(day), course.since(Day(day))?))).collect();
+            if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
+                health.band = Some(stated.band);
+                health.override_reason = Some(stated.reason.clone());
+                health.override_until = Some(stated.until);
+            }
         }
         account.profiles.insert(&*scale.profile.name, health);
     }
-    account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
     account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
     if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
@@ -156,6 +175,9 @@ fn account(mut tally: Tally, cx: &Members<'_>) -> Account {
         account.churn_risk_involuntary = risk::involuntary(&account);
     }
 
+    if account.is_new {
+        account.rules.insert("lifecycle.new".into());
+    }
     let Model { lifecycle, ready, segments, .. } = cx.model;
     tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);
     tell(&mut account, "segments", ready, |account| &mut account.ready);
@@ -173,46 +195,55 @@ fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&
     }
 }
 
-/// A trait as a start: a date, a time, or seconds or milliseconds since 1970; between 1970 and 2100, else it is none.
-fn start_day(value: &Value, model: &Model) -> Option<Day> {
-    let years = Day(0)..Day(47_482);
-    let time = match value {
-        Value::Text(text) => {
-            let day = Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| model.calendar.day(time)));
-            return day.filter(|day| years.contains(day));
-        }
-        Value::Number(number) if number.abs() < 1e11 => Timestamp((number * 1000.0) as i64),
-        Value::Number(number) => Timestamp(*number as i64),
-        _ => return None,
-    };
-    Some(model.calendar.day(time)).filter(|day| years.contains(day))
-}
-
-fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
-    let Some(first) = tally.first else { return Health::default() };
-    // The first event came today: it was received, and no day with it is over, so its raw score is 0.
-    let raw = series.raws.last().copied().unwrap_or(0);
-    let score = scale.score(raw, cx.today, cx.over);
-    let past = |days: i32| {
-        let day = cx.over.plus(-days);
-        series.at(day).map(|raw| score - scale.score(raw, day, day))
-    };
-    let earlier = (first.0..cx.over.0).filter_map(|day| Some(scale.score(series.at(Day(day))?, Day(day), Day(day))));
-    let band = scale.profile.bands.held(earlier.chain([score]));
+fn health_of(tally: &Tally, course: &Course<'_>, scale: &Scale<'_>, cx: &Members<'_>) -> Health {
+    let profile = scale.profile;
+    let (Some(first), now) = (course.first().or(tally.first), course.now()) else { return Health::default() };
+    let past = |days: i32| Some(now.score? - course.on(cx.over.plus(-days)).score?);
+    let earlier = (first.0..cx.over.0).filter_map(|day| course.on(Day(day)).score);
+    let band = now.score.and_then(|score| profile.bands.held(earlier.chain([score])));
+    let peg = course.peg();
+    let components =
+        profile.components.iter().enumerate().map(|(index, of)| (&*of.name, course.component(index, cx.over)));
+    let all = components.chain((!profile.components.is_empty()).then_some((USAGE, now.usage)));
+    let mut components = ByName::new();
+    all.filter_map(|(name, points)| Some((name, points?))).for_each(|(name, points)| {
+        components.insert(name, points);
+    });
     Health {
-        raw: Some(health::points(raw)),
-        score: Some(score),
+        raw: course.raw().map(health::points),
+        score: now.score,
         band,
         change_7d: past(7),
         change_30d: past(30),
-        top_reason: Some(top_reason(tally, scale, cx, raw)),
+        top_reason: Some(top_reason(tally, course, scale, cx)),
+        size: course.size(cx.over).filter(|_| profile.per != Per::Account),
+        benchmark: peg.map(|applied| applied.peg.raw),
+        benchmark_group: peg.and_then(|applied| applied.group).map(str::to_owned),
+        coverage: now.score.map(|_| now.coverage),
+        components,
+        ..Health::default()
     }
 }
 
 /// The event that moved the raw score most against the window before, without figures: a text that is written to a CRM must
 /// not change every day.
-fn top_reason(tally: &Tally, scale: &Scale<'_>, cx: &Members<'_>, raw: i64) -> String {
-    let window = scale.profile.window;
+fn top_reason(tally: &Tally, course: &Course<'_>, scale: &Scale<'_>, cx: &Members<'_>) -> String {
+    let profile = scale.profile;
+    let (window, before) = (profile.window, cx.over.plus(-profile.window));
+    let moved = |index: usize| Some(course.component(index, cx.over)? - course.component(index, before)?);
+    let components = profile.components.iter().enumerate();
+    let components = components.filter_map(|(index, of)| Some((of.weight * moved(index)?, of.name.as_str())));
+    // Of two that moved as much the one whose name comes first.
+    let most = components
+        .filter(|(part, _)| *part != 0.0)
+        .max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()).then_with(|| b.1.cmp(a.1)));
+    if let Some((part, name)) = most {
+        let usage = course.now().usage.zip(course.on(before).usage).map_or(0.0, |(now, then)| now - then);
+        if part.abs() > (profile.usage_weight * usage).abs() {
+            return format!("{} {name} than {window} days before", if part < 0.0 { "lower" } else { "higher" });
+        }
+    }
+    let Some(raw) = course.raw() else { return "no usage yet".into() };
     if raw == 0 {
         return format!("no scored activity in the last {window} days");
     }

@@ -6,21 +6,28 @@
 
 pub(crate) mod features;
 mod habits;
+mod points;
+mod standing;
 mod steps;
 mod tables;
+mod tally;
 
 use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::features::Features;
+pub(crate) use self::points::Points;
+pub(crate) use self::standing::Standing;
+use self::standing::{Standings, Whom};
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
+pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, checklist_of};
+use crate::component::{Component, Whose};
 use crate::derived::MARK;
 use crate::evaluate::MEMBER_DAYS;
-use crate::habits::{Deeds, Habits};
 use crate::identity::{Horizon, Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
@@ -191,52 +198,6 @@ impl Raw {
     }
 }
 
-/// One account under one profile, as far as it needs no other account.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Points {
-    /// Σ count × weight by day, in millionths, in the order of days; days without any are left out.
-    pub daily: Vec<(Day, i64)>,
-    /// The event that moved the raw score most against the window before, and which way.
-    pub moved: Option<(i64, Id)>,
-}
-
-/// One account, added up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
-    pub id: Id,
-    /// The account that it is rolled up into; 0: none.
-    pub parent: Id,
-    /// How many accounts are rolled up into it directly.
-    pub children: u32,
-    pub traits: Traits,
-    /// The place of the profile that is its health.
-    pub chosen: Option<usize>,
-    /// The first day with an event.
-    pub first: Option<Day>,
-    pub last: Option<Timestamp>,
-    /// By profile.
-    pub points: Vec<Points>,
-    /// By profile, the daily points without those of children; empty where there are none.
-    pub own_daily: Vec<Vec<(Day, i64)>>,
-    pub active_users: u32,
-    pub total_users: u32,
-    pub active_days: u32,
-    /// By feature of its profile, whether it was used in the window.
-    pub features_used: Vec<bool>,
-    /// How many features were ever used.
-    pub features_ever: usize,
-    /// The place of its checklist.
-    pub checklist: Option<usize>,
-    /// By step, the day it was done.
-    pub steps: Vec<Option<Day>>,
-    /// The first day with a core event of its profile.
-    pub first_key_action: Option<Day>,
-    /// Scored events of the last days.
-    pub scored: Vec<(Day, Id, u32)>,
-    pub habits: Habits,
-    pub deeds: Deeds,
-}
-
 /// What everybody's evaluation shares.
 pub(crate) struct Gathered<'a> {
     pub tallies: Vec<Tally>,
@@ -255,8 +216,12 @@ pub(crate) struct Gathered<'a> {
     pub names: Names<'a>,
     /// By profile.
     pub features: Vec<Features>,
+    /// Events that were seen and that a wildcard scores.
+    pub by_wildcard: Vec<Id>,
     pub held_out: Vec<HeldOut>,
     pub activity: Option<Activity>,
+    /// By profile and component, how many accounts or users last said what can't be read.
+    pub unreadable: Vec<(usize, usize, u64)>,
 }
 
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
@@ -280,6 +245,8 @@ struct Gather<'a> {
     weights: Vec<Vec<i64>>,
     /// By profile, the scored events in the order of their numbers.
     columns: Vec<Vec<Id>>,
+    /// By the number of an event, whether an account did it; empty where no profile has wildcards.
+    seen: Vec<bool>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
@@ -292,6 +259,7 @@ struct Gather<'a> {
     /// What is done, where it was asked for, and the counts that belong to no account.
     activity: Option<(Counter, Raw)>,
     gathered: Gathered<'a>,
+    standings: Standings<'a>,
     marks: [Marks; 3],
     daily: Vec<i64>,
     scored: Sums,
@@ -318,7 +286,8 @@ pub(crate) fn gather<'a, H: History>(
     identity.settle_memberships();
     let mut names = Names::new(ids, model);
     let (mut book, mut user_traits) = (FxHashMap::default(), FxHashMap::default());
-    let (mut told_traits, mut of_merged) = (TraitBook::default(), TraitBook::default());
+    let repeats = model.components().any(Component::asks_when);
+    let (mut told_traits, mut of_merged) = (TraitBook::new(repeats), TraitBook::new(repeats));
     history.statements(About::AccountTraits, &mut |told| match told {
         Told::Statement(subject, stated) => {
             let account = names.account_today(subject.id);
@@ -329,7 +298,8 @@ pub(crate) fn gather<'a, H: History>(
     })?;
     of_merged.settle(ids, &mut book);
     let steps_ask = model.steps().any(|step| matches!(step.done, Done::Trait(_)));
-    if ask.users || steps_ask || model.exclude_users.is_some() {
+    let components_ask = model.components().any(|component| component.whose != Whose::Account);
+    if ask.users || steps_ask || components_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
             if let Told::Statement(subject, stated) = told {
                 told_traits.add(identity.user(subject.id, subject.day), ask.horizon, subject, stated);
@@ -339,6 +309,7 @@ pub(crate) fn gather<'a, H: History>(
     }
     let structure = Structure::new(&mut names, model, &book, ask.horizon.at);
     let mut gather = Gather::new(names, structure, model, ask, identity, book, user_traits);
+    gather.hear_users();
     history.spots(&mut |spot, last, counts| gather.add(spot, last, counts))?;
     Ok(gather.finish())
 }
@@ -368,6 +339,14 @@ impl<'a> Gather<'a> {
                     of_profile[event as usize] = *weight;
                 }
             }
+            if !profile.wildcards.is_empty() {
+                for event in names.events_of_today() {
+                    let name = names.event(event);
+                    if !profile.weights.contains_key(name) {
+                        of_profile[event as usize] = profile.weight(name);
+                    }
+                }
+            }
             let weighted = of_profile.iter().enumerate().filter(|(_, weight)| **weight != 0);
             columns.push(weighted.map(|(event, _)| event as Id).collect());
             weights.push(of_profile);
@@ -376,6 +355,7 @@ impl<'a> Gather<'a> {
         }
         held_out.sort();
         held_out.dedup();
+        let wildcards = model.profiles.iter().any(|profile| !profile.wildcards.is_empty());
         Self {
             model,
             tables: habits::Tables::new(model, &names),
@@ -387,6 +367,7 @@ impl<'a> Gather<'a> {
             identity,
             weights,
             columns,
+            seen: vec![false; if wildcards { names.events() } else { 0 }],
             book,
             user_traits,
             structure,
@@ -407,13 +388,26 @@ impl<'a> Gather<'a> {
                 user_days: Vec::new(),
                 names,
                 features,
+                by_wildcard: Vec::new(),
                 held_out,
                 activity: None,
+                unreadable: Vec::new(),
             },
+            standings: Standings::new(model, over),
             marks: Default::default(),
             daily: Vec::new(),
             scored: Sums::default(),
         }
+    }
+
+    /// Takes what users said of components, but for those who are left out.
+    fn hear_users(&mut self) {
+        if self.model.components().all(|component| component.whose == Whose::Account) {
+            return;
+        }
+        let mut users: Vec<Id> = self.user_traits.keys().copied().collect();
+        users.retain(|user| !self.is_excluded(*user));
+        self.standings.hear(users.iter().filter_map(|user| Some((*user, self.user_traits.get(user)?.as_slice()))));
     }
 
     fn add(&mut self, spot: &Spot, last: i64, counts: &[(Id, i64)]) {
@@ -510,7 +504,19 @@ impl<'a> Gather<'a> {
             counter.nobodys(&nobodys.cells);
             counter.finish(&gathered.names)
         });
-        let Gathered { tallies, names, .. } = &mut gathered;
+        gathered.unreadable = self.standings.unreadable().collect();
+        let Gathered { tallies, names, features, by_wildcard, .. } = &mut gathered;
+        // What a wildcard stands for is a feature once somebody used it.
+        let is_seen = |event: Id| self.seen.get(event as usize).is_some_and(|seen| *seen);
+        for (place, (profile, columns)) in self.model.profiles.iter().zip(&self.columns).enumerate() {
+            let seen = columns.iter().copied().filter(|event| is_seen(*event));
+            by_wildcard.extend(seen.filter(|event| !profile.weights.contains_key(names.event(*event))));
+            let Some(left) = features.get_mut(place).and_then(|features| features.settle(is_seen)) else { continue };
+            for tally in tallies.iter_mut().filter(|tally| tally.chosen == Some(place)) {
+                let mut left = left.iter();
+                tally.features_used.retain(|_| left.next().is_none_or(|left| *left));
+            }
+        }
         tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
         // Past traits decide who is measured against whom, unless all are.
         if !self.model.measures_all() {
@@ -570,9 +576,14 @@ impl<'a> Gather<'a> {
             tally.points.push(points);
             if children > 0 {
                 let own = self.points(place, &raw.cells[..own], tally.first);
-                tally.own_daily.push(own.daily);
+                tally.own.push(own);
             }
         }
+        let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let name = self.gathered.names.account(id);
+        let whom = Whom { id: name, statements, first: tally.first, chosen };
+        tally.standing = self.standings.of(whom, &raw.cells);
+        tally.left = self.standings.left(whom);
         self.users_and_features(&mut tally, raw, own);
         tally.habits = self.habits(&raw.cells, chosen, &tally.traits);
         if self.ask.deeds {
@@ -594,40 +605,6 @@ impl<'a> Gather<'a> {
         true
     }
 
-    /// Points by day under a profile, and what moved them.
-    fn points(&mut self, place: usize, cells: &[Cell], first: Option<Day>) -> Points {
-        let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
-            return Points::default();
-        };
-        let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
-        let days = (self.over.0 - first.0 + 1) as usize;
-        self.daily.clear();
-        self.daily.resize(days, 0);
-        let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
-        let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
-        for cell in cells {
-            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
-            let day = cell.day();
-            if weight == 0 || day > self.over {
-                continue;
-            }
-            let points = weight.saturating_mul(i64::from(cell.count));
-            let sum = &mut self.daily[(day.0 - first.0) as usize];
-            *sum = sum.saturating_add(points);
-            if day > before {
-                *moved.entry(cell.event).or_default() += if day > now { points } else { -points };
-            }
-        }
-        let daily = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
-        let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
-        // Of two that moved as much the one whose name comes first.
-        let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
-            let names = |event| self.gathered.names.event(event);
-            a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
-        });
-        Points { daily, moved }
-    }
-
     /// What needs the account's own profile: its users, active days, features, scored events.
     fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw, own: usize) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
@@ -643,6 +620,9 @@ impl<'a> Gather<'a> {
         let mut days: Vec<bool> = vec![false; window as usize + 1];
         for (place, cell) in raw.cells.iter().enumerate().filter(|(_, cell)| cell.count > 0) {
             let day = cell.day();
+            if let Some(seen) = self.seen.get_mut(cell.event as usize) {
+                *seen = true;
+            }
             if day <= self.over && day > member_since && members.mark(cell.user) {
                 tally.total_users += 1;
             }

@@ -7,12 +7,16 @@
 pub mod activity;
 pub mod alert;
 pub mod backtest;
+mod by_day;
 pub mod by_name;
 pub mod call;
 pub mod census;
 pub mod checklist;
+pub mod component;
 pub mod connector;
+mod course;
 pub mod derived;
+pub mod doubt;
 pub mod evaluate;
 pub mod expr;
 pub mod figures;

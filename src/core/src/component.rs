@@ -128,7 +128,7 @@ impl Crowd {
 
     /// All as one; `None` for nobody.
     pub fn combined(&self, combine: Combine) -> Option<f64> {
-        let share = match combine {
+        match combine {
             Combine::Mean => (self.count > 0).then(|| self.sum as f64 / self.count as f64),
             Combine::Min => self.shares.keys().next().map(|share| *share as f64),
             Combine::Max => self.shares.keys().next_back().map(|share| *share as f64),
@@ -137,8 +137,7 @@ impl Crowd {
                 let low = self.nth(self.count.checked_sub(1)? / 2)?;
                 Some((low + self.nth(self.count / 2)?) / 2.0)
             }
-        };
-        share
+        }
     }
 
     fn nth(&self, place: u64) -> Option<f64> {

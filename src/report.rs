@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::connector::Operation;
-use vitalsync_core::evaluate::Evaluation;
+use vitalsync_core::doubt::Doubt;
+use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::gather::HeldOut;
 use vitalsync_core::health::Pegged;
 
@@ -68,6 +69,9 @@ pub struct RunReport {
     /// What rules ran into, by their place in the config: values that are missing, divisions by zero, unlike kinds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub rules: BTreeMap<String, MissedReport>,
+    /// What is odd about the figures.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub doubts: Vec<Doubt>,
     /// By destination.
     pub destinations: BTreeMap<String, DestinationReport>,
     /// All destinations' alerts.
@@ -88,22 +92,50 @@ pub struct BenchmarkReport {
     pub accounts: usize,
     /// True if it is the maximum instead of the percentile, because accounts were few or the percentile was 0.
     pub is_maximum: bool,
+    /// The group of accounts that it is of; all, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    /// Those of groups, each by the group's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub groups: BTreeMap<String, BenchmarkReport>,
 }
 
 impl BenchmarkReport {
     /// The report of a benchmark.
     pub fn of(pegged: &Pegged) -> Self {
-        Self { raw: pegged.raw, accounts: pegged.accounts, is_maximum: pegged.is_maximum }
+        let (raw, accounts, is_maximum) = (pegged.raw, pegged.accounts, pegged.is_maximum);
+        Self { raw, accounts, is_maximum, group: None, groups: BTreeMap::new() }
+    }
+
+    /// The reports of all of an evaluation, by profile.
+    pub fn all(evaluation: &Evaluation) -> BTreeMap<String, Self> {
+        let within = |profile: &String| evaluation.group_benchmarks.get(profile).into_iter().flatten();
+        let groups = |profile| within(profile).map(|(group, peg)| (group.clone(), Self::within(peg, group))).collect();
+        let all = evaluation.benchmarks.iter();
+        all.map(|(profile, peg)| (profile.clone(), Self { groups: groups(profile), ..Self::of(peg) })).collect()
+    }
+
+    /// The report of the benchmark that an account is measured by.
+    pub fn of_account(account: &Account, evaluation: &Evaluation) -> Option<Self> {
+        let profile = account.profile.as_ref()?;
+        match &account.health.benchmark_group {
+            Some(group) => evaluation.group_benchmarks.get(profile)?.get(group).map(|peg| Self::within(peg, group)),
+            None => evaluation.benchmarks.get(profile).map(Self::of),
+        }
+    }
+
+    fn within(pegged: &Pegged, group: &str) -> Self {
+        Self { group: Some(group.to_owned()), ..Self::of(pegged) }
     }
 
     /// In words.
     pub fn said(&self) -> String {
-        match (self.accounts, self.is_maximum) {
-            (0, _) => format!("{:.1} points, fixed", self.raw),
-            (accounts, false) => format!("{:.1} points, from {accounts} accounts", self.raw),
-            (accounts, true) => {
-                format!("{:.1} points, the maximum: too few accounts ({accounts}) for a percentile", self.raw)
-            }
+        let points = format!("{:.1} points", self.raw);
+        match (self.accounts, self.is_maximum, &self.group) {
+            (0, ..) => format!("{points}, fixed"),
+            (accounts, false, None) => format!("{points}, from {accounts} accounts"),
+            (accounts, false, Some(group)) => format!("{points}, from {accounts} accounts of the group {group}"),
+            (accounts, true, _) => format!("{points}, the maximum: too few accounts ({accounts}) for a percentile"),
         }
     }
 }

@@ -127,7 +127,7 @@ fn story(report: &ExplainReport) -> String {
         out,
         "  health      {}, {}{}; {} in 7 days, {} in 30 days",
         whole(of("health.score")),
-        text(account.text("health.band")),
+        account.text("health.band").unwrap_or(if account.is_new() { "new: no band yet" } else { "–" }),
         report.band_since.as_ref().map_or_else(String::new, |day| format!(" since {day}")),
         change(of("health.change_7d")),
         change(of("health.change_30d")),
@@ -139,10 +139,24 @@ fn story(report: &ExplainReport) -> String {
     moved(report, &mut out);
     let _ = writeln!(
         out,
-        "  raw score   {}; a score of 100 takes {}",
+        "  raw score   {}{}; a score of 100 takes {}",
         number(of("health.raw")),
+        of("health.size").map(|size| format!(", divided by {}", number(Some(size)))).unwrap_or_default(),
         report.benchmark.as_ref().map_or_else(|| "–".into(), BenchmarkReport::said)
     );
+    let components: Vec<String> =
+        account.components().map(|(name, points)| format!("{name} {}", whole(points))).collect();
+    if !components.is_empty() {
+        let coverage = whole(of("health.coverage").map(|share| share * 100.0));
+        let _ = writeln!(out, "  made of     {}; {coverage} % of the weight has a value", components.join(", "));
+    }
+    if let Some(left) = account.text("churned_on") {
+        let _ = writeln!(out, "  churned     on {left}");
+    }
+    if let Some(reason) = account.text("health.override") {
+        let until = text(account.text("health.override_until"));
+        let _ = writeln!(out, "  band        as a person stated it until {until}: {reason}");
+    }
     for held in account.counted_since() {
         let _ = writeln!(out, "              {}", held.said());
     }

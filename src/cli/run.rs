@@ -115,6 +115,9 @@ pub(super) fn summary(report: &RunReport) -> String {
     let _ = writeln!(out, "{} accounts measured", report.accounts);
     for (profile, benchmark) in &report.benchmarks {
         let _ = writeln!(out, "  benchmark of {profile}: {}", benchmark.said());
+        for group in benchmark.groups.values() {
+            let _ = writeln!(out, "    {}", group.said());
+        }
     }
     for held in &report.counted_since {
         let _ = writeln!(out, "  {}", held.said());
@@ -127,6 +130,9 @@ pub(super) fn summary(report: &RunReport) -> String {
     }
     for said in report.rules.iter().filter_map(|(rule, missed)| missed.said(rule)) {
         let _ = writeln!(out, "  {said}");
+    }
+    for doubt in &report.doubts {
+        let _ = writeln!(out, "  {doubt}");
     }
     if report.unassigned_events > 0 {
         let _ = writeln!(

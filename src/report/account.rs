@@ -50,11 +50,19 @@ impl AccountReport {
         for measure in names::HEALTH {
             self.put(&format!("{prefix}.{}", measure.name), (measure.of)(health).to_json());
         }
+        for (name, points) in health.components.iter() {
+            self.put(&format!("{prefix}.components.{name}"), (*points).into());
+        }
     }
 
     /// The account's id.
     pub fn id(&self) -> &str {
         self.text("account").unwrap_or_default()
+    }
+
+    /// Whether it is so young that it has no band.
+    pub fn is_new(&self) -> bool {
+        self.get("lifecycle").and_then(Json::as_array).is_some_and(|stages| stages.iter().any(|stage| stage == "new"))
     }
 
     /// The checklist's steps: the name, and the date each was done.
@@ -75,6 +83,12 @@ impl AccountReport {
             }
         }
         rules
+    }
+
+    /// The components of its health that have a value, with their points.
+    pub fn components(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
+        let components = self.get("health.components").and_then(Json::as_object).into_iter().flatten();
+        components.map(|(name, points)| (name.as_str(), points.as_f64()))
     }
 
     /// Derived events that are not in the score yet.

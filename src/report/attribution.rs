@@ -63,6 +63,7 @@ impl AttributedPart {
                 (Kind::Event, None) => "use".into(),
                 (Kind::Late, _) => "data that came late".into(),
                 (Kind::Size, _) => "the account's size, which the score is divided by".into(),
+                (Kind::Component, _) => "what the score is made of beside use".into(),
                 (Kind::Benchmark, _) => {
                     format!("the benchmark: {:.1} → {:.1} points count as 100", way.ruler.benchmark, way.next.benchmark)
                 }

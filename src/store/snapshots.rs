@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn snapshot(raw: i64) -> Snapshot {
-        Snapshot { raw, divisor: None, benchmark: 10.0, score: 50.0, band: None }
+        Snapshot { raw, divisor: None, benchmark: 10.0, usage: 1.0, score: 50.0, band: None }
     }
 
     #[test]

@@ -116,10 +116,6 @@ fn settled(said: i64, by_then: i64, by_the_next: i64) -> i64 {
     said.clamp(by_then.min(by_the_next), by_then.max(by_the_next))
 }
 
-fn ruler(snapshot: &Snapshot) -> Ruler {
-    Ruler { divisor: snapshot.divisor, benchmark: snapshot.benchmark }
-}
-
 impl Engine {
     /// What moved an account's score between two days, or in the last ones.
     pub(super) fn change(
@@ -215,12 +211,12 @@ impl Engine {
         let resolved: i64 = events.iter().map(before).fold(0, i64::saturating_add);
         let mut way = Way {
             from: 0.0,
-            ruler: ruler(&measured),
+            ruler: Ruler::of(&measured),
             then: resolved,
             received: resolved,
             resolved,
             events,
-            next: ruler(&under_first.snapshot),
+            next: Ruler::of(&under_first.snapshot),
             measured: measured.score,
             to: measured.score,
             then_by: Kind::Late,
@@ -229,7 +225,7 @@ impl Engine {
         };
         match &told_from {
             Some(told) => {
-                (way.from, way.ruler) = (told.snapshot.score, ruler(&told.snapshot));
+                (way.from, way.ruler) = (told.snapshot.score, Ruler::of(&told.snapshot));
                 way.then_by = self.who_changed(told, from)?;
                 // Told as it would be now: nothing came late, and nobody is somebody else.
                 if told.snapshot.raw != resolved {
@@ -242,7 +238,7 @@ impl Engine {
             }
             None => {
                 let Some(seen) = look.on(first, from, Some(from))? else { return Ok(None) };
-                (way.from, way.ruler, way.then) = (seen.snapshot.score, ruler(&seen.snapshot), seen.snapshot.raw);
+                (way.from, way.ruler, way.then) = (seen.snapshot.score, Ruler::of(&seen.snapshot), seen.snapshot.raw);
             }
         }
         if way.then != resolved {

@@ -58,6 +58,10 @@ impl Engine {
             operations.extend(fired.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
             notes.extend(fired.notes);
+            // The warnings of the first plan have them with their places.
+            if !first {
+                notes.extend(evaluation.doubts.iter().map(ToString::to_string));
+            }
             notes.extend(left_as_written(destination, &evaluation, &known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(
@@ -209,11 +213,7 @@ impl Engine {
             attribution: self.change(account, &evaluation, horizon, between)?,
             stopped: stopped(account, &evaluation),
             band_since: band_since(&history).map(|day| day.to_string()),
-            benchmark: account
-                .profile
-                .as_ref()
-                .and_then(|name| evaluation.benchmarks.get(name))
-                .map(BenchmarkReport::of),
+            benchmark: BenchmarkReport::of_account(account, &evaluation),
             told: told_list,
             quarantined,
         }))

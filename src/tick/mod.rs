@@ -464,12 +464,12 @@ impl Engine {
             let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
-            let benchmarks = evaluation.benchmarks.iter();
             run.counted_since = HeldOutReport::all(&evaluation);
             run.stale = self.stale(at)?.into_iter().map(|(source, last)| (source, last.to_string())).collect();
             run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
             run.rules = MissedReport::all(self.census(&evaluation));
-            run.benchmarks = benchmarks.map(|(profile, peg)| (profile.clone(), BenchmarkReport::of(peg))).collect();
+            run.benchmarks = BenchmarkReport::all(&evaluation);
+            run.doubts.clone_from(&evaluation.doubts);
             let syncs = self.config.destinations.iter().map(|destination| async {
                 (destination.name.clone(), self.sync(destination, &evaluation, true).await)
             });

@@ -8,11 +8,13 @@ mod features;
 mod gaps;
 mod keeping;
 mod labels;
+mod lifecycle;
 mod measures;
 mod profiles;
 mod risk;
 #[cfg(test)]
 mod rules_tests;
+mod scoring;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,9 @@ use std::path::Path;
 use vitalsync_core::Calendar;
 use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::gaps::Gaps;
-use vitalsync_core::model::{Model, Profile, Written};
+use vitalsync_core::model::{Model, Written};
 use vitalsync_core::names;
-use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
+use vitalsync_core::section::{Faults, Node, Place, nearest};
 use vitalsync_core::segments::{in_order, ready_made};
 use vitalsync_core::value::Type;
 
@@ -35,6 +37,7 @@ use self::events::{EventNames, distinct, event_aliases};
 use self::features::features;
 use self::keeping::{retention, suppress};
 use self::labels::labels;
+use self::lifecycle::{lifecycle, overrides};
 use self::measures::{expansion, user_spans};
 use self::profiles::profiles;
 use self::sources::sources;
@@ -56,17 +59,21 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         None => base.join("state"),
     };
 
-    let lifecycle_node = table.get("lifecycle");
-    let lifecycle = lifecycle_node.map(|node| lifecycle(node, faults)).unwrap_or_default();
-    let stages: Vec<String> = lifecycle.iter().map(|(name, _)| name.clone()).collect();
+    let lifecycle = lifecycle(table.get("lifecycle"), faults);
+    let stages: Vec<String> = lifecycle.stages.iter().map(|(name, _)| name.clone()).collect();
     let trait_scope = names::trait_scope(&stages);
 
     let accounts = accounts(table.get("accounts"), &trait_scope, faults);
     let event_aliases = event_aliases(table.get("events"), faults);
     let exclude = exclude(table.get("exclude"), &trait_scope, &event_aliases, faults);
     let names = EventNames { aliases: event_aliases, left_out: exclude.events };
+    let segments_node = table.get("segments");
+    let segment_names: Vec<String> = segments_node
+        .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
+        .unwrap_or_default();
+    let scopes = profiles::Scopes { traits: &trait_scope, groups: names::group_scope(&stages, &segment_names) };
     let (profiles, mut derived, quiet) =
-        table.get("profiles").map(|node| profiles(node, &trait_scope, &names, faults)).unwrap_or_default();
+        table.get("profiles").map(|node| profiles(node, &scopes, &names, faults)).unwrap_or_default();
     let gaps = Gaps { days: table.get("gaps").map(|node| gaps::gaps(node, faults)).unwrap_or_default(), quiet };
     let written = profiles.iter().map(|(profile, written, _)| (profile.name.clone(), written.clone())).collect();
     let profiles = profiles.into_iter().map(|(profile, _, features)| (profile, features)).collect();
@@ -91,20 +98,17 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let user_spans = table.get("users").map(|node| user_spans(node, faults)).unwrap_or_default();
     let expansion = table.get("expansion").and_then(|node| expansion(node, &trait_scope, faults));
 
-    let segments_node = table.get("segments");
-    let segment_names: Vec<String> = segments_node
-        .map(|node| node.entries(faults, "segments").iter().map(|(name, ..)| name.clone()).collect())
-        .unwrap_or_default();
-    let profile_names: Vec<String> = profiles.iter().map(|profile: &Profile| profile.name.clone()).collect();
     let steps = activation.iter().flat_map(|list| &list.steps).map(|step| step.name.clone()).collect::<Vec<_>>();
     let scopes = names::scopes(&names::Vocabulary {
-        profiles: &profile_names,
+        profiles: &profiles,
         lifecycle: &stages,
         segments: &segment_names,
         steps: &steps,
     });
     let segments = segments_node.map(|node| segments(node, &scopes.account, faults)).unwrap_or_default();
+    scoring::check_groups(&profiles, &segments, faults);
     let ready = ready_made(&segment_names, &scopes.account);
+    let overrides = table.get("overrides").map(|node| overrides(node, &accounts.aliases, faults)).unwrap_or_default();
 
     let sources = match table.need(faults, "sources", "where usage comes from") {
         Some(node) => sources(node, base, calendar, faults),
@@ -135,7 +139,10 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         risk_weights,
         user_spans,
         expansion,
-        lifecycle,
+        lifecycle: lifecycle.stages,
+        churned_on: lifecycle.churned_on,
+        new_days: lifecycle.new_days,
+        overrides,
         segments,
         written: Written { profiles: written, steps: step_places },
         ready,
@@ -181,30 +188,6 @@ fn chosen_name(name: &str, place: Place, faults: &mut Faults, what: &str) -> boo
         );
     }
     good
-}
-
-fn lifecycle(node: &Node, faults: &mut Faults) -> Vec<(String, Expr)> {
-    let entries = node.entries(faults, "lifecycle");
-    let chosen: Vec<String> = entries.iter().map(|(name, ..)| name.clone()).collect();
-    let scope = names::trait_scope(&chosen);
-    let mut stages = Vec::new();
-    for (name, place, node) in entries {
-        chosen_name(name, *place, faults, "lifecycle stage");
-        let rule = if matches!(node.kind, Kind::Map(_)) {
-            node.table(faults, &format!("lifecycle.{name}")).and_then(|table| {
-                let rule = table.need(faults, "when", "the rule")?;
-                if let Some(date) = table.get("date") {
-                    Expr::read(date, &scope, Type::Any, faults);
-                }
-                table.finish(faults);
-                Expr::read(rule, &scope, Type::Bool, faults)
-            })
-        } else {
-            Expr::read(node, &scope, Type::Bool, faults)
-        };
-        stages.extend(rule.map(|rule| (name.clone(), rule)));
-    }
-    ordered(stages, "lifecycle", faults)
 }
 
 fn segments(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<(String, Expr)> {

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::gaps::Yearly;
-use vitalsync_core::model::{Bands, Benchmark, MICRO, Profile, Refresh, WrittenProfile};
+use vitalsync_core::model::{Bands, Benchmark, MICRO, Per, Profile, Refresh, WrittenProfile};
 use vitalsync_core::section::{Faults, Kind, Node, Place, nearest};
 use vitalsync_core::value::Type;
+use vitalsync_core::wildcard::Wildcard;
 
 use super::chosen_name;
 use super::events::{EventNames, condition};
 use super::gaps::calendar;
+use super::scoring::{Components, components, per, usage_weight};
 
 /// A scored event as written.
 #[derive(Clone)]
@@ -33,13 +35,22 @@ struct Written<'n> {
     bands: Option<(Option<f64>, Option<f64>)>,
     bands_place: Option<Place>,
     hold: Option<(u32, f64)>,
-    benchmark: Option<Benchmark>,
     features: Option<&'n Node>,
     quiet: Option<Vec<Yearly>>,
+    /// With what puts accounts into groups.
+    benchmark: Option<(Benchmark, Option<Expr>)>,
+    per: Option<Per>,
+    components: Option<Components>,
     extends: Option<(String, Place)>,
-    /// True if an event's weight did not read, which is said at its own place.
+    /// True if an event's weight or the components did not read, which is said at their own place.
     faulty: bool,
     place: Place,
+}
+
+/// What the rules of profiles may use.
+pub(super) struct Scopes<'s> {
+    pub traits: &'s Scope,
+    pub groups: Scope,
 }
 
 /// A profile, where its parts stand, and its own features.
@@ -52,7 +63,7 @@ type Quiet = BTreeMap<String, Vec<Yearly>>;
 /// have, and their quiet spans.
 pub(super) fn profiles<'n>(
     node: &'n Node,
-    scope: &Scope,
+    scopes: &Scopes<'_>,
     names: &EventNames,
     faults: &mut Faults,
 ) -> (Vec<Resolved<'n>>, Vec<Derived>, Quiet) {
@@ -60,7 +71,7 @@ pub(super) fn profiles<'n>(
     let alone = items.len() == 1;
     let mut written: Vec<Written<'_>> = Vec::new();
     for item in items {
-        let Some(profile) = profile(item, alone, scope, names, faults) else { continue };
+        let Some(profile) = profile(item, alone, scopes, names, faults) else { continue };
         if written.iter().any(|other| other.name == profile.name) {
             faults.error(item.place, format!("two profiles are called `{}`", profile.name));
         }
@@ -77,7 +88,7 @@ pub(super) fn profiles<'n>(
 fn profile<'n>(
     node: &'n Node,
     alone: bool,
-    scope: &Scope,
+    scopes: &Scopes<'_>,
     names: &EventNames,
     faults: &mut Faults,
 ) -> Option<Written<'n>> {
@@ -92,12 +103,17 @@ fn profile<'n>(
         }
         None => "health".into(),
     };
-    written.only = table.get("for").and_then(|node| Expr::read(node, scope, Type::Bool, faults));
+    written.only = table.get("for").and_then(|node| Expr::read(node, scopes.traits, Type::Bool, faults));
     written.window = table.get("window").and_then(|node| node.days(faults, "the window"));
     written.extends = table.get("extends").and_then(|node| Some((node.text(faults, "a profile's name")?, node.place)));
-    let events = match &written.extends {
-        Some(_) => table.get("events"),
-        None => table.need(faults, "events", "which events count, with a weight from 0 to 10"),
+    if let Some(node) = table.get("components") {
+        written.components = components(node, faults);
+        written.faulty |= written.components.is_none();
+    }
+    written.per = table.get("per").and_then(|node| per(node, scopes.traits, faults));
+    let events = match (&written.extends, &written.components) {
+        (Some(_), _) | (_, Some(_)) => table.get("events"),
+        (None, None) => table.need(faults, "events", "which events count, with a weight from 0 to 10"),
     };
     for (name, place, node) in events.map(|node| node.entries(faults, "events")).unwrap_or_default() {
         match scored(name, *place, node, names, faults) {
@@ -122,7 +138,7 @@ fn profile<'n>(
     }
     written.features = table.get("features");
     written.quiet = table.get("calendar").map(|node| calendar(node, faults));
-    written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, faults));
+    written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, &scopes.groups, faults));
     table.finish(faults);
     Some(written)
 }
@@ -135,6 +151,7 @@ fn scored(name: &str, place: Place, node: &Node, names: &EventNames, faults: &mu
     };
     // What is not scored may be left out, too.
     let check = |event: &str, place: Place, weight: i64, faults: &mut Faults| match weight {
+        _ if Wildcard::is_one(event) => {}
         0 => names.of_today(event, place, faults),
         _ => names.counted(event, place, faults),
     };
@@ -153,6 +170,10 @@ fn scored(name: &str, place: Place, node: &Node, names: &EventNames, faults: &mu
     let weight = table.need(faults, "weight", "from 0 to 10").and_then(|node| weight(node, faults));
     table.finish(faults);
     if let Some((event, place)) = &event {
+        if Wildcard::is_one(event) {
+            let message = format!("a condition is asked of one event: `{event}` may stand for several");
+            faults.error_with_hint(*place, message, "name the event in full");
+        }
         check(event, *place, weight.unwrap_or_default(), faults);
     }
     Some(Scored { weight: weight?, derived: Some(Derived::new(Some(name), &event?.0, rule?)), place })
@@ -177,7 +198,7 @@ const REFRESH: [(&str, Refresh); 4] = [
     ("quarterly", Refresh::Quarterly),
 ];
 
-fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
+fn benchmark(node: &Node, groups: &Scope, faults: &mut Faults) -> Option<(Benchmark, Option<Expr>)> {
     let words = REFRESH.map(|(word, _)| word);
     let refresh = |node: &Node, faults: &mut Faults| {
         node.one_of(faults, "when the benchmark is renewed", &words)
@@ -185,7 +206,7 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
             .map(|(_, refresh)| *refresh)
     };
     if !matches!(node.kind, Kind::Map(_)) {
-        return Some(Benchmark { refresh: refresh(node, faults)?, ..Benchmark::default() });
+        return Some((Benchmark { refresh: refresh(node, faults)?, ..Benchmark::default() }, None));
     }
     let table = node.table(faults, "benchmark")?;
     let mut benchmark = Benchmark::default();
@@ -209,8 +230,13 @@ fn benchmark(node: &Node, faults: &mut Faults) -> Option<Benchmark> {
         }
         benchmark.refresh = Refresh::Fixed(raw.unwrap_or(1.0));
     }
+    let within = table.get("within");
+    if let (Some(node), true) = (within, matches!(benchmark.refresh, Refresh::Fixed(_))) {
+        faults.error(node.place, "a fixed benchmark is the same for all: leave out `fixed` or `within`");
+    }
+    let within = within.and_then(|node| Expr::read(node, groups, Type::Any, faults));
     table.finish(faults);
-    Some(benchmark)
+    Some((benchmark, within))
 }
 
 /// A profile's quiet spans, its own or of the nearest one that it extends. Rings are refused in [`resolve`].
@@ -251,8 +277,10 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
         merged.bands = merged.bands.or(found.bands);
         merged.bands_place = merged.bands_place.or(found.bands_place);
         merged.hold = merged.hold.or(found.hold);
-        merged.benchmark = merged.benchmark.or(found.benchmark);
         merged.features = merged.features.or(found.features);
+        merged.benchmark = merged.benchmark.or_else(|| found.benchmark.clone());
+        merged.per = merged.per.or_else(|| found.per.clone());
+        merged.components = merged.components.or_else(|| found.components.clone());
         merged.faulty |= found.faulty;
         for (name, scored) in &found.events {
             let own = merged.events.entry(name.clone()).or_insert_with(|| scored.clone());
@@ -280,6 +308,8 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
     }
     let mut weights: BTreeMap<String, i64> = BTreeMap::new();
     let mut written = WrittenProfile { place: merged.place, bands: merged.bands_place, ..WrittenProfile::default() };
+    let mut wildcards: Vec<(Wildcard, i64)> = Vec::new();
+    let any_wildcard = merged.events.iter().any(|(name, scored)| scored.derived.is_none() && Wildcard::is_one(name));
     let mut conditions: BTreeMap<String, &String> = BTreeMap::new();
     for (name, scored) in &merged.events {
         let counted = scored.derived.as_ref().map_or_else(|| name.clone(), Derived::counted_as);
@@ -287,24 +317,36 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
             let message = format!("`{other}` and `{name}` are the same event on the same condition");
             faults.error_with_hint(scored.place, message, "keep one of them");
         }
-        if scored.weight > 0 {
+        let plain = scored.derived.is_none();
+        if plain && (Wildcard::is_one(name) || any_wildcard && scored.weight == 0) {
+            wildcards.push((Wildcard::new(name), scored.weight));
+        } else if scored.weight > 0 {
             written.events.insert(counted.clone(), scored.place);
             weights.insert(counted, scored.weight);
         } else {
             written.excluded.insert(counted, scored.place);
         }
     }
-    if weights.is_empty() && !merged.faulty {
+    wildcards.sort_by(|(a, _), (b, _)| a.precedence().cmp(&b.precedence()));
+    let scores_nothing = weights.is_empty() && wildcards.iter().all(|(_, weight)| *weight == 0);
+    if scores_nothing && merged.components.is_none() && !merged.faulty {
         faults.error(merged.place, format!("profile `{}` scores no event", merged.name));
     }
+    let usage_weight = merged.components.as_ref().map_or(100.0, |all| usage_weight(all, scores_nothing, faults));
+    let (benchmark, within) = merged.benchmark.unwrap_or_default();
     let profile = Profile {
         name: merged.name,
         only: merged.only,
         window: merged.window.unwrap_or(30),
         weights,
+        wildcards,
         bands,
         features: Vec::new(),
-        benchmark: merged.benchmark.unwrap_or_default(),
+        benchmark,
+        within,
+        per: merged.per.unwrap_or_default(),
+        components: merged.components.map(|all| all.list).unwrap_or_default(),
+        usage_weight,
     };
     Some((profile, written, merged.features))
 }

@@ -1,5 +1,7 @@
 //! What the sections say when they are read, and what they are told when they are wrong.
 
+mod scoring;
+
 use std::path::{Path, PathBuf};
 
 use vitalsync_core::expr::Names;

@@ -143,7 +143,7 @@ pub fn events(model: &Model, evaluation: &Evaluation) -> Vec<Event> {
             own.or(excluded.then_some(0))
         };
         let weights = model.profiles.iter();
-        let weights = weights.map(|one| (one.name.clone(), weight(&one.name, one.weights.get(counted).copied())));
+        let weights = weights.map(|one| (one.name.clone(), weight(&one.name, one.stated_weight(counted))));
         let mut event = Event {
             counted: counted.to_owned(),
             name: model.display_event(counted).to_owned(),
@@ -155,7 +155,8 @@ pub fn events(model: &Model, evaluation: &Evaluation) -> Vec<Event> {
             used,
         };
         let scored = event.weights.iter().any(|(_, weight)| weight.is_some_and(|weight| weight > 0));
-        if frequent.contains(counted) && !considered.contains(counted) {
+        let said = event.weights.iter().any(|(_, weight)| weight.is_some());
+        if frequent.contains(counted) && !said && !considered.contains(counted) {
             event.flags.push(Flag::UnscoredFrequent);
         }
         // What is counted only since it was written down is not missed yet.

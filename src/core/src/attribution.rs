@@ -8,10 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::health::{CURVE, points};
-use crate::past;
+use crate::past::{self, Snapshot};
 
-/// Whose doing a part of a change is, in the order in which parts are taken. Components come between size and benchmark
-/// once a score has any.
+/// Whose doing a part of a change is, in the order in which parts are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -21,12 +20,19 @@ pub enum Kind {
     Event,
     /// What the raw score is divided by.
     Size,
+    /// What the score is made of beside use.
+    Component,
     /// The raw score that counts as 100.
     Benchmark,
     /// An edited profile.
     Config,
     /// Who belongs to the account, what was erased or made small, which names stand for the same.
     Identity,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Late, Self::Event, Self::Size, Self::Component, Self::Benchmark, Self::Config, Self::Identity];
 }
 
 /// How a raw score is measured.
@@ -36,11 +42,23 @@ pub struct Ruler {
     pub divisor: Option<f64>,
     /// The raw score, in points and so divided, that counts as 100.
     pub benchmark: f64,
+    /// The share of usage in the score, 0–1.
+    pub usage: f64,
+    /// What components bring into the score, in points.
+    pub beside: f64,
 }
 
 impl Ruler {
+    /// By which a day was measured.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let Snapshot { raw, divisor, benchmark, usage, score, .. } = *snapshot;
+        // Of a score without components there is nothing beside, whatever was rounded.
+        let beside = if usage == 1.0 { 0.0 } else { score - usage * past::score(raw, divisor, benchmark) };
+        Self { divisor, benchmark, usage, beside }
+    }
+
     fn score(self, raw: i64) -> f64 {
-        past::score(raw, self.divisor, self.benchmark)
+        self.usage * past::score(raw, self.divisor, self.benchmark) + self.beside
     }
 
     /// Points of score for a millionth of raw score, on the average between two raw scores; where they are the same, there:
@@ -54,7 +72,7 @@ impl Ruler {
         if !(0.0..1.0).contains(&x) {
             return 0.0;
         }
-        99.0 * CURVE * (-CURVE * x).exp() / (1.0 - (-CURVE).exp()) / whole * points(1)
+        self.usage * 99.0 * CURVE * (-CURVE * x).exp() / (1.0 - (-CURVE).exp()) / whole * points(1)
     }
 }
 
@@ -131,12 +149,14 @@ impl Way {
         let own: i64 = self.events.iter().fold(0, |sum, event| sum.saturating_add(event.raw()));
         let raw = self.resolved.saturating_add(own);
         let slope = self.ruler.slope(self.resolved, raw);
-        let sized = Ruler { benchmark: self.ruler.benchmark, ..self.next };
+        let sized = Ruler { divisor: self.next.divisor, ..self.ruler };
+        let blended = Ruler { benchmark: self.ruler.benchmark, ..self.next };
         let first = self.ruler.score(self.then);
         let steps = [
             (Kind::Late, self.ruler.score(self.received) - first),
             (Kind::Size, sized.score(raw) - self.ruler.score(raw)),
-            (Kind::Benchmark, self.next.score(raw) - sized.score(raw)),
+            (Kind::Component, blended.score(raw) - sized.score(raw)),
+            (Kind::Benchmark, self.next.score(raw) - blended.score(raw)),
             (Kind::Config, self.measured - self.next.score(raw)),
             (self.then_by, first - self.from),
             (
@@ -146,7 +166,7 @@ impl Way {
             (if self.early { Kind::Late } else { Kind::Identity }, self.to - self.measured),
         ];
         let mut exact: Vec<(Kind, Option<usize>, f64)> = Vec::new();
-        for kind in [Kind::Late, Kind::Event, Kind::Size, Kind::Benchmark, Kind::Config, Kind::Identity] {
+        for kind in Kind::ALL {
             if kind == Kind::Event {
                 let events = self.events.iter().enumerate();
                 exact.extend(events.map(|(place, event)| (kind, Some(place), event.raw() as f64 * slope)));
@@ -195,7 +215,7 @@ mod tests {
     use crate::model::MICRO;
 
     fn ruler(benchmark: f64) -> Ruler {
-        Ruler { divisor: None, benchmark }
+        Ruler { divisor: None, benchmark, usage: 1.0, beside: 0.0 }
     }
 
     fn counted(event: &str, before: u64, now: u64, weight: i64) -> Counted {
@@ -285,6 +305,7 @@ mod tests {
             |next: Ruler| Way { next, measured: at(still.then, next), to: at(still.then, next), ..still.clone() };
         assert_eq!(kinds(other(ruler(100.0))), [Kind::Benchmark]);
         assert_eq!(kinds(other(Ruler { divisor: Some(2.0), ..still.ruler })), [Kind::Size]);
+        assert_eq!(kinds(other(Ruler { usage: 0.5, beside: 20.0, ..still.ruler })), [Kind::Component]);
         assert_eq!(kinds(Way { measured: 50.0, to: 50.0, ..still.clone() }), [Kind::Config]);
         assert_eq!(kinds(Way { to: 50.0, ..still.clone() }), [Kind::Identity]);
         assert_eq!(kinds(Way { to: 50.0, early: true, ..still.clone() }), [Kind::Late]);
@@ -299,7 +320,12 @@ mod tests {
             prop_oneof![3 => Just(None), 1 => (0.5..50.0f64).prop_map(Some)],
             prop_oneof![9 => 0.1..500.0f64, 1 => Just(0.0)],
         );
-        let ruler = ruler.prop_map(|(divisor, benchmark)| Ruler { divisor, benchmark });
+        let ruler = (ruler, 0.0..=1.0f64, 0.0..100.0f64).prop_map(|((divisor, benchmark), usage, beside)| Ruler {
+            divisor,
+            benchmark,
+            usage,
+            beside,
+        });
         let event = (0..60u64, 0..60u64, 1..10_000_000i64);
         let events = prop::collection::vec(event, 0..12);
         let flags =

@@ -5,24 +5,28 @@
 //! seen. A past day is what was said of it, where its snapshot is handed in; else it is computed under today's config.
 //! Nothing is stored here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::by_name::ByName;
 use crate::checklist::share;
+use crate::component::USAGE;
+use crate::course::Course;
+use crate::doubt;
 use crate::expansion;
 use crate::expr::Expr;
 pub use crate::figures::{Account, Champion, Daily, Evaluation, EventNames, Health, Since, User, UserHealth};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
-use crate::health::{self, CURVE};
+use crate::health;
 use crate::identity::{Horizon, stated_start};
-use crate::model::{Band, Model};
+use crate::model::{Band, Model, Per};
 use crate::names::{AccountNames, TraitNames};
 use crate::past::{self, Snapshot};
 use crate::pulse::{self, Stopped};
 use crate::risk;
-use crate::scale::{Scale, Series, scale};
+use crate::scale::{Scale, scale};
 use crate::story::Reason;
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
@@ -56,8 +60,13 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
         ..Evaluation::default()
     };
     for scale in &scales {
-        if let Some(peg) = scale.peg(today, over) {
-            evaluation.benchmarks.insert(scale.profile.name.clone(), peg);
+        let name = &scale.profile.name;
+        if let Some(applied) = scale.peg(today, over, None) {
+            evaluation.benchmarks.insert(name.clone(), applied.peg);
+        }
+        let groups: BTreeMap<_, _> = scale.groups(today, over).map(|(group, peg)| (group.to_owned(), peg)).collect();
+        if !groups.is_empty() {
+            evaluation.group_benchmarks.insert(name.clone(), groups);
         }
     }
     let names = &gathered.names;
@@ -67,6 +76,8 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
         let all = (1..names.events() as Id).map(|event| (event, names.event(event).to_owned()));
         evaluation.events.extend(all);
     }
+    let by_wildcard = gathered.by_wildcard.iter();
+    evaluation.events.extend(by_wildcard.map(|event| (*event, names.event(*event).to_owned())));
     evaluation.counted_since = std::mem::take(&mut gathered.held_out);
     evaluation.activity = gathered.activity.take();
     evaluation.stopped = stopped(&gathered, over);
@@ -77,6 +88,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let healthy = judge.as_ref().map(|judge| judge.healthy(&tallies));
     let cx = Shared { model, today, over, ask, scales: &scales, gathered: &gathered, healthy };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
+    evaluation.doubts = doubt::of(&evaluation, &gathered, model, today);
     if let Some(judge) = judge {
         evaluation.users = judge.users(&evaluation.accounts, &places, at);
     }
@@ -137,24 +149,29 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
     account.first_key_action = tally.first_key_action;
 
+    account.is_new = account.tenure_days.is_some_and(|days| days < cx.model.new_days);
+    account.has_left = tally.has_left(cx.today);
+    account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
+
     let with_history = cx.ask.history_of.as_ref().is_some_and(|text| account.named(text).is_some());
-    let mut recent = Vec::new();
     for scale in cx.scales {
-        let series = Series::of(&tally, scale.place, scale.profile.window, cx.over);
+        let Some(course) = Course::of(&tally, scale, cx.today, cx.over) else { continue };
         let told = cx.ask.past.of(&scale.profile.name, tally.id);
-        let health = health_of(&tally, &series, scale, told, cx);
-        if let (true, Some(score)) = (with_history && tally.chosen == Some(scale.place), health.score) {
-            account.history = daily(&series, scale, told, score, cx).collect();
-        }
+        let mut health = health_of(&tally, &course, scale, told, account.is_new, cx);
         if tally.chosen == Some(scale.place) {
-            let peg = scale.peg(cx.today, cx.over).map_or(0.0, |peg| peg.raw);
-            let days = (cx.over.0 - cx.ask.recent_days).max(series.first.0)..=cx.over.0;
-            let score = |day| Some((Day(day), health::score(health::points(series.at(Day(day))?), peg, CURVE)));
-            recent = days.filter_map(score).collect();
+            if with_history {
+                account.history = daily(&course, scale, told, cx).collect();
+            }
+            let days = (cx.over.0 - cx.ask.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
+            account.recent = days.filter_map(|day| Some((Day(day), course.since(Day(day))?))).collect();
+            if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
+                health.band = Some(stated.band);
+                health.override_reason = Some(stated.reason.clone());
+                health.override_until = Some(stated.until);
+            }
         }
         account.profiles.insert(&*scale.profile.name, health);
     }
-    account.recent = recent;
     let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
     account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
     account.stale = cx.ask.windows_end.is_some();
@@ -199,6 +216,9 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     let milestones = cx.ask.milestones.iter().zip(&tally.milestones);
     account.milestones = milestones.filter_map(|(asked, day)| Some((asked.clone(), (*day)?))).collect();
 
+    if account.is_new {
+        account.rules.insert("lifecycle.new".into());
+    }
     let Model { lifecycle, ready, segments, .. } = cx.model;
     tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);
     tell(&mut account, "segments", ready, |account| &mut account.ready);
@@ -216,53 +236,87 @@ fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&
     }
 }
 
-fn health_of(tally: &Tally, series: &Series, scale: &Scale<'_>, told: &[(Day, Snapshot)], cx: &Shared<'_>) -> Health {
-    if tally.first.is_none() {
+fn health_of(
+    tally: &Tally,
+    course: &Course<'_>,
+    scale: &Scale<'_>,
+    told: &[(Day, Snapshot)],
+    is_new: bool,
+    cx: &Shared<'_>,
+) -> Health {
+    let (profile, now) = (scale.profile, course.now());
+    if course.first().or(tally.first).is_none() {
         return Health::default();
     }
-    // The first event came today: it was received, and no day with it is over, so its raw score is 0.
-    let raw = series.raws.last().copied().unwrap_or(0);
-    let score = scale.score(raw, cx.today, cx.over);
     let past = |days: i32| {
         let day = cx.over.plus(-days);
         let told = past::on(told, day).map(|told| told.score);
-        told.or_else(|| series.at(day).map(|raw| scale.score(raw, day, day))).map(|then| score - then)
+        Some(now.score? - told.or_else(|| course.on(day).score)?)
     };
     let (mut band, mut days_healthy) = (None, 0u32);
-    for day in daily(series, scale, told, score, cx) {
+    for day in daily(course, scale, told, cx).filter(|_| now.score.is_some() && !is_new) {
         band = day.band;
         days_healthy = if band == Some(Band::Healthy) { days_healthy.saturating_add(1) } else { 0 };
     }
-    let (reason, window) = (reason(tally, scale, cx, raw), scale.profile.window);
+    let peg = course.peg();
+    let components =
+        profile.components.iter().enumerate().map(|(index, of)| (&*of.name, course.component(index, cx.over)));
+    let all = components.chain((!profile.components.is_empty()).then_some((USAGE, now.usage)));
+    let mut components = ByName::new();
+    all.filter_map(|(name, points)| Some((name, points?))).for_each(|(name, points)| {
+        components.insert(name, points);
+    });
+    let reason = reason(tally, course, scale, cx);
     Health {
-        raw: Some(health::points(raw)),
-        benchmark: scale.peg(cx.today, cx.over).map(|peg| peg.raw),
-        score: Some(score),
+        raw: course.raw().map(health::points),
+        score: now.score,
         band,
         days_healthy: band.map(|_| days_healthy),
         change_7d: past(7),
         change_30d: past(30),
-        top_reason: Some(reason.said(window)),
-        story: Some(reason.story(band, window)),
+        top_reason: Some(reason.said(profile.window)),
+        story: Some(reason.story(band, profile.window)),
+        size: course.size(cx.over).filter(|_| profile.per != Per::Account),
+        benchmark: peg.map(|applied| applied.peg.raw),
+        benchmark_group: peg.and_then(|applied| applied.group).map(str::to_owned),
+        coverage: now.score.map(|_| now.coverage),
+        usage_share: now.score.filter(|_| !profile.components.is_empty()).map(|_| now.usage_share),
+        components,
+        ..Health::default()
     }
 }
 
-/// What is said of each day from the first on, `score` being today's.
+/// What is said of each day from the first on.
 fn daily<'a>(
-    series: &'a Series,
-    scale: &'a Scale<'_>,
+    course: &'a Course<'_>,
+    scale: &Scale<'_>,
     told: &'a [(Day, Snapshot)],
-    score: f64,
     cx: &Shared<'_>,
 ) -> impl Iterator<Item = Daily> + 'a {
     let over = cx.over;
-    past::days((series.first, over), told, scale.profile.bands, move |day| {
-        if day == over { Some(score) } else { series.at(day).map(|raw| scale.score(raw, day, day)) }
+    past::days((course.first().unwrap_or(over), over), told, scale.profile.bands, move |day| {
+        if day == over { course.now().score } else { course.on(day).score }
     })
 }
 
-/// The event that moved the raw score most against the window before.
-fn reason<'a>(tally: &Tally, scale: &Scale<'_>, cx: &Shared<'a>, raw: i64) -> Reason<'a> {
+/// What moved the score most against the window before.
+fn reason<'a>(tally: &Tally, course: &Course<'_>, scale: &Scale<'a>, cx: &Shared<'a>) -> Reason<'a> {
+    let profile = scale.profile;
+    let before = cx.over.plus(-profile.window);
+    let moved = |index: usize| Some(course.component(index, cx.over)? - course.component(index, before)?);
+    let components = profile.components.iter().enumerate();
+    let components = components.filter_map(|(index, of)| Some((of.weight * moved(index)?, of.name.as_str())));
+    // Of two that moved as much the one whose name comes first.
+    let most = components
+        .filter(|(part, _)| *part != 0.0)
+        .max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()).then_with(|| b.1.cmp(a.1)));
+    if let Some((part, name)) = most {
+        let usage = course.now().usage.zip(course.on(before).usage).map_or(0.0, |(now, then)| now - then);
+        if part.abs() > (profile.usage_weight * usage).abs() {
+            return if part < 0.0 { Reason::Lower(name) } else { Reason::Higher(name) };
+        }
+    }
+    let Some(raw) = course.raw() else { return Reason::Unused };
     if raw == 0 {
         return Reason::Silent;
     }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::activity::Activity;
 use crate::by_name::ByName;
 use crate::checklist::share;
+use crate::doubt::Doubt;
 use crate::gather::HeldOut;
 use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
@@ -32,8 +33,12 @@ pub struct Evaluation {
     pub accounts: Vec<Account>,
     /// Identified users, by their id, without those who only used accounts that are left out.
     pub users: Vec<User>,
-    /// The benchmark in force, by profile.
+    /// The benchmark in force over all accounts, by profile.
     pub benchmarks: BTreeMap<String, Pegged>,
+    /// The benchmarks in force of groups with enough accounts, by profile and group.
+    pub group_benchmarks: BTreeMap<String, BTreeMap<String, Pegged>>,
+    /// What is odd about the figures.
+    pub doubts: Vec<Doubt>,
     /// Events that belong to no account.
     pub unassigned_events: u64,
     /// The names of scored events.
@@ -70,8 +75,6 @@ pub type EventNames = FxHashMap<Id, String>;
 pub struct Health {
     /// Σ count × weight in the window, in points; `None`: no event was ever received.
     pub raw: Option<f64>,
-    /// The raw score, in points, that counts as 100.
-    pub benchmark: Option<f64>,
     /// 1–100, unrounded.
     pub score: Option<f64>,
     /// The band, with hold.
@@ -86,6 +89,22 @@ pub struct Health {
     pub top_reason: Option<String>,
     /// Three lines, that stay the same while the band and what moved most do.
     pub story: Option<String>,
+    /// By what the raw score is divided: active users or seats; `None` where by nothing, or there is nothing to divide by.
+    pub size: Option<f64>,
+    /// The raw score, or that for each user or seat, that counts as 100.
+    pub benchmark: Option<f64>,
+    /// The group that the benchmark is of; `None`: all accounts.
+    pub benchmark_group: Option<String>,
+    /// The share of the components' weight that has a value, 0–1; `None` without a score.
+    pub coverage: Option<f64>,
+    /// The share of usage in the score, 0–1, where it has components; `None`: all of it.
+    pub usage_share: Option<f64>,
+    /// Points of usage and of each component that has a value, 1–100; empty where a profile has no components.
+    pub components: ByName<f64>,
+    /// Why a person stated the band, while they do.
+    pub override_reason: Option<String>,
+    /// The last day of that.
+    pub override_until: Option<Day>,
 }
 
 /// One account's figures.
@@ -171,6 +190,12 @@ pub struct Account {
     pub silent_days: Option<i32>,
     /// True if its windows end early, because a source fell silent.
     pub stale: bool,
+    /// Whether it is so young that it has no band.
+    pub is_new: bool,
+    /// Whether it has left: by its date, if it has one.
+    pub has_left: bool,
+    /// The day on which it left or will leave, if it states one.
+    pub churned_on: Option<Day>,
     /// Lifecycle stages and segments of the config that hold, by full name.
     pub rules: BTreeSet<String>,
     /// Ready-made segments that hold, by full name.
@@ -378,8 +403,11 @@ fn weighed(
     let mut counts: BTreeMap<String, (u64, u64, i64)> = BTreeMap::new();
     for (day, event, count) in scored {
         let Some(name) = events.get(event) else { continue };
-        let Some(weight) = profile.weights.get(name) else { continue };
-        let entry = counts.entry(name.clone()).or_insert((0, 0, *weight));
+        let weight = profile.weight(name);
+        if weight == 0 {
+            continue;
+        }
+        let entry = counts.entry(name.clone()).or_insert((0, 0, weight));
         let within = |end: Day| *day <= end && *day > end.plus(-profile.window);
         entry.0 += if within(from) { u64::from(*count) } else { 0 };
         entry.1 += if within(to) { u64::from(*count) } else { 0 };

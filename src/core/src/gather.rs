@@ -9,20 +9,27 @@ mod champions;
 pub(crate) mod features;
 mod habits;
 pub(crate) mod members;
+mod points;
+mod standing;
 mod steps;
 mod tables;
+mod tally;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::ask::Ask;
 use self::features::Features;
 use self::members::Members;
+pub(crate) use self::points::Points;
+pub(crate) use self::standing::Standing;
+use self::standing::{Standings, Whom};
 use self::steps::Steps;
 use self::tables::{Marks, Sums};
+pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, Step, checklist_of};
+use crate::component::{Component, Whose};
 use crate::derived::MARK;
-use crate::habits::{Deeds, Habits};
 use crate::identity::{Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model, Profile};
 use crate::names::TraitNames;
@@ -159,61 +166,6 @@ impl Raw {
     }
 }
 
-/// One account under one profile, as far as it needs no other account.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Points {
-    /// Σ count × weight by day, in millionths, in the order of days; days without any are left out.
-    pub daily: Vec<(Day, i64)>,
-    /// The event that moved the raw score most against the window before, and which way.
-    pub moved: Option<(i64, Id)>,
-}
-
-/// One account, added up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
-    pub id: Id,
-    /// The account that it is rolled up into; 0: none.
-    pub parent: Id,
-    /// How many accounts are rolled up into it directly.
-    pub children: u32,
-    pub traits: Traits,
-    /// The place of the profile that is its health.
-    pub chosen: Option<usize>,
-    /// The first day with an event.
-    pub first: Option<Day>,
-    pub last: Option<Timestamp>,
-    /// By profile.
-    pub points: Vec<Points>,
-    /// By profile, the daily points without those of children; empty where there are none.
-    pub own_daily: Vec<Vec<(Day, i64)>>,
-    pub active_users: u32,
-    pub total_users: u32,
-    /// How many users were active in the window before and are not in this one, and the first few of them.
-    pub stopped_users: u32,
-    pub who_stopped: Vec<Id>,
-    pub active_days: u32,
-    /// By feature of its profile, whether it was used in the window.
-    pub features_used: Vec<bool>,
-    /// How many features were ever used.
-    pub features_ever: usize,
-    /// The place of its checklist.
-    pub checklist: Option<usize>,
-    /// By step, the day it was done.
-    pub steps: Vec<Option<Day>>,
-    /// The first day with a core event of its profile.
-    pub first_key_action: Option<Day>,
-    /// The users with the largest parts of the raw score, in millionths, the largest first.
-    pub champions: Vec<(Id, i64)>,
-    /// The raw score in millionths.
-    pub window_points: i64,
-    /// By milestone, the day it was reached.
-    pub milestones: Vec<Option<Day>>,
-    /// Scored events of the last days.
-    pub scored: Vec<(Day, Id, u32)>,
-    pub habits: Habits,
-    pub deeds: Deeds,
-}
-
 /// What everybody's evaluation shares.
 pub(crate) struct Gathered<'a> {
     pub tallies: Vec<Tally>,
@@ -233,8 +185,12 @@ pub(crate) struct Gathered<'a> {
     /// How often each scored event was done, by everybody, on the last day of the windows, and one, two, three and four weeks
     /// before.
     pub volumes: FxHashMap<Id, [i64; 5]>,
+    /// Events that were seen and that a wildcard scores.
+    pub by_wildcard: Vec<Id>,
     pub held_out: Vec<HeldOut>,
     pub activity: Option<Activity>,
+    /// By profile and component, how many accounts or users last said what can't be read.
+    pub unreadable: Vec<(usize, usize, u64)>,
 }
 
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
@@ -279,6 +235,8 @@ struct Gather<'a> {
     columns: Vec<Vec<Id>>,
     /// The milestones that are asked for, as steps.
     milestones: Vec<Step>,
+    /// By the number of an event, whether an account did it; empty where no profile has wildcards.
+    seen: Vec<bool>,
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
@@ -291,6 +249,7 @@ struct Gather<'a> {
     /// What is done, where it was asked for, and the counts that belong to no account.
     activity: Option<(Counter, Raw)>,
     gathered: Gathered<'a>,
+    standings: Standings<'a>,
     marks: [Marks; 3],
     daily: Vec<i64>,
     scored: Sums,
@@ -321,7 +280,8 @@ pub(crate) fn gather<'a, H: History>(
     identity.settle_memberships();
     let mut names = Names::new(ids, model);
     let (mut book, mut user_traits) = (FxHashMap::default(), FxHashMap::default());
-    let (mut told_traits, mut of_merged) = (TraitBook::default(), TraitBook::default());
+    let repeats = model.components().any(Component::asks_when);
+    let (mut told_traits, mut of_merged) = (TraitBook::new(repeats), TraitBook::new(repeats));
     history.statements(About::AccountTraits, &mut |told| match told {
         Told::Statement(subject, stated) => {
             let account = names.account_today(subject.id);
@@ -332,7 +292,8 @@ pub(crate) fn gather<'a, H: History>(
     })?;
     of_merged.settle(ids, &mut book);
     let steps_ask = model.steps().any(|step| matches!(step.done, Done::Trait(_)));
-    if ask.users || steps_ask || model.exclude_users.is_some() {
+    let components_ask = model.components().any(|component| component.whose != Whose::Account);
+    if ask.users || steps_ask || components_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
             if let Told::Statement(subject, stated) = told {
                 told_traits.add(identity.user(subject.id, subject.day), ask.horizon, subject, stated);
@@ -342,6 +303,7 @@ pub(crate) fn gather<'a, H: History>(
     }
     let structure = Structure::new(&mut names, model, &book, ask.horizon.at);
     let mut gather = Gather::new(names, structure, model, ask, identity, book, user_traits);
+    gather.hear_users();
     history.spots(&mut |spot, last, counts| gather.add(spot, last, counts))?;
     Ok(gather.finish())
 }
@@ -371,6 +333,14 @@ impl<'a> Gather<'a> {
                     of_profile[event as usize] = *weight;
                 }
             }
+            if !profile.wildcards.is_empty() {
+                for event in names.events_of_today() {
+                    let name = names.event(event);
+                    if !profile.weights.contains_key(name) {
+                        of_profile[event as usize] = profile.weight(name);
+                    }
+                }
+            }
             let weighted = of_profile.iter().enumerate().filter(|(_, weight)| **weight != 0);
             columns.push(weighted.map(|(event, _)| event as Id).collect());
             weights.push(of_profile);
@@ -390,6 +360,7 @@ impl<'a> Gather<'a> {
         let scored_by_any = (0..names.events()).map(scored_by).collect();
         held_out.sort();
         held_out.dedup();
+        let wildcards = model.profiles.iter().any(|profile| !profile.wildcards.is_empty());
         Self {
             model,
             tables: habits::Tables::new(model, &names),
@@ -404,6 +375,7 @@ impl<'a> Gather<'a> {
             scored_by_any,
             columns,
             milestones,
+            seen: vec![false; if wildcards { names.events() } else { 0 }],
             book,
             user_traits,
             structure,
@@ -424,9 +396,12 @@ impl<'a> Gather<'a> {
                 names,
                 features,
                 volumes: FxHashMap::default(),
+                by_wildcard: Vec::new(),
                 held_out,
                 activity: None,
+                unreadable: Vec::new(),
             },
+            standings: Standings::new(model, over),
             marks: Default::default(),
             daily: Vec::new(),
             scored: Sums::default(),
@@ -434,6 +409,16 @@ impl<'a> Gather<'a> {
             points_by_user: Vec::new(),
             before: Vec::new(),
         }
+    }
+
+    /// Takes what users said of components, but for those who are left out.
+    fn hear_users(&mut self) {
+        if self.model.components().all(|component| component.whose == Whose::Account) {
+            return;
+        }
+        let mut users: Vec<Id> = self.user_traits.keys().copied().collect();
+        users.retain(|user| !self.is_excluded(*user));
+        self.standings.hear(users.iter().filter_map(|user| Some((*user, self.user_traits.get(user)?.as_slice()))));
     }
 
     fn add(&mut self, spot: &Spot, last: i64, counts: &[(Id, i64)]) {
@@ -539,8 +524,20 @@ impl<'a> Gather<'a> {
             counter.nobodys(&nobodys.cells);
             counter.finish(&gathered.names)
         });
-        let Gathered { tallies, names, members, .. } = &mut gathered;
+        gathered.unreadable = self.standings.unreadable().collect();
+        let Gathered { tallies, names, features, by_wildcard, members, .. } = &mut gathered;
         members.all.sort_unstable_by_key(|member| (member.user, member.account));
+        // What a wildcard stands for is a feature once somebody used it.
+        let is_seen = |event: Id| self.seen.get(event as usize).is_some_and(|seen| *seen);
+        for (place, (profile, columns)) in self.model.profiles.iter().zip(&self.columns).enumerate() {
+            let seen = columns.iter().copied().filter(|event| is_seen(*event));
+            by_wildcard.extend(seen.filter(|event| !profile.weights.contains_key(names.event(*event))));
+            let Some(left) = features.get_mut(place).and_then(|features| features.settle(is_seen)) else { continue };
+            for tally in tallies.iter_mut().filter(|tally| tally.chosen == Some(place)) {
+                let mut left = left.iter();
+                tally.features_used.retain(|_| left.next().is_none_or(|left| *left));
+            }
+        }
         tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
         // Past traits decide who is measured against whom, unless all are.
         if !self.model.measures_all() {
@@ -600,9 +597,14 @@ impl<'a> Gather<'a> {
             tally.points.push(points);
             if children > 0 {
                 let own = self.points(place, &raw.cells[..own], tally.first);
-                tally.own_daily.push(own.daily);
+                tally.own.push(own);
             }
         }
+        let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let name = self.gathered.names.account(id);
+        let whom = Whom { id: name, statements, first: tally.first, chosen };
+        tally.standing = self.standings.of(whom, &raw.cells);
+        tally.left = self.standings.left(whom);
         self.users_and_features(&mut tally, raw);
         self.champions(&mut tally);
         self.count_members(&tally, raw, own);
@@ -623,40 +625,6 @@ impl<'a> Gather<'a> {
         }
         self.gathered.tallies.push(tally);
         true
-    }
-
-    /// Points by day under a profile, and what moved them.
-    fn points(&mut self, place: usize, cells: &[Cell], first: Option<Day>) -> Points {
-        let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
-            return Points::default();
-        };
-        let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
-        let days = (self.over.0 - first.0 + 1) as usize;
-        self.daily.clear();
-        self.daily.resize(days, 0);
-        let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
-        let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
-        for cell in cells {
-            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
-            let day = cell.day();
-            if weight == 0 || day > self.over || self.is_left_out(place, day) {
-                continue;
-            }
-            let points = weight.saturating_mul(i64::from(cell.count));
-            let sum = &mut self.daily[(day.0 - first.0) as usize];
-            *sum = sum.saturating_add(points);
-            if day > before {
-                *moved.entry(cell.event).or_default() += if day > now { points } else { -points };
-            }
-        }
-        let daily = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
-        let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
-        // Of two that moved as much the one whose name comes first.
-        let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
-            let names = |event| self.gathered.names.event(event);
-            a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
-        });
-        Points { daily, moved }
     }
 
     /// True if a day leaves the windows of a profile.
@@ -686,6 +654,9 @@ impl<'a> Gather<'a> {
         let mut days: Vec<bool> = vec![false; window as usize + 1];
         for cell in raw.cells.iter().filter(|cell| cell.count > 0) {
             let day = cell.day();
+            if let Some(seen) = self.seen.get_mut(cell.event as usize) {
+                *seen = true;
+            }
             if day <= self.over && day > member_since && members.mark(cell.user) {
                 tally.total_users += 1;
             }

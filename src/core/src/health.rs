@@ -37,20 +37,20 @@ pub fn shown(score: f64) -> i64 {
 }
 
 /// A percentile with linear interpolation (type 7) over values in any order; `None` without values.
-pub fn percentile(values: &mut [i64], percent: f64) -> Option<f64> {
-    values.sort_unstable();
+pub fn percentile(values: &mut [f64], percent: f64) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let at = (percent / 100.0).clamp(0.0, 1.0) * last as f64;
     let below = at.floor() as usize;
-    let low = *values.get(below)? as f64;
-    let high = *values.get((below + 1).min(last))? as f64;
+    let low = *values.get(below)?;
+    let high = *values.get((below + 1).min(last))?;
     Some(low + (at - below as f64) * (high - low))
 }
 
-/// A benchmark over raw scores in millionths, and what it was computed from.
+/// A benchmark over raw scores, and what it was computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pegged {
-    /// The raw score, in points, that counts as 100.
+    /// The raw score, in points (for each user or seat, where it is divided by them), that counts as 100.
     pub raw: f64,
     /// How many accounts had raw > 0.
     pub accounts: usize,
@@ -59,13 +59,13 @@ pub struct Pegged {
 }
 
 /// The benchmark over accounts with raw > 0; `None` where there is none.
-pub fn benchmark(raws: impl Iterator<Item = i64>, percent: f64) -> Option<Pegged> {
-    let mut positive: Vec<i64> = raws.filter(|raw| *raw > 0).collect();
+pub fn benchmark(raws: impl Iterator<Item = f64>, percent: f64) -> Option<Pegged> {
+    let mut positive: Vec<f64> = raws.filter(|raw| *raw > 0.0).collect();
     let accounts = positive.len();
     let value = percentile(&mut positive, percent)?;
     let maximum = *positive.last()?;
     let is_maximum = accounts < FEW || value <= 0.0;
-    let raw = if is_maximum { maximum as f64 } else { value } / MICRO as f64;
+    let raw = if is_maximum { maximum } else { value };
     Some(Pegged { raw, accounts, is_maximum })
 }
 
@@ -198,17 +198,17 @@ mod tests {
 
     #[test]
     fn the_benchmark_is_the_90th_percentile_by_linear_interpolation() {
-        let mut values = [475, 89, 101, 7, 3, 21, 2, 149, 223, 1, 13, 9, 37].map(|raw| raw * MICRO);
-        assert!((percentile(&mut values, 90.0).unwrap() / MICRO as f64 - 208.2).abs() < 1e-9);
-        let pegged = benchmark(values.into_iter().chain([0, 0]), 90.0).unwrap();
+        let mut values = [475, 89, 101, 7, 3, 21, 2, 149, 223, 1, 13, 9, 37].map(f64::from);
+        assert!((percentile(&mut values, 90.0).unwrap() - 208.2).abs() < 1e-9);
+        let pegged = benchmark(values.into_iter().chain([0.0, 0.0]), 90.0).unwrap();
         assert!((pegged.raw - 208.2).abs() < 1e-9 && !pegged.is_maximum && pegged.accounts == 13);
     }
 
     #[test]
     fn few_accounts_are_measured_by_the_best_of_them() {
-        let pegged = benchmark([3, 9, 0].map(|raw| raw * MICRO).into_iter(), 90.0).unwrap();
+        let pegged = benchmark([3.0, 9.0, 0.0].into_iter(), 90.0).unwrap();
         assert_eq!((pegged.raw, pegged.is_maximum, pegged.accounts), (9.0, true, 2));
-        assert_eq!(benchmark([0, 0].into_iter(), 90.0), None);
+        assert_eq!(benchmark([0.0, 0.0].into_iter(), 90.0), None);
     }
 
     #[test]

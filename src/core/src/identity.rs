@@ -206,6 +206,7 @@ impl<'a> Identity<'a> {
 /// Gathers the trait statements about some ids.
 #[derive(Debug, Default)]
 pub struct TraitBook {
+    repeats: bool,
     statements: Vec<(Id, Told)>,
     /// Names of traits by the number of their set, shared by all that have them.
     names: FxHashMap<Id, Vec<Arc<str>>>,
@@ -215,6 +216,12 @@ pub struct TraitBook {
 type Told = (i64, Message, Id, Box<str>);
 
 impl TraitBook {
+    /// Knows nothing yet. `repeats`: what only repeats the statement before it is kept, because it is asked when something was
+    /// last said.
+    pub fn new(repeats: bool) -> Self {
+        Self { repeats, ..Self::default() }
+    }
+
     /// Takes a statement about whom it is about in the end.
     pub fn add(&mut self, whose: Id, horizon: Horizon, subject: &Subject, stated: &Stated<Content>) {
         if let Content::Traits(values) = &stated.value
@@ -224,7 +231,8 @@ impl TraitBook {
         }
     }
 
-    /// Everybody's statements, in the order of their time, into `all`. What only repeats the statement before it is left out.
+    /// Everybody's statements, in the order of their time, into `all`. What only repeats the statement before it is left out
+    /// where that is not asked for.
     pub fn settle(&mut self, ids: &Ids, all: &mut FxHashMap<Id, Vec<Stated<Traits>>>) {
         // The numbers of names come from the order of reading, so the names decide.
         self.statements.sort_unstable_by(|(id, a), (other, b)| {
@@ -237,7 +245,7 @@ impl TraitBook {
             let mut kept: Vec<Stated<Traits>> = Vec::new();
             let mut previous: Option<(Id, &str)> = None;
             for (_, (at, message, shape, values)) in told {
-                if previous != Some((*shape, values)) {
+                if self.repeats || previous != Some((*shape, values)) {
                     let names = self
                         .names
                         .entry(*shape)

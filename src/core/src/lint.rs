@@ -44,7 +44,9 @@ pub fn of_config(model: &Model) -> Vec<Fault> {
     for profile in &model.profiles {
         let written = written(model, profile);
         let (name, scored) = (&profile.name, profile.weights.len());
-        if scored < FEWEST {
+        // A wildcard may stand for any number, and without usage nothing needs to be scored.
+        let few = profile.wildcards.is_empty() && profile.usage_weight > 0.0;
+        if few && scored < FEWEST {
             let message =
                 format!("profile `{name}` scores {}, so that each of them weighs much", counted(scored, "event"));
             faults.warning_with_hint(
@@ -89,6 +91,9 @@ pub fn of_data(model: &Model, evaluation: &Evaluation) -> Vec<Fault> {
     for event in &events {
         of_event(event, model, evaluation, &mut faults);
     }
+    for doubt in &evaluation.doubts {
+        faults.warning_with_hint(doubt.place(model), doubt.message(), doubt.hint());
+    }
     for profile in &model.profiles {
         let measured = evaluation.accounts.iter().filter(|account| account.profile.as_ref() == Some(&profile.name));
         of_profile(profile, &written(model, profile), &measured.collect::<Vec<_>>(), &mut faults);
@@ -128,16 +133,6 @@ fn of_event(event: &Event, model: &Model, evaluation: &Evaluation, faults: &mut 
 
 fn of_profile(profile: &Profile, written: &WrittenProfile, accounts: &[&Account], faults: &mut Faults) {
     let name = &profile.name;
-    if accounts.is_empty() {
-        let message =
-            format!("profile `{name}` is no account's: its `for` holds for none, or profiles before it have them all");
-        faults.warning_with_hint(
-            written.place,
-            message,
-            "`vitalsync accounts` shows accounts, `explain` the traits of one",
-        );
-        return;
-    }
     let crowd = Crowd::of(accounts.iter().copied());
     let spread = crowd.spread(&profile.bands);
     // Of a handful anything can be true.
@@ -153,12 +148,6 @@ fn of_profile(profile: &Profile, written: &WrittenProfile, accounts: &[&Account]
         let hint = fitting.into_iter().chain(gone).collect::<Vec<_>>().join("; ");
         let place = written.bands.unwrap_or(written.place);
         faults.warning_with_hint(place, format!("profile `{name}`: {}", spread.said()), hint);
-    }
-    if let Some(correlation) = crowd.goes_with_size().filter(|correlation| *correlation > TOGETHER) {
-        let message = format!(
-            "profile `{name}`: score and number of users go together (rank correlation {correlation:.2}): it ranks size"
-        );
-        faults.warning_with_hint(written.place, message, "raw scores are sums over all users of an account");
     }
 }
 

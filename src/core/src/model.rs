@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use crate::checklist::{Checklist, Done, Step};
+use crate::component::Component;
 use crate::derived::{self, Derived, EventRule};
 use crate::expansion::Limit;
 use crate::expr::Expr;
@@ -57,8 +58,14 @@ pub struct Model {
     pub user_spans: UserSpans,
     /// How near an account is to the limit of its plan.
     pub expansion: Option<Limit>,
-    /// Named rules: lifecycle stages.
+    /// Named rules: lifecycle stages, [`Model::churned`] among them.
     pub lifecycle: Vec<(String, Expr)>,
+    /// The day on which a churned account left.
+    pub churned_on: Option<Expr>,
+    /// An account is new for so many days from its start; 0: none is.
+    pub new_days: i32,
+    /// What people say of an account's band.
+    pub overrides: Vec<Override>,
     /// Named rules: segments of the config's own, each after those that it uses.
     pub segments: Vec<(String, Expr)>,
     /// Ready-made segments that none of the config's own takes the place of.
@@ -114,6 +121,21 @@ impl Model {
         self.activation.iter().flat_map(|list| &list.steps)
     }
 
+    /// The rule of accounts that have left.
+    pub fn churned(&self) -> Option<&Expr> {
+        self.lifecycle.iter().find(|(name, _)| name == "churned").map(|(_, rule)| rule)
+    }
+
+    /// What a person says of an account's band on a day.
+    pub fn stated_band(&self, account: &str, day: Day) -> Option<&Override> {
+        self.overrides.iter().find(|stated| stated.account == account && day <= stated.until)
+    }
+
+    /// All components of all profiles.
+    pub fn components(&self) -> impl Iterator<Item = &Component> {
+        self.profiles.iter().flat_map(|profile| &profile.components)
+    }
+
     /// True if one profile is everybody's.
     pub fn measures_all(&self) -> bool {
         matches!(self.profiles.as_slice(), [profile] if profile.only.is_none())
@@ -158,12 +180,23 @@ pub struct Profile {
     pub window: i32,
     /// Weight of each scored event in millionths, 0 < weight ≤ 10; a derived event by [`Derived::counted_as`].
     pub weights: BTreeMap<String, i64>,
+    /// Weights of names with wildcards, in millionths, the one that goes first at the front. 0 excludes; names without a `*`
+    /// are here only where one of the others would score what they exclude.
+    pub wildcards: Vec<(Wildcard, i64)>,
+    /// By what raw scores are divided before they are compared.
+    pub per: Per,
     /// Features over events; without any, each scored event is one.
     pub features: Vec<Feature>,
     /// The bounds of the bands.
     pub bands: Bands,
     /// What raw score counts as 100.
     pub benchmark: Benchmark,
+    /// What puts accounts into groups, each with a benchmark of its own: a rule over traits.
+    pub within: Option<Expr>,
+    /// What the score is made of beside usage.
+    pub components: Vec<Component>,
+    /// The weight of usage beside the components.
+    pub usage_weight: f64,
 }
 
 impl Default for Profile {
@@ -174,11 +207,56 @@ impl Default for Profile {
             only: None,
             window: 30,
             weights: BTreeMap::new(),
+            wildcards: Vec::new(),
             features: Vec::new(),
+            per: Per::Account,
             bands: Bands::default(),
             benchmark: Benchmark::default(),
+            within: None,
+            components: Vec::new(),
+            usage_weight: 100.0,
         }
     }
+}
+
+impl Profile {
+    /// The weight of an event, by today's name or [`Derived::counted_as`], in millionths; 0: it is not scored.
+    pub fn weight(&self, event: &str) -> i64 {
+        self.stated_weight(event).unwrap_or_default()
+    }
+
+    /// The same where the profile says something of it, by its name or by a wildcard; 0: it is excluded.
+    pub fn stated_weight(&self, event: &str) -> Option<i64> {
+        let by_wildcard = || self.wildcards.iter().find(|(name, _)| name.matches(event)).map(|(_, weight)| *weight);
+        self.weights.get(event).copied().or_else(by_wildcard)
+    }
+}
+
+/// By what an account's raw score is divided.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Per {
+    /// By nothing.
+    #[default]
+    Account,
+    /// By its users with a scored event in the window.
+    ActiveUser,
+    /// By its seats, a rule over traits; without seats there is no score.
+    Seat(Expr),
+}
+
+/// A person's word on an account's band.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// The account, by today's id.
+    pub account: String,
+    /// The band.
+    pub band: Band,
+    /// Why.
+    pub reason: String,
+    /// The last day on which it holds.
+    pub until: Day,
+    /// Where it stands in the config.
+    pub place: Place,
 }
 
 /// A feature: used by whoever does one of its events, scored or not.

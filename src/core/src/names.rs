@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
+use crate::component::USAGE;
 use crate::evaluate::{Account, Evaluation, Health, User};
 use crate::expr::{Expr, Names, Scope, Scopes};
 use crate::habits::{Habits, Rhythm};
 use crate::identity::Traits;
-use crate::model::{Band, Model};
+use crate::model::{Band, Model, Profile};
 use crate::segments::READY;
 use crate::time::Day;
 use crate::value::{Type, Value};
@@ -86,6 +87,8 @@ pub static ACCOUNT: &[Measure<Account>] = &[
         Value::List(account.churn_risk_reasons.iter().copied().map(Value::from).collect())
     }),
     measure("expansion_readiness", Type::Number, |account| account.expansion_readiness.into()),
+    measure("lifecycle.new", Type::Bool, |account| account.is_new.into()),
+    measure("churned_on", Type::Date, |account| date(account.churned_on)),
     measure("segments", Type::List, |account| Value::List(account.held("segments.").map(Value::from).collect())),
     measure("ready_segments", Type::List, |account| Value::List(short(&account.ready, "segments.").collect())),
 ];
@@ -103,6 +106,12 @@ pub static HEALTH: &[Measure<Health>] = &[
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
     measure("days_healthy", Type::Number, |health| health.days_healthy.map(f64::from).into()),
     measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
+    measure("size", Type::Number, |health| health.size.into()),
+    measure("benchmark", Type::Number, |health| health.benchmark.into()),
+    measure("benchmark_group", Type::Text, |health| health.benchmark_group.clone().into()),
+    measure("coverage", Type::Number, |health| health.coverage.into()),
+    measure("override", Type::Text, |health| health.override_reason.clone().into()),
+    measure("override_until", Type::Date, |health| health.override_until.map(Value::Date).unwrap_or_default()),
     measure("story", Type::Text, |health| health.story.clone().into()),
 ];
 
@@ -159,6 +168,12 @@ static ACCOUNT_BY_NAME: Table<Account> = LazyLock::new(|| table(ACCOUNT));
 static HEALTH_BY_NAME: Table<Health> = LazyLock::new(|| table(HEALTH));
 static USER_BY_NAME: Table<User> = LazyLock::new(|| table(USER));
 
+/// The value of a name of health, those of its components included.
+fn health_value(name: &str, health: &Health) -> Value {
+    let component = || name.strip_prefix("components.").and_then(|name| health.components.get(name).copied()).into();
+    value_of(&HEALTH_BY_NAME, name, health).unwrap_or_else(component)
+}
+
 fn value_of<S>(table: &Table<S>, name: &str, of: &S) -> Option<Value> {
     table.get(name).map(|value| value(of))
 }
@@ -174,6 +189,17 @@ fn below<S>(prefix: &str, table: &[Measure<S>], scope: &mut Scope) {
     }
 }
 
+/// Makes the names of health known below a prefix.
+fn health_names<'p>(scope: &mut Scope, prefix: &str, profiles: impl IntoIterator<Item = &'p Profile>) {
+    for profile in profiles.into_iter().filter(|profile| !profile.components.is_empty()) {
+        let components = profile.components.iter().map(|component| component.name.as_str());
+        for name in components.chain([USAGE]) {
+            scope.name(format!("{prefix}.components.{name}"), Type::Number);
+        }
+    }
+    below(prefix, HEALTH, scope);
+}
+
 /// The names that rules about who somebody is may use: of accounts before they are measured (`exclude`, `lifecycle`, a
 /// profile's `for`).
 pub fn trait_scope(lifecycle: &[String]) -> Scope {
@@ -183,6 +209,14 @@ pub fn trait_scope(lifecycle: &[String]) -> Scope {
     for name in lifecycle {
         scope.name(format!("lifecycle.{name}"), Type::Bool);
     }
+    scope
+}
+
+/// The names that groups of benchmarks may use: the same, and segments. Whether a segment asks for traits alone is seen once
+/// segments are read.
+pub fn group_scope(lifecycle: &[String], segments: &[String]) -> Scope {
+    let mut scope = trait_scope(lifecycle);
+    segments.iter().for_each(|name| scope.name(format!("segments.{name}"), Type::Bool));
     scope
 }
 
@@ -198,7 +232,7 @@ pub fn user_trait_scope() -> Scope {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vocabulary<'a> {
     /// Profiles.
-    pub profiles: &'a [String],
+    pub profiles: &'a [Profile],
     /// Lifecycle stages.
     pub lifecycle: &'a [String],
     /// Segments.
@@ -212,9 +246,9 @@ pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
     let Vocabulary { profiles, lifecycle, segments, steps } = *words;
     let mut account = Scope::default();
     ACCOUNT.iter().for_each(|measure| account.name(measure.name, measure.kind));
-    below("health", HEALTH, &mut account);
+    health_names(&mut account, "health", profiles);
     for profile in profiles {
-        below(&format!("profiles.{profile}"), HEALTH, &mut account);
+        health_names(&mut account, &format!("profiles.{}", profile.name), [profile]);
     }
     for name in lifecycle {
         account.name(format!("lifecycle.{name}"), Type::Bool);
@@ -226,7 +260,7 @@ pub fn scopes(words: &Vocabulary<'_>) -> Scopes {
     account.list_of("segments", segments);
     account.list_of("ready_segments", &ready.map(str::to_owned).collect::<Vec<_>>());
     account.words("activation.missing_step", &steps.iter().map(String::as_str).collect::<Vec<_>>());
-    account.words("profile", &profiles.iter().map(String::as_str).collect::<Vec<_>>());
+    account.words("profile", &profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>());
     for name in steps {
         account.name(format!("activation.steps.{name}"), Type::Date);
     }
@@ -264,7 +298,7 @@ pub struct TraitNames<'a> {
     pub id_name: &'a str,
     /// The traits.
     pub traits: &'a Traits,
-    /// For lifecycle rules.
+    /// For lifecycle rules, and segments over traits alone.
     pub model: Option<&'a Model>,
 }
 
@@ -281,6 +315,9 @@ impl Names for TraitNames<'_> {
         }
         if let (Some(stage), Some(model)) = (name.strip_prefix("lifecycle."), self.model) {
             return named(&model.lifecycle, stage).is_some_and(|rule| rule.holds(self)).into();
+        }
+        if let (Some(segment), Some(model)) = (name.strip_prefix("segments."), self.model) {
+            return named(&model.segments, segment).is_some_and(|rule| rule.holds(self)).into();
         }
         Value::Null
     }
@@ -309,11 +346,10 @@ impl Names for AccountNames<'_> {
             return date(account.steps.iter().find(|(name, _)| name == step).and_then(|(_, done)| *done));
         }
         if let Some(name) = name.strip_prefix("health.") {
-            return value_of(&HEALTH_BY_NAME, name, &account.health).unwrap_or_default();
+            return health_value(name, &account.health);
         }
-        if let Some((profile, name)) = name.strip_prefix("profiles.").and_then(|rest| rest.rsplit_once('.')) {
-            let health = account.profiles.get(profile);
-            return health.and_then(|health| value_of(&HEALTH_BY_NAME, name, health)).unwrap_or_default();
+        if let Some((profile, name)) = name.strip_prefix("profiles.").and_then(|rest| rest.split_once('.')) {
+            return account.profiles.get(profile).map(|health| health_value(name, health)).unwrap_or_default();
         }
         TraitNames { id: &account.id, id_name: "account", traits: &account.traits, model: None }.value(name)
     }

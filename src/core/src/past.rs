@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub divisor: Option<f64>,
     /// The raw score, in points, that counted as 100; 0: there was none.
     pub benchmark: f64,
+    /// The share of usage in the score, 0–1; the rest is that of components.
+    pub usage: f64,
     /// 1–100, unrounded.
     pub score: f64,
     /// The band, with hold.
@@ -32,9 +34,14 @@ pub struct Snapshot {
 impl Snapshot {
     /// Of figures that have a score.
     pub fn of(health: &Health) -> Option<Self> {
-        let raw = (health.raw? * MICRO as f64).round() as i64;
-        let benchmark = health.benchmark.unwrap_or_default();
-        Some(Self { raw, divisor: None, benchmark, score: health.score?, band: health.band })
+        Some(Self {
+            raw: (health.raw.unwrap_or_default() * MICRO as f64).round() as i64,
+            divisor: health.size,
+            benchmark: health.benchmark.unwrap_or_default(),
+            usage: health.usage_share.unwrap_or(1.0),
+            score: health.score?,
+            band: health.band,
+        })
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_found_by_its_day() {
-        let snapshot = Snapshot { raw: 1, divisor: None, benchmark: 2.0, score: 3.0, band: None };
+        let snapshot = Snapshot { raw: 1, divisor: None, benchmark: 2.0, usage: 1.0, score: 3.0, band: None };
         let mut days = Days::default();
         [3, 5, 9].into_iter().for_each(|day| days.push(7, Day(day), Snapshot { raw: day.into(), ..snapshot }));
         let found = |day| on(days.of(7), Day(day)).map(|told| told.raw);

@@ -1,72 +1,80 @@
-//! What spans accounts: everybody's raw scores by day under one profile, and the benchmarks that they are measured by.
+//! What spans accounts: the benchmarks that they are measured by under one profile, over all and within groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::gather::{Ask, Gathered, Tally};
-use crate::health::{self, CURVE, Pegged};
+use crate::by_day::ByDay;
+use crate::gather::{Ask, Gathered, Points, Standing, Tally};
+use crate::health::{self, CURVE, FEW, Pegged};
 use crate::identity::{Traits, traits_at};
-use crate::model::{Model, Profile, Refresh};
+use crate::model::{Model, Per, Profile, Refresh};
 use crate::names::TraitNames;
 use crate::time::Day;
 
 /// So many benchmarks are computed at once.
 const AT_ONCE: usize = 128;
 
-/// One account's raw scores under one profile, by day, in millionths.
-pub(crate) struct Series {
-    /// The account's first day.
-    pub first: Day,
-    /// Raw scores from then on.
-    pub raws: Vec<i64>,
-}
-
-impl Series {
-    /// Of an account that had its first event on or before `over`; without raw scores otherwise.
-    pub fn of(tally: &Tally, place: usize, window: i32, over: Day) -> Self {
-        let (Some(first), Some(points)) = (tally.first.filter(|day| *day <= over), tally.points.get(place)) else {
-            return Self { first: over, raws: Vec::new() };
-        };
-        let length = (over.0 - first.0 + 1) as usize;
-        let mut daily = vec![0i64; length];
-        for (day, points) in &points.daily {
-            if let Some(sum) = daily.get_mut((day.0 - first.0) as usize) {
-                *sum = *points;
-            }
-        }
-        let mut raws = Vec::with_capacity(length);
-        let mut sum = 0i64;
-        for day in 0..length {
-            sum = sum.saturating_add(daily[day]);
-            if let Some(gone) = day.checked_sub(window as usize) {
-                sum -= daily[gone];
-            }
-            raws.push(sum);
-        }
-        Self { first, raws }
-    }
-
-    /// The raw score of the window that ends on a day.
-    pub fn at(&self, day: Day) -> Option<i64> {
-        usize::try_from(day.0 - self.first.0).ok().and_then(|index| self.raws.get(index).copied())
+/// By what a raw score of a day is divided; `None` where there is nothing to divide by.
+pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standing>, day: Day) -> Option<f64> {
+    match profile.per {
+        Per::Account => Some(1.0),
+        // Without any the raw score is 0, whatever it is divided by.
+        Per::ActiveUser => Some(f64::from(points.active.at(day).copied().unwrap_or_default().max(1))),
+        Per::Seat(_) => standing?.seats.at(day).copied(),
     }
 }
 
-/// The raw score of the window that ends on a day, as the benchmark counts it: of a parent only its own use, without its
-/// children's. So an account that becomes a parent, or a roll-up that is turned on, moves nobody else's score.
-fn raw_at(tally: &Tally, place: usize, window: i32, day: Day) -> Option<i64> {
+/// What an account brings into the benchmark of a day: of a parent only its own use, without its children's. So an account
+/// that becomes a parent, or a roll-up that is turned on, moves nobody else's score.
+fn raw_at(tally: &Tally, place: usize, profile: &Profile, day: Day) -> Option<f64> {
     tally.first.filter(|first| *first <= day)?;
-    let daily = tally.own_daily.get(place).or_else(|| tally.points.get(place).map(|points| &points.daily))?;
-    let since = day.plus(-window);
-    let from = daily.partition_point(|(at, _)| *at <= since);
-    Some(
-        daily
-            .iter()
-            .skip(from)
-            .take_while(|(at, _)| *at <= day)
-            .fold(0, |sum, (_, points)| sum.saturating_add(*points)),
-    )
+    let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
+    let since = day.plus(-profile.window);
+    let from = points.daily.partition_point(|(at, _)| *at <= since);
+    let within = points.daily.iter().skip(from).take_while(|(at, _)| *at <= day);
+    let raw = within.fold(0i64, |sum, (_, points)| sum.saturating_add(*points));
+    // Most have none on most days: there is nothing to divide.
+    if raw <= 0 {
+        return None;
+    }
+    Some(health::points(raw) / size(profile, points, tally.standing.get(place), day)?)
+}
+
+/// The benchmarks of one day.
+#[derive(Debug, Default)]
+struct Pegs {
+    all: Option<Pegged>,
+    /// Of groups with enough accounts.
+    groups: BTreeMap<String, Pegged>,
+}
+
+impl Pegs {
+    fn new(raws: Vec<(f64, Option<&String>)>, percent: f64) -> Self {
+        let mut by_group: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+        for (raw, group) in &raws {
+            if let Some(group) = group {
+                by_group.entry(group).or_default().push(*raw);
+            }
+        }
+        let enough = by_group.into_iter().filter(|(_, raws)| raws.len() >= FEW);
+        let groups =
+            enough.filter_map(|(group, raws)| Some((group.clone(), health::benchmark(raws.into_iter(), percent)?)));
+        Self { groups: groups.collect(), all: health::benchmark(raws.iter().map(|(raw, _)| *raw), percent) }
+    }
+
+    fn of(&self, group: Option<&String>) -> Option<Applied<'_>> {
+        let within = group.and_then(|group| self.groups.get_key_value(group));
+        let within = within.map(|(group, peg)| Applied { peg: *peg, group: Some(group) });
+        within.or_else(|| self.all.map(|peg| Applied { peg, group: None }))
+    }
+}
+
+/// A benchmark, and the group that it is of; of all accounts, if there is none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Applied<'s> {
+    pub peg: Pegged,
+    pub group: Option<&'s str>,
 }
 
 /// Everything of one profile that spans accounts.
@@ -78,33 +86,53 @@ pub(crate) struct Scale<'m> {
     /// The day after which it is not renewed, and its last day over.
     until: Option<(Day, Day)>,
     /// By the last day of the windows that the benchmark was computed from.
-    pegs: FxHashMap<Day, Option<Pegged>>,
+    pegs: FxHashMap<Day, Pegs>,
     /// Serves where no account had raw > 0 then: the run's own day.
-    fallback: Option<Pegged>,
+    over: Day,
 }
 
 impl<'m> Scale<'m> {
     /// A profile's, with its benchmarks by the last day of the windows that they were computed from.
-    pub fn new(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Option<Pegged>>, over: Day) -> Self {
-        let fallback = pegs.get(&over).copied().flatten();
-        Self { profile, place, until: None, pegs, fallback }
+    fn new(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Pegs>, over: Day) -> Self {
+        Self { profile, place, until: None, pegs, over }
+    }
+
+    /// The same without groups.
+    pub fn of_all(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Option<Pegged>>, over: Day) -> Self {
+        let pegs = pegs.into_iter().map(|(day, all)| (day, Pegs { all, groups: BTreeMap::new() }));
+        Self::new(profile, place, pegs.collect(), over)
     }
 }
 
 impl Scale<'_> {
-    /// The benchmark in force on a day, whose last day over is `over`.
-    pub fn peg(&self, day: Day, over: Day) -> Option<Pegged> {
-        let (day, over) = self.until.map_or((day, over), |(until, until_over)| (day.min(until), over.min(until_over)));
-        match (self.profile.benchmark.refresh, self.profile.benchmark.refresh.computed_from(day, over)) {
-            (Refresh::Fixed(raw), _) => Some(Pegged { raw, accounts: 0, is_maximum: false }),
-            (_, Some(from)) => self.pegs.get(&from).copied().flatten().or(self.fallback),
-            (_, None) => self.fallback,
+    /// The benchmark in force on a day, whose last day over is `over`, for an account with these groups: for that in which it
+    /// was when the benchmark was renewed, or came into first after.
+    pub fn peg(&self, day: Day, over: Day, groups: Option<&ByDay<String>>) -> Option<Applied<'_>> {
+        let refresh = self.profile.benchmark.refresh;
+        if let Refresh::Fixed(raw) = refresh {
+            return Some(Applied { peg: Pegged { raw, accounts: 0, is_maximum: false }, group: None });
         }
+        let (day, over) = self.until.map_or((day, over), |(until, until_over)| (day.min(until), over.min(until_over)));
+        let from = refresh.computed_from(day, over)?;
+        let (from, pegs) = match self.pegs.get(&from).filter(|pegs| pegs.all.is_some()) {
+            Some(pegs) => (from, pegs),
+            None => (self.over, self.pegs.get(&self.over)?),
+        };
+        pegs.of(groups.and_then(|groups| groups.at_or_after(from)))
     }
 
-    /// The score of a raw score on a day, whose last day over is `over`.
+    /// What a raw score in millionths is on a day, whose last day over is `over`, against all and undivided.
     pub fn score(&self, raw: i64, day: Day, over: Day) -> f64 {
-        health::score(health::points(raw), self.peg(day, over).map_or(0.0, |peg| peg.raw), CURVE)
+        let peg = self.peg(day, over, None).map_or(0.0, |applied| applied.peg.raw);
+        health::score(health::points(raw), peg, CURVE)
+    }
+
+    /// The benchmarks of groups in force on a day.
+    pub fn groups(&self, day: Day, over: Day) -> impl Iterator<Item = (&str, Pegged)> {
+        let from = self.profile.benchmark.refresh.computed_from(day, over);
+        let pegs = from.and_then(|from| self.pegs.get(&from).filter(|pegs| pegs.all.is_some()));
+        let pegs = pegs.or_else(|| from.and(self.pegs.get(&self.over)));
+        pegs.into_iter().flat_map(|pegs| pegs.groups.iter().map(|(group, peg)| (group.as_str(), *peg)))
     }
 }
 
@@ -125,13 +153,14 @@ pub(crate) fn instants(profile: &Profile, first: Day, today: Day, over: Day) -> 
 }
 
 /// Whether an account is measured under a profile as of the end of a day. Who is measured against whom is decided as of the
-/// benchmark's own day, so that a customer who changes plan later does not move everybody's past.
+/// benchmark's own day, so that a customer who changes plan or leaves later does not move everybody's past.
 pub(crate) fn belongs(tally: &Tally, day: Day, place: usize, gathered: &Gathered<'_>, model: &Model) -> bool {
-    model.measures_all() || {
-        let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();
-        let traits = traits_at(statements, model.calendar.end(day));
-        profile_of(model, gathered.names.account(tally.id), &traits) == Some(place)
-    }
+    !tally.has_left(day)
+        && (model.measures_all() || {
+            let statements = gathered.book.get(&tally.id).map(Vec::as_slice).unwrap_or_default();
+            let traits = traits_at(statements, model.calendar.end(day));
+            profile_of(model, gathered.names.account(tally.id), &traits) == Some(place)
+        })
 }
 
 /// Every benchmark that accounts are measured by under a profile up to `over`.
@@ -146,22 +175,22 @@ pub(crate) fn scale<'m>(
     let profile = model.profiles.get(place)?;
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
-    let mut pegs: FxHashMap<Day, Option<Pegged>> = FxHashMap::default();
+    let mut pegs: FxHashMap<Day, Pegs> = FxHashMap::default();
     let days: Vec<Day> = instants(profile, first, today, over).into_iter().collect();
     for days in days.chunks(AT_ONCE) {
-        let mut raws: Vec<Vec<i64>> = vec![Vec::new(); days.len()];
+        let mut raws: Vec<Vec<(f64, Option<&String>)>> = vec![Vec::new(); days.len()];
         for tally in tallies {
+            let groups = tally.standing.get(place).map(|standing| &standing.group);
             for (day, raws) in days.iter().zip(&mut raws) {
-                if let Some(raw) = raw_at(tally, place, profile.window, *day)
-                    && raw > 0
+                if let Some(raw) = raw_at(tally, place, profile, *day)
                     && belongs(tally, *day, place, gathered, model)
                 {
-                    raws.push(raw);
+                    raws.push((raw, groups.and_then(|groups| groups.at(*day))));
                 }
             }
         }
         for (day, raws) in days.iter().zip(raws) {
-            pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
+            pegs.insert(*day, Pegs::new(raws, profile.benchmark.percentile));
         }
     }
     let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));

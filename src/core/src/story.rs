@@ -14,6 +14,12 @@ pub enum Reason<'a> {
     Less(&'a str),
     /// An event happened more.
     More(&'a str),
+    /// A component is lower.
+    Lower(&'a str),
+    /// A component is higher.
+    Higher(&'a str),
+    /// Nothing was ever done.
+    Unused,
     /// Nothing moved.
     Steady,
 }
@@ -25,17 +31,23 @@ impl Reason<'_> {
             Self::Silent => format!("no scored activity in the last {window} days"),
             Self::Less(event) => format!("less {event} than in the {window} days before"),
             Self::More(event) => format!("more {event} than in the {window} days before"),
+            Self::Lower(component) => format!("lower {component} than {window} days before"),
+            Self::Higher(component) => format!("higher {component} than {window} days before"),
+            Self::Unused => "no usage yet".into(),
             Self::Steady => "steady use".into(),
         }
     }
 
     /// What changed, because of what, and what to look at: a line each.
     pub fn story(&self, band: Option<Band>, window: i32) -> String {
-        let use_is = match self {
-            Self::Silent => "Use has stopped",
-            Self::Less(_) => "Use is falling",
-            Self::More(_) => "Use is growing",
-            Self::Steady => "Use is steady",
+        let first = match self {
+            Self::Silent => "Use has stopped".to_owned(),
+            Self::Less(_) => "Use is falling".to_owned(),
+            Self::More(_) => "Use is growing".to_owned(),
+            Self::Lower(component) => format!("The {component} is falling"),
+            Self::Higher(component) => format!("The {component} is rising"),
+            Self::Unused => "Use has not begun".to_owned(),
+            Self::Steady => "Use is steady".to_owned(),
         };
         let health = match band {
             Some(Band::Healthy) => "; health is good.",
@@ -51,10 +63,13 @@ impl Reason<'_> {
             Self::Silent => "Find out whether anybody still works with it, and what took its place.".into(),
             Self::Less(event) => format!("Look at who did it before ({event}), and ask what keeps them from it now."),
             Self::More(event) => format!("Look at who brought it in ({event}), and who else would gain by it."),
+            Self::Lower(component) => format!("Look at who says so ({component}), and ask what would have to change."),
+            Self::Higher(component) => format!("Look at what they value ({component}), and who else would."),
+            Self::Unused => "Look at who was to begin, and what they wait for.".into(),
             Self::Steady if band == Some(Band::Healthy) => "Look at what else they could do with it.".into(),
             Self::Steady => "Look at what they never started, and at who is not active.".into(),
         };
-        format!("{use_is}{health}\n{because}\n{look}")
+        format!("{first}{health}\n{because}\n{look}")
     }
 }
 
@@ -64,7 +79,15 @@ mod tests {
 
     #[test]
     fn a_story_has_three_lines_and_no_figure_but_the_window() {
-        let reasons = [Reason::Silent, Reason::Less("shared reports"), Reason::More("shared reports"), Reason::Steady];
+        let reasons = [
+            Reason::Silent,
+            Reason::Less("shared reports"),
+            Reason::More("shared reports"),
+            Reason::Lower("nps"),
+            Reason::Higher("nps"),
+            Reason::Unused,
+            Reason::Steady,
+        ];
         for reason in &reasons {
             for band in [Some(Band::Healthy), Some(Band::Normal), Some(Band::AtRisk), None] {
                 let story = reason.story(band, 30);

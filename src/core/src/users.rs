@@ -226,17 +226,17 @@ fn scale<'a>(
         let ours = |tally: &&Tally| belongs(tally, day, place, gathered, model);
         let ours: FxHashSet<Id> = tallies.iter().filter(ours).map(|tally| tally.id).collect();
         let counted = members.all.iter().filter(|member| ours.contains(&member.account));
-        let raws = counted.map(|member| members.raw(member, place, profile.window, day));
+        let raws = counted.map(|member| health::points(members.raw(member, place, profile.window, day)));
         pegs.insert(day, health::benchmark(raws, profile.benchmark.percentile));
     }
-    Some(Scale::new(profile, place, pegs, over))
+    Some(Scale::of_all(profile, place, pegs, over))
 }
 
 /// The benchmarks in force on the days before `over`, each since its first day.
 fn eras(scale: &Scale<'_>, first: Day, over: Day) -> Eras {
     let mut eras: Eras = Vec::new();
     for day in (first.0..over.0).map(Day) {
-        let peg = scale.peg(day, day).map_or(0.0, |peg| peg.raw);
+        let peg = scale.peg(day, day, None).map_or(0.0, |applied| applied.peg.raw);
         if eras.last().is_none_or(|(_, last)| *last != peg) {
             eras.push((day, peg));
         }

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::{Day, Timestamp};
+use crate::time::{Calendar, Day, Timestamp};
 
 /// A value as vitalsync means it, before any vendor's encoding.
 #[derive(Debug, Clone, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
@@ -106,6 +106,20 @@ impl Value {
     /// The number, if this is a number.
     pub fn as_number(&self) -> Option<f64> {
         if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
+    /// The value as a day: a date, a time, or seconds or milliseconds since 1970; between 1970 and 2100, else it is none.
+    pub fn day(&self, calendar: &Calendar) -> Option<Day> {
+        let years = Day(0)..Day(47_482);
+        let day = match self {
+            Self::Text(text) => Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| calendar.day(time))),
+            Self::Number(number) if number.abs() < 1e11 => Some(calendar.day(Timestamp((number * 1000.0) as i64))),
+            Self::Number(number) => Some(calendar.day(Timestamp(*number as i64))),
+            Self::Date(day) => Some(*day),
+            Self::Time(time) => Some(calendar.day(*time)),
+            _ => None,
+        };
+        day.filter(|day| years.contains(day))
     }
 
     /// The value as a key by which a record is found: text as it is, a number without a fraction where it

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::derived::EventRule;
 use crate::expr::Expr;
 use crate::health::CURVE;
-use crate::model::{Bands, Benchmark, Model, Profile, Refresh};
+use crate::model::{Bands, Benchmark, Model, Per, Profile, Refresh};
+use crate::wildcard::Wildcard;
 
 /// A profile as it was, or is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ struct Scoring {
     window: i32,
     /// Millionths, by the name that is counted.
     weights: BTreeMap<String, i64>,
+    /// Likewise, the one that goes first at the front.
+    #[serde(default)]
+    wildcards: Vec<(String, i64)>,
+    /// A hash of what divides raw scores, groups accounts and stands beside usage.
+    #[serde(default)]
+    rest: String,
     healthy: f64,
     at_risk: f64,
     hold_days: u32,
@@ -41,14 +48,23 @@ impl Version {
     /// The version of a profile of a model.
     pub fn of(profile: &Profile, model: &Model) -> Self {
         // Whatever else a profile gets must be named here: does a score hang on it?
-        let Profile { name, only, window, weights, features: _, bands, benchmark } = profile;
+        let Profile { name, only, window, weights, wildcards, features: _, bands, benchmark, .. } = profile;
+        let Profile { per, within, components, usage_weight, .. } = profile;
         let Bands { healthy, at_risk, hold_days, hold_points } = *bands;
         let Benchmark { percentile, refresh } = *benchmark;
+        let per = match per {
+            Per::Account => "account".to_owned(),
+            Per::ActiveUser => "active_user".to_owned(),
+            Per::Seat(seats) => format!("seat {}", seats.canonical()),
+        };
+        let within = within.as_ref().map(Expr::canonical);
         let scoring = Scoring {
             profile: name.clone(),
             only: only.as_ref().map(Expr::canonical),
             window: *window,
             weights: weights.clone(),
+            wildcards: wildcards.iter().map(|(wildcard, weight)| (wildcard.text().to_owned(), *weight)).collect(),
+            rest: format!("{:016x}", hash(&format!("{per} {within:?} {components:?} {usage_weight}"))),
             healthy,
             at_risk,
             hold_days,
@@ -71,7 +87,8 @@ impl Version {
         serde_json::from_str(text).ok()
     }
 
-    /// The profile as it was. Whom it is for is as `today` says, and so is the curve: it is no setting.
+    /// The profile as it was. Whom it is for, what divides raw scores, what groups accounts and what stands beside usage is as
+    /// `today` says, and so is the curve: it is no setting.
     pub fn profile(&self, today: &Profile) -> Profile {
         let Scoring { healthy, at_risk, hold_days, hold_points, percentile, refresh, .. } = self.scoring;
         Profile {
@@ -79,9 +96,11 @@ impl Version {
             only: today.only.clone(),
             window: self.scoring.window,
             weights: self.scoring.weights.clone(),
+            wildcards: self.scoring.wildcards.iter().map(|(text, weight)| (Wildcard::new(text), *weight)).collect(),
             features: today.features.clone(),
             bands: Bands { healthy, at_risk, hold_days, hold_points },
             benchmark: Benchmark { percentile, refresh },
+            ..today.clone()
         }
     }
 
@@ -136,7 +155,7 @@ mod tests {
         // States keep it: another text would be another version of every profile.
         assert_eq!(
             text,
-            r#"{"scoring":{"profile":"customer","for":null,"window":30,"weights":{"Core":5000000,"Minor":300000},"healthy":70.0,"at_risk":40.0,"hold_days":2,"hold_points":5.0,"percentile":90.0,"refresh":"quarterly","curve":2.0},"names":"429146a1d42f3685"}"#
+            r#"{"scoring":{"profile":"customer","for":null,"window":30,"weights":{"Core":5000000,"Minor":300000},"wildcards":[],"rest":"6298ad8be10e2849","healthy":70.0,"at_risk":40.0,"hold_days":2,"hold_points":5.0,"percentile":90.0,"refresh":"quarterly","curve":2.0},"names":"429146a1d42f3685"}"#
         );
         let mut edited = profile();
         edited.weights.insert("Core".into(), 6 * MICRO);

@@ -58,12 +58,11 @@ fn model(segments: &[(&str, &str)]) -> Model {
     Model {
         profiles: vec![Profile {
             name: "main".into(),
-            only: None,
             window: 7,
-            features: Vec::new(),
             weights: [("A".to_owned(), 5 * MICRO), ("B".to_owned(), MICRO)].into(),
             bands: Bands { hold_days: 1, hold_points: 0.0, ..Bands::default() },
             benchmark: Benchmark { percentile: 90.0, refresh: Refresh::Fixed(70.0) },
+            ..Profile::default()
         }],
         activation: vec![checklist(vec![step("first", "A"), step("second", "C")])],
         segments: segments.iter().map(|(name, rule)| ((*name).to_owned(), read(rule))).collect(),

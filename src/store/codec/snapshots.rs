@@ -21,7 +21,7 @@ pub struct Made {
     pub forgotten: u32,
 }
 
-// One byte begins a snapshot: its band, how its raw score and score are written, whether more follows. The first bit is free.
+// One byte begins a snapshot: its band, how its raw score and score are written, whether more follows.
 const BAND: u8 = 0b11;
 /// The raw score is in whole points.
 const WHOLE: u8 = 0x04;
@@ -29,6 +29,8 @@ const WHOLE: u8 = 0x04;
 const DIVIDED: u8 = 0x08;
 /// The place of its benchmark follows: it is not the first.
 const OTHER_BENCHMARK: u8 = 0x10;
+/// The share of usage in the score follows: it is not all.
+const BLENDED: u8 = 0x80;
 /// The score is 1.
 const LOWEST: u8 = 0x20;
 /// The score is 100.
@@ -65,6 +67,7 @@ pub fn encode_snapshots(made: Made, entries: &[(Id, Snapshot)]) -> Vec<u8> {
             band | flag(whole, WHOLE)
                 | flag(snapshot.divisor.is_some(), DIVIDED)
                 | flag(benchmark > 0, OTHER_BENCHMARK)
+                | flag(snapshot.usage != 1.0, BLENDED)
                 | flag(lowest, LOWEST)
                 | flag(highest, HIGHEST),
         );
@@ -74,6 +77,9 @@ pub fn encode_snapshots(made: Made, entries: &[(Id, Snapshot)]) -> Vec<u8> {
         }
         if benchmark > 0 {
             put(&mut out, benchmark as u64);
+        }
+        if snapshot.usage != 1.0 {
+            out.extend_from_slice(&snapshot.usage.to_bits().to_be_bytes());
         }
         if !lowest && !highest {
             out.extend_from_slice(&snapshot.score.to_bits().to_be_bytes());
@@ -92,22 +98,20 @@ pub fn read_snapshots(bytes: &[u8], mut take: impl FnMut(Id, Snapshot)) -> Resul
     while !reader.bytes.is_empty() {
         account = account.checked_add(reader.id()?).ok_or(Broken)?;
         let head = reader.byte()?;
-        if head & 0x80 != 0 {
-            return Err(Broken);
-        }
         let has = |flag: u8| head & flag != 0;
         let raw = reader.signed()?;
         let raw = if has(WHOLE) { raw.checked_mul(MICRO).ok_or(Broken)? } else { raw };
         let divisor = if has(DIVIDED) { Some(f64::from_bits(reader.eight()?)) } else { None };
         let benchmark = if has(OTHER_BENCHMARK) { usize::try_from(reader.number()?).map_err(|_| Broken)? } else { 0 };
         let benchmark = *benchmarks.get(benchmark).ok_or(Broken)?;
+        let usage = if has(BLENDED) { f64::from_bits(reader.eight()?) } else { 1.0 };
         let score = match (has(LOWEST), has(HIGHEST)) {
             (true, _) => 1.0,
             (_, true) => 100.0,
             _ => f64::from_bits(reader.eight()?),
         };
         let band = BANDS[usize::from(head & BAND)];
-        take(account, Snapshot { raw, divisor, benchmark, score, band });
+        take(account, Snapshot { raw, divisor, benchmark, usage, score, band });
     }
     Ok(made)
 }
@@ -132,10 +136,13 @@ mod tests {
         let divisor = prop_oneof![9 => Just(None), 1 => (0.5..100.0f64).prop_map(Some)];
         let benchmark = prop_oneof![4 => Just(208.2), 1 => Just(0.0), 1 => 0.1..1e6f64];
         let score = prop_oneof![Just(1.0), Just(100.0), 1.0..100.0f64];
-        (raw, divisor, benchmark, score, 0..4usize).prop_map(|(raw, divisor, benchmark, score, band)| Snapshot {
+        let usage = prop_oneof![9 => Just(1.0), 1 => 0.0..1.0f64];
+        let all = (raw, divisor, benchmark, usage, score, 0..4usize);
+        all.prop_map(|(raw, divisor, benchmark, usage, score, band)| Snapshot {
             raw,
             divisor,
             benchmark,
+            usage,
             score,
             band: BANDS[band],
         })
@@ -171,7 +178,7 @@ mod tests {
             .map(|id| {
                 let raw = i64::from(id) * 7 * MICRO;
                 let score = health::score(health::points(raw), 20_000.0, 2.0);
-                (id, Snapshot { raw, divisor: None, benchmark: 20_000.0, score, band: Some(Band::Normal) })
+                (id, Snapshot { raw, divisor: None, benchmark: 20_000.0, usage: 1.0, score, band: Some(Band::Normal) })
             })
             .collect();
         let bytes =

@@ -157,7 +157,9 @@ fn looked_at(
     state: Option<&EdgeState>,
     known: bool,
 ) -> Option<(EdgeState, Edge)> {
-    if !is_for(rule, account) {
+    // The score of a new account has yet to settle.
+    let of_score = matches!(rule.trigger, Trigger::Drop { .. } | Trigger::Rise { .. });
+    if !is_for(rule, account) || (of_score && account.is_new) {
         return None;
     }
     let (over, now) = account.recent.last().copied().unwrap_or((pass.now.over, 0.0));
@@ -245,7 +247,8 @@ fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) ->
 }
 
 fn is_for(rule: &AlertRule, account: &Account) -> bool {
-    rule.only.as_ref().is_none_or(|only| only.holds(&AccountNames { account }))
+    // Of an account that has left nothing is news.
+    !account.has_left && rule.only.as_ref().is_none_or(|only| only.holds(&AccountNames { account }))
 }
 
 /// What is remembered of an account as it stands; how often the rule fired stays.

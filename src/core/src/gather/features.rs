@@ -12,18 +12,34 @@ pub(crate) struct Features {
     pub names: Arc<[String]>,
     /// By the number of an event, the features that it uses.
     by_event: Vec<Vec<u32>>,
+    /// The events that the last of them are, where a wildcard scores these.
+    by_wildcard: Vec<Id>,
 }
 
 impl Features {
-    /// The features that the profile names, else each event that it scores. An event that is held out uses none, and a
+    /// The features that the profile names, else each event that it scores, of those by a wildcard the ones
+    /// that are seen ([`Features::settle`]). An event that is held out uses none, and a
     /// feature of which nothing else is left is none.
     pub fn of(profile: &Profile, model: &Model, names: &Names<'_>, held: impl Fn(&str) -> bool) -> Self {
-        let mut features = Self { names: Arc::from([]), by_event: vec![Vec::new(); names.events()] };
+        let by_event = vec![Vec::new(); names.events()];
+        let mut features = Self { names: Arc::from([]), by_event, by_wildcard: Vec::new() };
         let mut all: Vec<String> = Vec::new();
         if profile.features.is_empty() {
             for event in profile.weights.keys().filter(|event| !held(event)) {
                 features.uses(names.find_event(event), all.len());
                 all.push(model.display_event(event).to_owned());
+            }
+            let is_new = |event: &Id| {
+                let name = names.event(*event);
+                !profile.weights.contains_key(name) && profile.weight(name) > 0
+            };
+            if !profile.wildcards.is_empty() {
+                features.by_wildcard = names.events_of_today().filter(is_new).collect();
+                features.by_wildcard.sort_unstable_by_key(|event| names.event(*event));
+            }
+            for event in features.by_wildcard.clone() {
+                features.uses(Some(event), all.len());
+                all.push(names.event(event).to_owned());
             }
         }
         for feature in &profile.features {
@@ -43,6 +59,18 @@ impl Features {
         }
         features.names = all.into();
         features
+    }
+
+    /// Leaves out the events that a wildcard scores and that nobody did. By place which are left, if any is not.
+    pub fn settle(&mut self, is_seen: impl Fn(Id) -> bool) -> Option<Vec<bool>> {
+        let exact = self.names.len() - self.by_wildcard.len();
+        let left = std::iter::repeat_n(true, exact).chain(self.by_wildcard.iter().map(|event| is_seen(*event)));
+        let left: Vec<bool> = left.collect();
+        if left.iter().all(|left| *left) {
+            return None;
+        }
+        self.names = self.names.iter().zip(&left).filter(|(_, left)| **left).map(|(name, _)| name.clone()).collect();
+        Some(left)
     }
 
     fn uses(&mut self, event: Option<Id>, feature: usize) {

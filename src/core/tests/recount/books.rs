@@ -5,18 +5,18 @@
 //! of a day's calls of one actor for one account, received on one day, only the latest moment is kept, whichever event it was;
 //! of one id's calls of one day that name the same traits the last stands; of a trait's day its end counts; an account's step counts the events of all its users together; its users are those with an event.
 
-#[path = "people.rs"]
+mod health;
 mod people;
-#[path = "steps.rs"]
 mod steps;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Weekday};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use crate::setup::{DERIVED, ForWhom, NoAccounts, ProfileSetup, Renewed, RollUp, Setup};
+use crate::setup::{DERIVED, ForWhom, NoAccounts, PerSetup, ProfileSetup, RollUp, Setup};
 use crate::told::{Told, day};
 
 /// An event with whom it belongs to.
@@ -55,6 +55,8 @@ pub struct Books {
     used_left_out: BTreeSet<String>,
     /// Every account with all above it, itself first.
     lines: BTreeMap<String, Vec<String>>,
+    /// Benchmarks that were asked for before, by profile and day.
+    pegs: RefCell<BTreeMap<(String, NaiveDate), Pegs>>,
 }
 
 /// Health under one profile, recounted.
@@ -66,6 +68,8 @@ pub struct Health {
     pub change_7d: Option<f64>,
     pub change_30d: Option<f64>,
     pub days_healthy: Option<usize>,
+    pub coverage: Option<f64>,
+    pub group: Option<String>,
 }
 
 /// A feature and its events.
@@ -101,20 +105,15 @@ pub struct Account {
     pub window_days: i64,
     pub last_active: Option<i64>,
     pub tenure_days: Option<i64>,
-}
-
-/// By profile, what counted as 100 on each day.
-pub type Pegs = BTreeMap<String, BTreeMap<NaiveDate, f64>>;
-
-/// Whose raw scores a benchmark is taken from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Whom {
-    Accounts,
-    Users,
+    pub is_new: bool,
+    pub has_left: bool,
 }
 
 /// A benchmark: the raw score, over how many accounts, and whether it is the maximum.
 pub type Peg = (f64, usize, bool);
+
+/// The benchmarks of a day: of all, and of groups.
+type Pegs = (Option<Peg>, BTreeMap<String, Peg>);
 
 impl Books {
     pub fn open<'l>(
@@ -164,6 +163,7 @@ impl Books {
             done: Vec::new(),
             used_left_out: BTreeSet::new(),
             lines: BTreeMap::new(),
+            pegs: RefCell::default(),
         };
         let persons: Vec<String> = books.calls.iter().map(|call| books.person(&call.actor(), call.day)).collect();
         for (call, person) in books.calls.iter_mut().zip(persons) {
@@ -361,124 +361,23 @@ impl Books {
         }
     }
 
-    // ---- health
-
-    fn raw(&self, account: &str, profile: &ProfileSetup, last: NaiveDate) -> f64 {
-        points(self.events_of(account), profile, last)
-    }
-
-    fn raws_of_accounts(&self, profile: &ProfileSetup, last: NaiveDate) -> Vec<f64> {
-        let ours = |account: &String| self.profile_of(account, last).is_some_and(|found| found.name == profile.name);
-        // What is rolled up counts in the benchmark where it was done.
-        let raw = |account: String| points(self.own_events_of(&account), profile, last);
-        self.accounts().into_iter().filter(ours).map(raw).collect()
-    }
-
-    /// The benchmark over the windows that end on a day.
-    fn peg_from(&self, profile: &ProfileSetup, last: NaiveDate, whom: Whom) -> Option<Peg> {
-        let mut raws = match whom {
-            Whom::Accounts => self.raws_of_accounts(profile, last),
-            Whom::Users => people::raws(self, profile, last),
-        };
-        raws.retain(|raw| *raw > 0.0);
-        raws.sort_by(f64::total_cmp);
-        let maximum = *raws.last()?;
-        if raws.len() < 10 {
-            return Some((maximum, raws.len(), true));
-        }
-        let rank = profile.percentile / 100.0 * (raws.len() - 1) as f64;
-        let (low, high) = (raws[rank.floor() as usize], raws[rank.ceil() as usize]);
-        Some((low + (high - low) * rank.fract(), raws.len(), false))
-    }
-
-    /// The benchmark in force on a day, whose last day over is `over`.
-    fn peg(&self, profile: &ProfileSetup, day: NaiveDate, over: NaiveDate, whom: Whom) -> Option<Peg> {
-        let mut renewed = day;
-        let is_instant = |day: NaiveDate| match profile.renewed {
-            Renewed::Weekly => day.weekday() == Weekday::Mon,
-            Renewed::Monthly => day.day() == 1,
-            Renewed::Quarterly => day.day() == 1 && [1, 4, 7, 10].contains(&day.month()),
-            Renewed::EveryRun | Renewed::Fixed(_) => true,
-        };
-        while !is_instant(renewed) {
-            renewed = renewed.pred_opt().unwrap();
-        }
-        let last = match profile.renewed {
-            Renewed::Fixed(raw) => return Some((raw, 0, false)),
-            Renewed::EveryRun => over,
-            _ => renewed.pred_opt().unwrap(),
-        };
-        self.peg_from(profile, last, whom).or_else(|| self.peg_from(profile, self.over, whom))
-    }
-
-    /// The benchmarks in force now.
-    pub fn benchmarks(&self) -> BTreeMap<String, Peg> {
-        let in_force = |profile: &ProfileSetup| {
-            Some((profile.name.clone(), self.peg(profile, self.today, self.over, Whom::Accounts)?))
-        };
-        self.setup.profiles.iter().filter_map(in_force).collect()
-    }
-
-    /// The pegs of all days of one profile: those of past days, and last that of now.
-    fn daily_pegs(&self, profile: &ProfileSetup, whom: Whom) -> BTreeMap<NaiveDate, f64> {
-        let Some(first) = self.done.iter().map(|done| done.day).min() else { return BTreeMap::new() };
-        let mut known: BTreeMap<NaiveDate, f64> = BTreeMap::new();
-        let mut last = None;
-        for day in first.iter_days().take_while(|day| *day <= self.over) {
-            let renewed = profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
-            // Between two Mondays or firsts nothing is renewed but by `every_run`.
-            let raw = match last.filter(|_| !renewed) {
-                Some(raw) => raw,
-                None => self.peg(profile, day, day, whom).map_or(0.0, |peg| peg.0),
-            };
-            last = Some(raw);
-            known.insert(day, raw);
-        }
-        known
-    }
-
-    fn pegs_of(&self, whom: Whom) -> Pegs {
-        let of = |profile: &ProfileSetup| (profile.name.clone(), self.daily_pegs(profile, whom));
-        self.setup.profiles.iter().map(of).collect()
-    }
-
-    fn health(&self, done: &[&Done], profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>, whom: Whom) -> Health {
-        let Some(first) = done.iter().map(|done| done.day).min() else { return Health::default() };
-        let raw_on = |day| points(done.iter().copied(), profile, day);
-        let raw = raw_on(self.over);
-        let now = curve(raw, self.peg(profile, self.today, self.over, whom).map_or(0.0, |peg| peg.0));
-        let mut daily: Vec<(NaiveDate, f64)> = first
-            .iter_days()
-            .take_while(|day| *day < self.over)
-            .map(|day| (day, curve(raw_on(day), pegs[&day])))
-            .collect();
-        let change = |days: i64| {
-            let then = self.over - TimeDelta::days(days);
-            daily.iter().find(|(day, _)| *day == then).map(|(_, score)| now - score)
-        };
-        let (change_7d, change_30d) = (change(7), change(30));
-        daily.push((self.over, now));
-        let band = held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile);
-        let days_healthy = Some(people::days_healthy(&daily, |scores| held(scores, profile)));
-        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d, days_healthy }
-    }
-
     // ---- everything
 
     pub fn all_accounts(&self, recent_days: i64) -> Vec<Account> {
-        let pegs = self.pegs_of(Whom::Accounts);
-        let mut all: Vec<Account> = self.accounts().iter().map(|id| self.account(id, &pegs, recent_days)).collect();
+        let mut all: Vec<Account> = self.accounts().iter().map(|id| self.account(id, recent_days)).collect();
         self.people(&mut all);
         all
     }
 
-    fn account(&self, id: &str, pegs: &Pegs, recent_days: i64) -> Account {
+    fn account(&self, id: &str, recent_days: i64) -> Account {
         let mut account =
             Account { id: id.to_owned(), traits: self.account_traits(id, self.today), ..Account::default() };
-        let done: Vec<&Done> = self.events_of(id).collect();
+        let start = self.start(&account.traits).or(self.first_day(id));
+        account.tenure_days = start.map(|start| (self.today - start).num_days());
+        account.is_new = account.tenure_days.is_some_and(|days| days < self.setup.new_days);
+        account.has_left = self.has_left(id, self.today);
         for profile in &self.setup.profiles {
-            let health = self.health(&done, profile, &pegs[&profile.name], Whom::Accounts);
-            account.profiles.insert(profile.name.clone(), health);
+            account.profiles.insert(profile.name.clone(), self.health(id, profile, account.is_new));
         }
         account.parent = self.lines[id].get(1).cloned();
         account.children = self.lines.values().filter(|line| line.get(1).is_some_and(|above| above == id)).count();
@@ -513,18 +412,20 @@ impl Books {
             account.adoption_all_time = percent(None);
             let unused = features.iter().filter(|feature| !used(feature, Some(profile.window)));
             account.unused = unused.map(|(name, _)| name.clone()).collect();
-            if let Some(first) = self.first_day(id) {
-                let peg = self.peg(profile, self.today, self.over, Whom::Accounts).map_or(0.0, |peg| peg.0);
-                let score = |day| (day, curve(self.raw(id, profile, day), peg));
-                let days = first.iter_days().take_while(|day| *day <= self.over);
-                account.recent = days.filter(|day| (self.over - *day).num_days() <= recent_days).map(score).collect();
+            let peg = self.peg(profile, self.today, self.over, Some(id)).map_or(0.0, |(peg, _)| peg.0);
+            let days = self.over - TimeDelta::days(recent_days);
+            for day in days.iter_days().take_while(|day| *day <= self.over) {
+                // Under the seats of now, and without components that have no value now.
+                let size = if profile.per == PerSetup::Seats { self.over } else { day };
+                let usage = self.first_day(id).filter(|first| *first <= day);
+                let usage = usage.and_then(|_| self.usage(id, profile, day, size, peg));
+                let score = self.blended(id, profile, usage, day, self.over).0;
+                account.recent.extend(score.map(|score| (day, score)));
             }
         }
         account.active_percent =
             (account.total_users > 0).then(|| 100.0 * account.active_users as f64 / account.total_users as f64);
         account.last_active = self.events_of(id).map(|done| done.time).filter(|time| *time <= self.at).max();
-        let start = self.start(&account.traits).or(self.first_day(id));
-        account.tenure_days = start.map(|start| (self.today - start).num_days());
         if let Some(profile) = chosen {
             let core = |done: &&Done| profile.weight(&done.event).is_some_and(|weight| weight >= 4.0);
             account.first_key_action = self.events_of(id).filter(core).map(|done| done.day).min();
@@ -532,7 +433,12 @@ impl Books {
         self.activation(&mut account, start);
         let trend = chosen.and_then(|profile| account.profiles[&profile.name].change_30d);
         let trend = trend.map(|change| 50.0 + 5.0 * change.clamp(-10.0, 10.0));
-        let limit = account.traits.get("seats").and_then(Value::as_f64).map(|seats| 200.0 * (3.0 / seats - 0.5));
+        let limit = account
+            .traits
+            .get("seats")
+            .and_then(Value::as_f64)
+            .filter(|seats| *seats > 0.0)
+            .map(|seats| 200.0 * (3.0 / seats - 0.5));
         let parts = [
             account.adoption_window,
             account.active_percent,
@@ -551,6 +457,7 @@ impl Books {
             let mut own: Vec<String> = profile.weights.iter().map(|(event, _)| event.clone()).collect();
             // An event on a condition goes by a name that comes before all others.
             own.sort_by_key(|event| (event != DERIVED, event.clone()));
+            own.extend(self.by_wildcard(profile).into_keys());
             return own.iter().map(|event| (event.clone(), vec![event.clone()])).collect();
         }
         let held = |event: &str| event == DERIVED && self.held_windows.contains(&profile.window);
@@ -559,6 +466,12 @@ impl Books {
             ((*name).to_owned(), events.collect::<Vec<String>>())
         };
         self.setup.features.iter().map(counted).filter(|(_, events)| !events.is_empty()).collect()
+    }
+
+    /// Events that were seen in an account and that a wildcard scores.
+    fn by_wildcard(&self, profile: &ProfileSetup) -> BTreeMap<String, f64> {
+        let seen = self.done.iter().filter(|done| done.account.is_some());
+        seen.filter_map(|done| Some((done.event.clone(), profile.wild_weight(&done.event)?))).collect()
     }
 
     fn start(&self, traits: &BTreeMap<String, Value>) -> Option<NaiveDate> {
@@ -592,12 +505,6 @@ impl Books {
 fn now(aliases: &[(String, String)], name: &str) -> String {
     let found = aliases.iter().find(|(old, _)| old == name);
     found.map_or(name, |(_, new)| new).to_owned()
-}
-
-/// The raw score of the window that ends on a day.
-fn points<'d>(done: impl Iterator<Item = &'d Done>, profile: &ProfileSetup, last: NaiveDate) -> f64 {
-    let within = |day: NaiveDate| day <= last && (last - day).num_days() < profile.window;
-    done.filter(|done| within(done.day)).filter_map(|done| profile.weight(&done.event)).sum()
 }
 
 fn statement(call: &Told, what: String) -> Statement<'_> {
@@ -644,48 +551,4 @@ fn set_since(calls: &[&Told], name: &str) -> Option<NaiveDate> {
         since = if set { since.or(Some(call.day)) } else { None };
     }
     since
-}
-
-/// `1 + 99 × (1 − e^(−2x)) / (1 − e^(−2))`, x = min(raw / benchmark, 1).
-fn curve(raw: f64, benchmark: f64) -> f64 {
-    if raw == 0.0 {
-        return 1.0;
-    }
-    let x = (raw / benchmark).min(1.0);
-    1.0 + 99.0 * (1.0 - (-2.0 * x).exp()) / (1.0 - (-2.0_f64).exp())
-}
-
-/// A band is left only after `days` days in a row, since it was entered, more than `points` beyond its bound.
-fn held(scores: &[f64], profile: &ProfileSetup) -> &'static str {
-    let (upper, lower, points) = (profile.healthy, profile.at_risk, profile.hold_points);
-    let plain = |score: f64| {
-        if score >= upper {
-            "healthy"
-        } else if score < lower {
-            "at_risk"
-        } else {
-            "normal"
-        }
-    };
-    let mut band = plain(scores[0]);
-    let mut entered = 0;
-    for today in 1..scores.len() {
-        if today - entered < profile.hold_days {
-            continue;
-        }
-        let row = &scores[today + 1 - profile.hold_days..=today];
-        let all_above =
-            |bound: f64| row.iter().all(|score| if points == 0.0 { *score >= bound } else { *score > bound + points });
-        let all_below = |bound: f64| row.iter().all(|score| *score < bound - points);
-        let left = match band {
-            "healthy" => all_below(upper),
-            "at_risk" => all_above(lower),
-            _ => all_above(upper) || all_below(lower),
-        };
-        if left {
-            band = plain(scores[today]);
-            entered = today;
-        }
-    }
-    band
 }

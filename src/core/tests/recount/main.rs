@@ -166,6 +166,8 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
             close!(found.change_30d, health.change_30d, "{profile} change in 30 days of {id}");
             same!(found.days_healthy.map(|days| days as usize), health.days_healthy, "{profile} healthy days of {id}");
             same!(found.band.map(Band::name), health.band, "{profile} band of {id}");
+            close!(found.coverage, health.coverage, "{profile} coverage of {id}");
+            same!(&found.benchmark_group, &health.group, "{profile} group of {id}");
         }
         same!(core.profiles.len(), recount.profiles.len(), "profiles of {id}");
         let own = core.profile.as_ref().map(|profile| core.profiles.get(profile).unwrap().clone()).unwrap_or_default();
@@ -175,6 +177,7 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         for ((_, core), (day, recount)) in core.recent.iter().zip(&recount.recent) {
             close!(Some(*core), Some(*recount), "score of {id} on {day}");
         }
+        same!((core.is_new, core.has_left), (recount.is_new, recount.has_left), "stages of {id}");
         close!(core.activation_percent, recount.activation_percent, "activation of {id}");
         let steps: Vec<_> = core.steps.iter().map(|(step, day)| (step.clone(), day.map(date))).collect();
         same!(&steps, &recount.steps, "steps of {id}");

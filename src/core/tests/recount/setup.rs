@@ -8,10 +8,13 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
+use vitalsync_core::component::{Combine, Component, Reads, Whose};
 use vitalsync_core::derived::{self, Derived, EventRule};
 use vitalsync_core::expansion::Limit;
 use vitalsync_core::expr::{Expr, Scope};
-use vitalsync_core::model::{Bands, Benchmark, Checklist, Done, Feature, Model, Profile, Refresh, Step, UserSpans};
+use vitalsync_core::model::{
+    Bands, Benchmark, Checklist, Done, Feature, Model, Per, Profile, Refresh, Step, UserSpans,
+};
 use vitalsync_core::names::trait_scope;
 use vitalsync_core::section::{Faults, Place};
 use vitalsync_core::value::Type;
@@ -42,6 +45,8 @@ pub struct Setup {
     pub roll_up: Option<RollUp>,
     /// The day since when [`DERIVED`] is counted; always if there is none.
     pub since: Option<i64>,
+    /// An account is new for so many days.
+    pub new_days: i64,
 }
 
 /// A derived event: of E1, the ones whose kind is x.
@@ -79,12 +84,66 @@ pub struct ProfileSetup {
     pub window: i64,
     /// Points, by event.
     pub weights: Vec<(String, f64)>,
+    /// Points of `E*`, and of an event that this does not score: what has no weight of its own.
+    pub wild: Option<(f64, &'static str)>,
     pub healthy: f64,
     pub at_risk: f64,
     pub hold_days: usize,
     pub hold_points: f64,
     pub percentile: f64,
     pub renewed: Renewed,
+    pub per: PerSetup,
+    /// Whether it is measured within its plan.
+    pub within: bool,
+    /// What the score is made of, and the weight of usage beside it.
+    pub components: Vec<ComponentSetup>,
+    pub usage_weight: f64,
+}
+
+/// By what raw scores are divided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PerSetup {
+    Account,
+    ActiveUser,
+    Seats,
+}
+
+/// A component: the account's pulse in words, its seats from 20 down to 0, or its users' answers from 0 to 10.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentSetup {
+    pub of: OfWhat,
+    pub weight: f64,
+    pub max_age: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OfWhat {
+    Pulse,
+    Seats,
+    Nps(Combine),
+}
+
+/// Words of a pulse.
+pub const PULSE: [(&str, f64); 3] = [("green", 1.0), ("yellow", 0.5), ("red", 0.0)];
+
+impl ComponentSetup {
+    pub fn name(&self) -> &'static str {
+        match self.of {
+            OfWhat::Pulse => "pulse",
+            OfWhat::Seats => "seats",
+            OfWhat::Nps(_) => "nps",
+        }
+    }
+
+    fn component(&self) -> Component {
+        let (whose, reads) = match self.of {
+            OfWhat::Pulse => (Whose::Account, Reads::Words(PULSE.map(|(word, share)| (word.to_owned(), share)).into())),
+            OfWhat::Seats => (Whose::Account, Reads::Range(20.0, 0.0)),
+            OfWhat::Nps(combine) => (Whose::Users(combine), Reads::Range(0.0, 10.0)),
+        };
+        let (name, max_age) = (self.name().to_owned(), self.max_age.map(|days| days as i32));
+        Component { from: name.clone(), name, whose, reads, weight: self.weight, max_age }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +179,15 @@ impl StepSetup {
 
 impl ProfileSetup {
     pub fn weight(&self, event: &str) -> Option<f64> {
-        self.weights.iter().find(|(name, _)| name == event).map(|(_, weight)| *weight)
+        let own = self.weights.iter().find(|(name, _)| name == event).map(|(_, weight)| *weight);
+        own.or_else(|| self.wild_weight(event))
+    }
+
+    /// Of an event that a wildcard scores.
+    pub fn wild_weight(&self, event: &str) -> Option<f64> {
+        let (weight, excluded) = self.wild.as_ref()?;
+        let own = self.weights.iter().any(|(name, _)| name == event);
+        (!own && event != DERIVED && event != *excluded && event.starts_with('E')).then_some(*weight)
     }
 }
 
@@ -158,6 +225,15 @@ impl Setup {
                 },
             },
             features: self.features.iter().map(|(name, events)| feature(name, events)).collect(),
+            per: match profile.per {
+                PerSetup::Account => Per::Account,
+                PerSetup::ActiveUser => Per::ActiveUser,
+                PerSetup::Seats => Per::Seat(expr("traits.seats", &trait_scope(&[]), Type::Number)),
+            },
+            within: profile.within.then(|| expr("traits.plan", &trait_scope(&[]), Type::Any)),
+            components: profile.components.iter().map(ComponentSetup::component).collect(),
+            usage_weight: profile.usage_weight,
+            wildcards: profile.wild.iter().flat_map(wildcards).collect(),
         };
         let step = |step: &StepSetup| {
             let (done, by) = match step {
@@ -199,6 +275,9 @@ impl Setup {
                 used: expr("3", &trait_scope(&[]), Type::Number),
                 limit: expr("traits.seats", &trait_scope(&[]), Type::Number),
             }),
+            lifecycle: vec![("churned".to_owned(), rule("has(traits.gone)"))],
+            churned_on: Some(expr("traits.gone", &trait_scope(&[]), Type::Any)),
+            new_days: self.new_days as i32,
             ..Model::default()
         }
     }
@@ -229,6 +308,11 @@ fn counted(event: &str) -> String {
     if event == DERIVED { derived().counted_as() } else { event.to_owned() }
 }
 
+/// What is exact goes first.
+fn wildcards((weight, excluded): &(f64, &str)) -> [(Wildcard, i64); 2] {
+    [(Wildcard::new(excluded), 0), (Wildcard::new("E*"), (weight * 1e6).round() as i64)]
+}
+
 /// A rule about an account's traits.
 pub fn rule(source: &str) -> Expr {
     expr(source, &trait_scope(&[]), Type::Bool)
@@ -242,7 +326,7 @@ pub fn expr(source: &str, scope: &Scope, kind: Type) -> Expr {
 
 // ---- configs
 
-fn profile(name: &'static str, only: ForWhom) -> impl Strategy<Value = ProfileSetup> {
+fn profile(name: &'static str, only: ForWhom) -> BoxedStrategy<ProfileSetup> {
     let renewed = prop_oneof![
         3 => Just(Renewed::EveryRun),
         2 => Just(Renewed::Weekly),
@@ -266,21 +350,49 @@ fn profile(name: &'static str, only: ForWhom) -> impl Strategy<Value = ProfileSe
         })
     };
     let weights = weight(&["E0", "E1", "E2", "E3", "Never", "Page Viewed", "Home", "Fresh", DERIVED]);
-    (renewed, window, bands, percentile, weights).prop_map(move |(renewed, window, bands, percentile, weights)| {
-        let (hold_points, hold_days, at_risk, healthy) = bands;
-        ProfileSetup {
-            name: name.to_owned(),
-            only: only.clone(),
-            window,
-            weights,
-            healthy: f64::from(healthy),
-            at_risk: f64::from(at_risk),
-            hold_days,
-            hold_points,
-            percentile,
-            renewed,
-        }
-    })
+    let combine = select(vec![Combine::Mean, Combine::Min, Combine::Max, Combine::Median, Combine::Latest]);
+    let component =
+        |of: OfWhat, weight: u32, age: Option<i64>| ComponentSetup { of, weight: f64::from(weight), max_age: age };
+    let age = || prop::option::of(select(vec![1i64, 10, 45]));
+    let components = (combine, prop::array::uniform3(0..4u32), prop::array::uniform3(age()), 0..4u32).prop_map(
+        move |(combine, weights, ages, usage)| {
+            let of = [OfWhat::Pulse, OfWhat::Seats, OfWhat::Nps(combine)];
+            let all = of.into_iter().zip(weights).zip(ages).map(|((of, weight), age)| component(of, weight * 10, age));
+            // Of weight 30 it is none at all.
+            let some: Vec<ComponentSetup> = all.filter(|component| component.weight < 30.0).collect();
+            (some, f64::from(usage * 10))
+        },
+    );
+    let components = prop_oneof![2 => Just((Vec::new(), 100.0)), 1 => components];
+    let per = prop_oneof![2 => Just(PerSetup::Account), 1 => Just(PerSetup::ActiveUser), 1 => Just(PerSetup::Seats)];
+    // Boxed, as all of it together is more than a test's stack holds.
+    let more = (per, prop::bool::weighted(0.3), components).boxed();
+    let wild = prop::option::weighted(0.3, (prop_oneof![Just(1.0), Just(2.5)], select(vec!["E0", "E2", "E5"])));
+    (renewed, window, bands, percentile, weights, wild, more)
+        .prop_map(
+            move |(renewed, window, bands, percentile, weights, wild, (per, within, (components, usage_weight)))| {
+                let (hold_points, hold_days, at_risk, healthy) = bands;
+                ProfileSetup {
+                    name: name.to_owned(),
+                    only: only.clone(),
+                    window,
+                    weights,
+                    wild,
+                    healthy: f64::from(healthy),
+                    at_risk: f64::from(at_risk),
+                    hold_days,
+                    hold_points,
+                    percentile,
+                    // Groups have no fixed benchmark.
+                    within: within && !matches!(renewed, Renewed::Fixed(_)),
+                    renewed,
+                    per,
+                    components,
+                    usage_weight,
+                }
+            },
+        )
+        .boxed()
 }
 
 pub fn setup() -> impl Strategy<Value = Setup> {
@@ -307,13 +419,15 @@ pub fn setup() -> impl Strategy<Value = Setup> {
         &[],
     ];
     let spans = (prop::option::weighted(0.3, 1..60i64), prop_oneof![2 => Just(90i64), 1 => 1..120i64]);
-    (zone, profiles, (checklists, select(features.to_vec()), spans), identity(), since).prop_map(
+    let new_days = prop_oneof![2 => Just(0), 1 => Just(14), 1 => Just(60)];
+    (zone, profiles, (checklists, select(features.to_vec()), spans), identity(), since, new_days).prop_map(
         |(
             zone,
             profiles,
             (checklists, features, (active_within, total_within)),
             (events, no_events, accounts, no_accounts, roll_up),
             since,
+            new_days,
         )| {
             let named = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
             Setup {
@@ -329,6 +443,7 @@ pub fn setup() -> impl Strategy<Value = Setup> {
                 no_accounts,
                 roll_up,
                 since,
+                new_days,
             }
         },
     )
@@ -546,7 +661,7 @@ impl Said {
 }
 
 fn account_traits(pick: u8) -> Option<Value> {
-    Some(match pick % 15 {
+    Some(match pick % 25 {
         0 => return None,
         1 => json!({}),
         2 | 3 => json!({"plan": "pro"}),
@@ -560,17 +675,30 @@ fn account_traits(pick: u8) -> Option<Value> {
         11 => json!({"up": "acc0"}),
         12 => json!({"up": "top"}),
         13 => json!({"up": null}),
+        14 => json!({"seats": 12, "pulse": "green"}),
+        15 => json!({"seats": 0, "pulse": "red"}),
+        16 => json!({"seats": "many", "pulse": 3}),
+        17 => json!({"seats": null, "pulse": null}),
+        18 | 19 => json!({"pulse": "yellow"}),
+        20 => json!({"gone": "2026-03-20"}),
+        21 => json!({"gone": null}),
+        22 => json!({"seats": 40}),
         _ => json!({"plan": "", "createdAt": "soon", "ready": true}),
     })
 }
 
 fn user_traits(pick: u8) -> Value {
-    match pick % 7 {
+    match pick % 12 {
         0 => json!({}),
         1 | 2 => json!({"ready": true}),
         3 => json!({"ready": false}),
         4 => json!({"ready": null, "role": "admin"}),
         5 => json!({"ready": "", "role": null}),
+        6 => json!({"nps": 3}),
+        7 => json!({"nps": "good"}),
+        8 => json!({"nps": null, "ready": true}),
+        9 => json!({"nps": 12}),
+        10 => json!({"nps": 7}),
         _ => json!({"ready": 0, "nps": 9}),
     }
 }

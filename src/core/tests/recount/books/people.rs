@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{Datelike, NaiveDate, TimeDelta, Weekday};
 
-use super::{Account, Books, Done, Health, Pegs, Whom, is_of, overlay, points, set_since};
-use crate::setup::StepSetup;
+use super::health::{curve, held, percentile, points, renewed};
+use super::{Account, Books, Done, Health, is_of, overlay, set_since};
+use crate::setup::{ProfileSetup, Renewed, StepSetup};
+
+/// By profile, what counted as 100 on each day.
+type Pegs = BTreeMap<String, BTreeMap<NaiveDate, f64>>;
 
 /// One identified user, recounted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,7 +34,7 @@ impl Books {
         let mut everyone: BTreeSet<String> = stating.map(|call| call.person.clone()).collect();
         everyone.retain(|person| !self.used_left_out.contains(person));
         everyone.extend(self.done.iter().filter(|done| done.account.is_some()).map(|done| done.user.clone()));
-        let pegs = self.pegs_of(Whom::Users);
+        let pegs = self.pegs_of_users();
         let mut users: Vec<User> = everyone.iter().filter_map(|person| self.user(person, &pegs)).collect();
         users.sort_by(|a, b| a.id.cmp(&b.id));
         users
@@ -62,7 +66,7 @@ impl Books {
         let there: Vec<&Done> = own().filter(|done| done.account.as_ref() == Some(&account)).collect();
         if let Some(profile) = self.profile_of(&account, self.today) {
             user.window_days = profile.window;
-            user.health = self.health(&there, profile, &pegs[&profile.name], Whom::Users);
+            user.health = self.health_of(&there, profile, &pegs[&profile.name]);
             let features = self.features(profile);
             let used = features.iter().filter(|(_, events)| {
                 there.iter().any(|done| {
@@ -83,6 +87,58 @@ impl Books {
         Some(user)
     }
 
+    /// What counts as 100 on a day, whose last day over is `over`: over everybody in each account.
+    fn peg_of_users(&self, profile: &ProfileSetup, day: NaiveDate, over: NaiveDate) -> f64 {
+        let last = match renewed(profile, day, over) {
+            Ok(last) => last,
+            Err(raw) => return raw,
+        };
+        let from = |last: NaiveDate| {
+            let raws = raws(self, profile, last).into_iter().filter(|raw| *raw > 0.0);
+            percentile(raws.collect(), profile)
+        };
+        from(last).or_else(|| from(self.over)).map_or(0.0, |peg| peg.0)
+    }
+
+    fn pegs_of_users(&self) -> Pegs {
+        let of = |profile: &ProfileSetup| (profile.name.clone(), self.daily_pegs(profile));
+        self.setup.profiles.iter().map(of).collect()
+    }
+
+    fn daily_pegs(&self, profile: &ProfileSetup) -> BTreeMap<NaiveDate, f64> {
+        let Some(first) = self.done.iter().map(|done| done.day).min() else { return BTreeMap::new() };
+        let mut known: BTreeMap<NaiveDate, f64> = BTreeMap::new();
+        let mut last = None;
+        for day in first.iter_days().take_while(|day| *day <= self.over) {
+            let anew = profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
+            // Between two Mondays or firsts nothing is renewed but by `every_run`.
+            let raw = last.filter(|_| !anew).unwrap_or_else(|| self.peg_of_users(profile, day, day));
+            last = Some(raw);
+            known.insert(day, raw);
+        }
+        known
+    }
+
+    fn health_of(&self, done: &[&Done], profile: &ProfileSetup, pegs: &BTreeMap<NaiveDate, f64>) -> Health {
+        let Some(first) = done.iter().map(|done| done.day).min() else { return Health::default() };
+        let raw_on = |day| points(done.iter().copied(), profile, day);
+        let raw = raw_on(self.over);
+        let now = curve(raw, self.peg_of_users(profile, self.today, self.over));
+        let mut daily: Vec<(NaiveDate, f64)> = first
+            .iter_days()
+            .take_while(|day| *day < self.over)
+            .map(|day| (day, curve(raw_on(day), pegs[&day])))
+            .collect();
+        let change = |days: i64| {
+            let then = self.over - TimeDelta::days(days);
+            daily.iter().find(|(day, _)| *day == then).map(|(_, score)| now - score)
+        };
+        let (change_7d, change_30d) = (change(7), change(30));
+        daily.push((self.over, now));
+        let band = held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile);
+        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d, ..Health::default() }
+    }
+
     /// Everybody with what was done in each account, where it was done.
     pub(super) fn members(&self) -> BTreeMap<(&str, &str), Vec<&Done>> {
         let mut members: BTreeMap<(&str, &str), Vec<&Done>> = BTreeMap::new();
@@ -96,13 +152,13 @@ impl Books {
 
     /// Sets who is behind each account's score, and how many of its users are well.
     pub(super) fn people(&self, accounts: &mut [Account]) {
-        let pegs = self.pegs_of(Whom::Users);
+        let pegs = self.pegs_of_users();
         let mut healthy: BTreeSet<(String, String)> = BTreeSet::new();
         for ((account, person), done) in self.members() {
             let Some(profile) = self.profile_of(account, self.today) else { continue };
             let total = self.total_span(profile.window);
             let seen = done.iter().any(|done| (0..total).contains(&(self.over - done.day).num_days()));
-            if seen && self.health(&done, profile, &pegs[&profile.name], Whom::Users).band == Some("healthy") {
+            if seen && self.health_of(&done, profile, &pegs[&profile.name]).band == Some("healthy") {
                 healthy.extend(self.lines[account].iter().map(|above| (above.clone(), person.to_owned())));
             }
         }
@@ -150,8 +206,11 @@ pub(super) fn days_healthy(daily: &[(NaiveDate, f64)], band: impl Fn(&[f64]) -> 
 }
 
 /// The raw scores that a benchmark of users is taken from.
-pub(super) fn raws(books: &Books, profile: &crate::setup::ProfileSetup, last: NaiveDate) -> Vec<f64> {
-    let belongs = |account: &str| books.profile_of(account, last).is_some_and(|found| found.name == profile.name);
+pub(super) fn raws(books: &Books, profile: &ProfileSetup, last: NaiveDate) -> Vec<f64> {
+    let belongs = |account: &str| {
+        let found = books.profile_of(account, last);
+        !books.has_left(account, last) && found.is_some_and(|found| found.name == profile.name)
+    };
     let early = |done: &&&Done| done.day <= last && last - done.day < TimeDelta::days(profile.window);
     let members = books.members().into_iter().filter(|((account, _), _)| belongs(account));
     members.map(|(_, done)| points(done.iter().filter(early).copied(), profile, last)).collect()

@@ -1,0 +1,84 @@
+//! One account's points by day under one profile, what moved them, and how many users made them.
+
+use rustc_hash::FxHashMap;
+
+use super::{Cell, Gather};
+use crate::by_day::ByDay;
+use crate::model::Per;
+use crate::time::Day;
+use crate::usage::Id;
+
+/// One account under one profile, as far as it needs no other account.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Points {
+    /// Σ count × weight by day, in millionths, in the order of days; days without any are left out.
+    pub daily: Vec<(Day, i64)>,
+    /// How many users did a scored event in the window that ends on a day, where raw scores are divided by them.
+    pub active: ByDay<u32>,
+    /// The event that moved the raw score most against the window before, and which way.
+    pub moved: Option<(i64, Id)>,
+}
+
+impl Gather<'_> {
+    /// Points by day under a profile, and what moved them.
+    pub(super) fn points(&mut self, place: usize, cells: &[Cell], first: Option<Day>) -> Points {
+        let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
+            return Points::default();
+        };
+        let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
+        let days = (self.over.0 - first.0 + 1) as usize;
+        self.daily.clear();
+        self.daily.resize(days, 0);
+        let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
+        let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
+        for cell in cells {
+            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
+            let day = cell.day();
+            if weight == 0 || day > self.over || self.is_left_out(place, day) {
+                continue;
+            }
+            let points = weight.saturating_mul(i64::from(cell.count));
+            let sum = &mut self.daily[(day.0 - first.0) as usize];
+            *sum = sum.saturating_add(points);
+            if day > before {
+                *moved.entry(cell.event).or_default() += if day > now { points } else { -points };
+            }
+        }
+        let daily = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
+        let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
+        // Of two that moved as much the one whose name comes first.
+        let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
+            let names = |event| self.gathered.names.event(event);
+            a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
+        });
+        let active = match profile.per {
+            Per::ActiveUser => {
+                let scored = cells.iter().filter(|cell| !self.is_left_out(place, cell.day()));
+                active(scored, weights, profile.window, self.over)
+            }
+            Per::Account | Per::Seat(_) => ByDay::default(),
+        };
+        Points { daily, active, moved }
+    }
+}
+
+/// How many users did a scored event in the windows that end on each day up to `over`.
+fn active<'c>(cells: impl Iterator<Item = &'c Cell>, weights: &[i64], window: i32, over: Day) -> ByDay<u32> {
+    let scored =
+        |cell: &&'c Cell| cell.count > 0 && weights.get(cell.event as usize).is_some_and(|weight| *weight != 0);
+    let mut days: Vec<(Id, Day)> = cells.filter(scored).map(|cell| (cell.user, cell.day())).collect();
+    days.sort_unstable();
+    // One is active from the first day until a window after the last day of a row without a longer gap.
+    let mut changes: Vec<(Day, i32)> = Vec::new();
+    for row in days.chunk_by(|(user, day), (other, next)| user == other && next.0 - day.0 <= window) {
+        let ends = [row.first().map(|(_, day)| (*day, 1)), row.last().map(|(_, day)| (day.plus(window), -1))];
+        changes.extend(ends.into_iter().flatten().filter(|(day, _)| *day <= over));
+    }
+    changes.sort_unstable();
+    let (mut by_day, mut count) = (ByDay::default(), 0);
+    for (day, change) in changes {
+        count += change;
+        by_day.set(day, u32::try_from(count).ok());
+    }
+    by_day
+}

@@ -5,6 +5,7 @@
 //! aliases, workspaces that are rolled up — waits in a compact form.
 
 mod ask;
+mod cells;
 mod champions;
 pub(crate) mod features;
 mod habits;
@@ -18,6 +19,8 @@ mod tally;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::ask::Ask;
+pub(crate) use self::cells::Cell;
+use self::cells::{FIRST_DAY, Raw};
 use self::features::Features;
 use self::members::Members;
 pub(crate) use self::points::Points;
@@ -90,81 +93,8 @@ pub struct HeldOut {
     pub joins: Day,
 }
 
-/// Counts of one event by one user on one day, resolved; small, since millions may wait. Days count from 2000 on. More
-/// than a cell holds is in several.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cell {
-    pub user: Id,
-    pub event: Id,
-    day: u16,
-    pub count: i16,
-}
-
 /// A scored event is a core event from this weight up, in millionths: 4–6 are core, 7–10 advanced.
 const CORE: i64 = 4 * MICRO;
-
-/// 2000-01-01: no call is older.
-const FIRST_DAY: i32 = 10_957;
-
-impl Cell {
-    pub fn day(self) -> Day {
-        Day(i32::from(self.day) + FIRST_DAY)
-    }
-}
-
-/// One account's counts while they are gathered.
-#[derive(Debug, Default)]
-struct Raw {
-    cells: Vec<Cell>,
-    last: Option<Timestamp>,
-    user_last: FxHashMap<Id, Timestamp>,
-}
-
-impl Raw {
-    /// Takes a user's counts of a day, from [`FIRST_DAY`] on.
-    fn push(&mut self, user: Id, day: Day, counts: &[(Id, i64)], names: &Names<'_>) {
-        let day = (day.0 - FIRST_DAY) as u16;
-        for (event, count) in counts {
-            let event = names.event_today(*event);
-            let mut left = if event == 0 { 0 } else { *count };
-            while left != 0 {
-                let part = left.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
-                self.cells.push(Cell { user, event, day, count: part });
-                left -= i64::from(part);
-            }
-        }
-    }
-
-    /// Adds up what belongs together where a part of a spot takes back what another one has: nothing is counted by what was
-    /// taken back.
-    fn net(&mut self) {
-        if self.cells.iter().all(|cell| cell.count > 0) {
-            return;
-        }
-        self.cells.sort_unstable_by_key(|cell| (cell.user, cell.event, cell.day, cell.count));
-        self.cells.dedup_by(|next, kept| {
-            let same = (next.user, next.event, next.day) == (kept.user, kept.event, kept.day);
-            let sum = kept.count.checked_add(next.count).filter(|_| same);
-            kept.count = sum.unwrap_or(kept.count);
-            sum.is_some()
-        });
-        self.cells.retain(|cell| cell.count != 0);
-    }
-
-    /// Takes what is rolled up into the account: its users' own figures are those of the account below.
-    fn roll_up(&mut self, below: &Self) {
-        self.cells.extend_from_slice(&below.cells);
-        self.last = self.last.max(below.last);
-    }
-
-    fn append(&mut self, other: &Self) {
-        self.roll_up(other);
-        for (user, last) in &other.user_last {
-            let own = self.user_last.entry(*user).or_insert(*last);
-            *own = (*own).max(*last);
-        }
-    }
-}
 
 /// What everybody's evaluation shares.
 pub(crate) struct Gathered<'a> {

@@ -67,7 +67,7 @@ impl Gather<'_> {
         let Gathered { names, features, members, .. } = gathered;
         cells.clear();
         cells.extend(raw.cells.iter().take(own).filter(|cell| cell.count > 0));
-        let order = |cell: &Cell| (cell.user, cell.day);
+        let order = |cell: &Cell| (cell.user, cell.day());
         // Most come as they were filed, user by user.
         if !cells.is_sorted_by_key(order) {
             cells.sort_unstable_by_key(order);
@@ -87,7 +87,7 @@ impl Gather<'_> {
             let features_used = uses.filter(|feature| used.mark(**feature)).count();
             let done = |step: &&_| steps.by_user(step, *user, cells);
             let first_row = members.days.len();
-            for of_day in cells.chunk_by(|a, b| a.day == b.day) {
+            for of_day in cells.chunk_by(|a, b| a.day() == b.day()) {
                 let Some(day) = of_day.first().map(|cell| cell.day()).filter(|day| day <= over) else { continue };
                 let place = members.points.len();
                 members.points.extend(weights.iter().map(|weights| {

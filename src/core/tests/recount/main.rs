@@ -8,6 +8,7 @@
 mod books;
 #[path = "../feed/mod.rs"]
 mod feed;
+mod said;
 mod sentences;
 mod setup;
 mod today;
@@ -20,7 +21,8 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use feed::{Filed, file};
 use proptest::prelude::*;
-use setup::{BATCHES, DAYS, START, Said, Setup, Spot, said, setup};
+use said::{BATCHES, Said, Spot, said};
+use setup::{DAYS, START, Setup, setup};
 use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;

@@ -149,12 +149,9 @@ impl Engine {
 
     /// Measures everything from what is known at a horizon; `reasons`: what moved scores too.
     pub fn evaluate_known(&self, horizon: Horizon, reasons: bool) -> Result<Evaluation, StoreError> {
-        // What was not known then can't have been missed.
-        let stale = if horizon.received.is_none() { self.stale(horizon.at)? } else { BTreeMap::new() };
         self.evaluate_asked(&self.config, horizon, |ask| {
             ask.reasons = reasons;
             ask.milestones = self.milestones();
-            ask.windows_end = stale.values().min().map(|last| self.config.model.calendar.day(last.plus_ms(-1)));
         })
     }
 
@@ -172,11 +169,16 @@ impl Engine {
         self.ask(&config.model, ask)
     }
 
-    /// Measures what is asked for under a model, and nothing besides.
+    /// Measures what is asked for under a model, and nothing besides. Whoever looks, windows end where a source fell silent.
     fn ask(&self, model: &Model, mut ask: Ask) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
         let history = Kept::of(&self.store, generation::counting(&self.store)?);
         ask.since = generation::counted_since(&self.store, model)?;
+        // What was not known then can't have been missed.
+        if ask.horizon.received.is_none() {
+            let stale = self.stale(ask.horizon.at)?;
+            ask.windows_end = stale.values().min().map(|last| model.calendar.day(last.plus_ms(-1)));
+        }
         evaluate_history(&history, &filing.ids, model, ask)
     }
 

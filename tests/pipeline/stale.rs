@@ -34,6 +34,8 @@ async fn a_stale_source_stops_the_windows_and_is_told_once() {
     assert_eq!(stopped.stale.keys().collect::<Vec<_>>(), ["product"]);
     assert_eq!((score(25), stopped.alerts.held), ((fresh, true), 2), "both look quiet");
     assert_eq!(texts(&site), ["No data from product: health stands still until it is back"]);
+    let plans = site.open_with(&config).plan(end(25)).unwrap();
+    assert!(plans.iter().all(|plan| plan.operations.is_empty()), "whoever looks sees the same: {plans:?}");
     assert_eq!(run(26).await.alerts.fired, 0);
     // It is back, with what was missing.
     site.customers("2.ndjson", &[Use("a0", "Core", 20, 8, 3), Use("a1", "Core", 20, 8, 1)]);

@@ -64,6 +64,7 @@ fn config(zone: Tz, window: i64) -> String {
         .collect();
     format!(
         "timezone: {zone}\nsources:\n{}accounts: {{ id: [context.groupId, properties.org] }}
+lifecycle: {{ new: off }}
 profiles:
   - {{ name: all, window: {}d, benchmark: {{ fixed: {} }}, bands: {{ healthy: 70, at_risk: 40, hold: off }}, events: {{ {} }} }}
 activation:

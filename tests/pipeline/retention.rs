@@ -26,6 +26,7 @@ sources:
   product: {{ type: segment_archive, location: ./archive }}
 accounts: {{ id: [context.groupId] }}
 exclude: {{ users: traits.team == "ours" }}
+lifecycle: {{ new: off }}
 profiles:
   - {{ window: 14d, hold: off, benchmark: monthly, events: {{ Core: 5, Minor: 0.3, Page Viewed: 1, Rare: 2 }} }}
 activation:

@@ -31,7 +31,8 @@ async fn a_run_says_what_rules_ran_into() {
 async fn a_membership_is_kept_since_the_run_that_first_saw_it() {
     let site = Site::new().await;
     site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a1", "Minor", 0, 60, 1)]);
-    let config = site.config("segments:\n  fine: health.score > 50\nlifecycle:\n  team: traits.plan == 'team'\n");
+    let config = site.config("segments:\n  fine: health.score > 50\n");
+    let config = config.replace("lifecycle: { new: off }", "lifecycle: { new: off, team: traits.plan == 'team' }");
     let since = |offset: i32| {
         let horizon = vitalsync_core::identity::Horizon::at(end(offset));
         let report = site.open_with(&config).explain("a0", horizon, None).unwrap().unwrap().account;

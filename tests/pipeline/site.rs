@@ -98,6 +98,7 @@ impl Site {
             r##"
 sources:
   product: {{ type: segment_archive, location: ./archive }}
+lifecycle: {{ new: off }}
 profiles:
   - name: customer
     window: 7d

@@ -149,7 +149,8 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
     account.first_key_action = tally.first_key_action;
 
-    account.is_new = account.tenure_days.is_some_and(|days| days < cx.model.new_days);
+    // A start may be yet to come: where nobody is new, that one is not either.
+    account.is_new = cx.model.new_days > 0 && account.tenure_days.is_some_and(|days| days < cx.model.new_days);
     account.has_left = tally.has_left(cx.today);
     account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
 

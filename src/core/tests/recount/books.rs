@@ -374,7 +374,7 @@ impl Books {
             Account { id: id.to_owned(), traits: self.account_traits(id, self.today), ..Account::default() };
         let start = self.start(&account.traits).or(self.first_day(id));
         account.tenure_days = start.map(|start| (self.today - start).num_days());
-        account.is_new = account.tenure_days.is_some_and(|days| days < self.setup.new_days);
+        account.is_new = self.setup.new_days > 0 && account.tenure_days.is_some_and(|days| days < self.setup.new_days);
         account.has_left = self.has_left(id, self.today);
         for profile in &self.setup.profiles {
             account.profiles.insert(profile.name.clone(), self.health(id, profile, account.is_new));

@@ -18,7 +18,7 @@ use crate::report::{BacktestReport, ComparisonReport, FitReport, PreviewReport, 
 impl Engine {
     /// A backtest on what is known as of a time.
     pub fn backtest(&self, terms: &Terms, at: Timestamp) -> anyhow::Result<BacktestReport> {
-        let outcomes = Outcomes::of(&self.with_deeds(Horizon::at(at))?);
+        let outcomes = Outcomes::of(&self.with_deeds(Horizon::at(at))?, self.config.model.churned_on.is_some());
         let terms = self.met(terms, &outcomes, at)?;
         let book = self.snapshots(&outcomes, &terms, Ask::of, |_, _| ())?;
         let judged = book.judge(&outcomes, &terms)?;
@@ -32,7 +32,7 @@ impl Engine {
         let model = &self.config.model;
         let today = self.with_deeds(Horizon::at(at))?;
         let best = self.best(&today, terms);
-        let outcomes = Outcomes::of(&today);
+        let outcomes = Outcomes::of(&today, self.config.model.churned_on.is_some());
         let terms = self.met(terms, &outcomes, at)?;
         // Of who left, what was known when it was last there; of who stayed, what is known last.
         let mut known: BTreeMap<usize, (Facts, bool)> = BTreeMap::new();

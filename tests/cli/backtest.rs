@@ -116,6 +116,31 @@ fn a_backtest_says_how_well_each_figure_would_have_foreseen_who_left() {
 }
 
 #[test]
+fn where_the_config_has_a_date_of_leaving_that_says_who_left() {
+    let site = site();
+    site.config(&format!(
+        "{CONFIG}lifecycle: {{ churned: {{ when: has(traits.cancelled_at), date: traits.cancelled_at }} }}\n"
+    ));
+    // Every sixth only, and 20 days before the last activity: who merely fell silent has not left.
+    let cancelled =
+        (0..80).step_by(6).chain((3..80).step_by(12)).filter_map(|account| Some((account, leaves(account)?)));
+    let lines: Vec<String> = cancelled
+        .map(|(account, end)| {
+            let on = end.plus(-20);
+            json!({"type": "group", "messageId": format!("left{account}"), "userId": format!("u-a{account:02}"),
+                "groupId": format!("a{account:02}"), "traits": {"cancelled_at": on.to_string()},
+                "timestamp": format!("{on}T08:00:00.000Z"), "receivedAt": format!("{on}T08:00:01.000Z")})
+            .to_string()
+        })
+        .collect();
+    site.archive("left.ndjson", &lines);
+    let report = ask(&site, &["backtest"]);
+    assert_eq!((&report["label"], &report["churned"]), (&json!("churned"), &json!(lines.len())));
+    let gone = ask(&site, &["accounts"]);
+    assert_eq!((&gone[0]["churned_on"], &gone[0]["churn_risk"]), (&json!("2025-05-31"), &Json::Null));
+}
+
+#[test]
 fn what_is_received_later_changes_no_row() {
     let site = site();
     let before = ask(&site, &["backtest"]);

@@ -208,7 +208,8 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     }
 
     account.expansion_readiness = expansion::readiness(&account, cx.model);
-    if let Some(values) = risk::values(&account) {
+    // Of one that has left it is no question any more.
+    if let Some(values) = risk::values(&account).filter(|_| !account.has_left) {
         account.churn_risk = Some(risk::risk(&values, &cx.model.risk_weights));
         account.churn_risk_reasons = risk::reasons(&values, &cx.model.risk_weights);
         account.churn_risk_involuntary = risk::involuntary(&account);

@@ -34,11 +34,14 @@ impl Outcomes {
         Self { accounts, span, by_rule }
     }
 
-    /// Of an evaluation that was asked for deeds.
-    pub fn of(evaluation: &Evaluation) -> Self {
-        let outcome =
-            |account: &Account| Outcome { id: account.id.clone(), days: account.deeds.days.clone(), churned: None };
-        Self::new(evaluation.accounts.iter().map(outcome).collect(), false)
+    /// Of an evaluation that was asked for deeds. `by_rule`: a lifecycle rule says who left, and when.
+    pub fn of(evaluation: &Evaluation, by_rule: bool) -> Self {
+        let outcome = |account: &Account| Outcome {
+            id: account.id.clone(),
+            days: account.deeds.days.clone(),
+            churned: account.churned_on,
+        };
+        Self::new(evaluation.accounts.iter().map(outcome).collect(), by_rule)
     }
 
     /// The id of the account at a place.

@@ -462,8 +462,6 @@ impl Engine {
             run.sources.insert(source.name.clone(), self.ingest(source)?);
             self.check_stop()?;
         }
-        // Before anything is measured: both need memory, and a small state is sooner read.
-        run.compacted = self.compact()?;
         if run.sources.values().all(|source| source.failed.is_none()) {
             let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
@@ -483,6 +481,7 @@ impl Engine {
                 run.destinations.insert(name, report);
             }
         }
+        run.compacted = self.compact()?;
         run.duration_ms = started.elapsed().as_millis() as u64;
         Ok(run)
     }

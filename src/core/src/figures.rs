@@ -279,14 +279,6 @@ pub struct User {
 
 /// The share of one user, in percent, above which an account hangs on it.
 const ALONE: f64 = 60.0;
-impl Evaluation {
-    /// An account by its id.
-    pub fn account(&self, id: &str) -> Option<&Account> {
-        let place = self.accounts.binary_search_by(|account| account.id.as_str().cmp(id)).ok()?;
-        self.accounts.get(place)
-    }
-}
-
 impl Account {
     /// How well a text names it: by its id best, then by its name, then by its domain. `None`: it doesn't.
     pub fn named(&self, text: &str) -> Option<u8> {

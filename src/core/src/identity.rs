@@ -30,17 +30,9 @@ pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
     traits
 }
 
-/// The start that somebody's traits state, `createdAt` or `created_at`: a date, a time, or seconds or milliseconds since 1970;
-/// between 1970 and 2100, else it is none.
+/// The start that somebody's traits state, `createdAt` or `created_at`.
 pub(crate) fn stated_start(traits: &Traits, calendar: &Calendar) -> Option<Day> {
-    let years = Day(0)..Day(47_482);
-    let day = |value: &Value| match value {
-        Value::Text(text) => Day::parse(text).or_else(|| Timestamp::parse(text).map(|time| calendar.day(time))),
-        Value::Number(number) if number.abs() < 1e11 => Some(calendar.day(Timestamp((number * 1000.0) as i64))),
-        Value::Number(number) => Some(calendar.day(Timestamp(*number as i64))),
-        _ => None,
-    };
-    ["createdAt", "created_at"].iter().find_map(|name| day(traits.get(name)?).filter(|day| years.contains(day)))
+    ["createdAt", "created_at"].iter().find_map(|name| traits.get(name)?.day(calendar))
 }
 
 /// What is known: calls that happened up to a moment and, where asked for, that were received by the end of a day.

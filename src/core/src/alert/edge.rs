@@ -232,7 +232,7 @@ fn crossed(
 
 /// Whether the customer brought it about: it was not so at the last pass, and is so now by the benchmarks of then too.
 fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) -> bool {
-    let Some(before) = past.then.account(&account.id) else { return rule.trigger == Trigger::NewAccount };
+    let Some(before) = past.then.find(&account.id) else { return rule.trigger == Trigger::NewAccount };
     let by_score = match &rule.trigger {
         Trigger::Band(..) => true,
         Trigger::Segment(name, _) => segments::rests_on_health(model, name),
@@ -241,7 +241,7 @@ fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) ->
     if !is_for(rule, before) || (by_score && before.profile != account.profile) {
         return false;
     }
-    let unrenewed = past.unrenewed.as_ref().and_then(|evaluation| evaluation.account(&account.id));
+    let unrenewed = past.unrenewed.as_ref().and_then(|evaluation| evaluation.find(&account.id));
     let holds = |account: &Account| rule.trigger.holds(account);
     holds(before) == Some(false) && unrenewed.is_none_or(|account| holds(account) == Some(true))
 }

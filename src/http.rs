@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use vitalsync_core::connector::{Answer, Auth, Reply, Request};
+use vitalsync_core::connector::{Answer, Reply, Request};
 
 use crate::clock;
-use crate::config::{Destination, Secret};
+use crate::config::{Credentials, Destination};
 
 /// No answer of a tool is longer; the rest would be cut.
 const MAX_BODY: usize = 16 << 20;
@@ -18,9 +18,8 @@ const MAX_BODY: usize = 16 << 20;
 pub struct Client {
     client: reqwest::Client,
     base_url: String,
-    auth: Auth,
     content_type: &'static str,
-    token: Secret,
+    credentials: Credentials,
 }
 
 /// What became of a request.
@@ -49,19 +48,22 @@ impl Client {
         Ok(Self {
             client,
             base_url: destination.base_url.clone(),
-            auth: destination.manifest.auth,
             content_type: destination.manifest.content_type,
-            token: destination.token.clone(),
+            credentials: destination.credentials.clone(),
         })
     }
 
     /// Sends a request once.
     pub async fn send(&self, request: &Request) -> Sent {
         let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).unwrap_or(reqwest::Method::GET);
-        let mut builder = self.client.request(method, format!("{}{}", self.base_url, request.path));
-        match self.auth {
-            Auth::Bearer => builder = builder.bearer_auth(self.token.expose()),
-        }
+        let mut builder = match &self.credentials {
+            Credentials::Token(token) => {
+                self.client.request(method, format!("{}{}", self.base_url, request.path)).bearer_auth(token.expose())
+            }
+            Credentials::Address(address) => {
+                self.client.request(method, format!("{}{}{}", self.base_url, address.expose(), request.path))
+            }
+        };
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }

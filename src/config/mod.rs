@@ -91,13 +91,36 @@ pub struct Destination {
     /// The connector with its own section.
     pub connector: Box<dyn Connector>,
     /// What proves who we are.
-    pub token: Secret,
+    pub credentials: Credentials,
     /// Scheme, host and port.
     pub base_url: String,
     /// When it is synced.
     pub schedule: Schedule,
     /// True: writes; false: plans and reports until approved.
     pub live: bool,
+}
+
+/// What proves to a tool who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Sent as `Authorization: Bearer`.
+    Token(Secret),
+    /// The path and query of an address that only those know who may use it; requests append their path.
+    Address(Secret),
+}
+
+impl Credentials {
+    /// The secret that tells one holder of a vendor account from another.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::Token(secret) | Self::Address(secret) => secret,
+        }
+    }
+
+    /// Every secret, to keep them out of what is printed.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(self.secret())
+    }
 }
 
 /// A secret: never printed.

@@ -18,7 +18,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
+use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, account_operation, scrub};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
 
@@ -151,7 +151,7 @@ impl Lanes<'_> {
     /// A hash of what proves who we are to whom.
     fn credentials(&self) -> u64 {
         // Kept in the state, so a hash that stays the same from version to version.
-        let both = format!("{}\u{1f}{}", self.destination.token.expose(), self.destination.base_url);
+        let both = format!("{}\u{1f}{}", self.destination.credentials.secret().expose(), self.destination.base_url);
         xxhash_rust::xxh3::xxh3_64(both.as_bytes())
     }
 
@@ -191,11 +191,11 @@ impl Lanes<'_> {
         let mut report = progress.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let id = receipts.into_iter().find_map(|receipt| match receipt.outcome {
             Outcome::Done { remote_id } if receipt.slot == ACCOUNT => remote_id,
-            Outcome::Rejected { why } | Outcome::Absent { why } => {
+            Outcome::Rejected { why } | Outcome::Absent { why } | Outcome::Gone { why } => {
                 report.notes.push(self.clean(&why));
                 None
             }
-            Outcome::Done { .. } => None,
+            Outcome::Done { .. } | Outcome::Found { .. } => None,
         });
         match id {
             Some(id) => {
@@ -392,10 +392,21 @@ impl Lanes<'_> {
                         kept.record.fields.insert(name.clone(), change.new.clone());
                     }
                     kept.absent_since = None;
+                    kept.record.gone = false;
                     kept.told_at = Some(self.at);
                     kept.subject.clone_from(&operation.subject);
                 }
-                _ => kept.absent_since = Some(self.at),
+                Outcome::Found { remote_id, differs } => {
+                    if remote_id.is_some() {
+                        kept.record.remote_id.clone_from(remote_id);
+                    }
+                    kept.record.fields.extend(differs.clone());
+                }
+                Outcome::Gone { .. } => {
+                    kept.record = KnownRecord { gone: true, ..KnownRecord::default() };
+                    kept.absent_since = Some(self.at);
+                }
+                Outcome::Absent { .. } | Outcome::Rejected { .. } => kept.absent_since = Some(self.at),
             }
             if self.is_forgotten(operation)? {
                 continue;

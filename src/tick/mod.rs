@@ -119,11 +119,12 @@ impl Engine {
         for destination in &config.destinations {
             let client = Client::new(destination).map_err(anyhow::Error::msg)?;
             // Destinations of one vendor account share its budgets.
-            let key = (destination.base_url.clone(), destination.token.expose().to_owned());
+            let key = (destination.base_url.clone(), destination.credentials.secret().expose().to_owned());
             let budget = budgets.entry(key).or_insert_with(|| Arc::new(Budget::new(destination.manifest.quotas)));
             tools.insert(destination.name.clone(), (client, Arc::clone(budget)));
         }
-        let secrets = config.destinations.iter().map(|destination| destination.token.expose().to_owned()).collect();
+        let secrets = config.destinations.iter().flat_map(|destination| destination.credentials.secrets());
+        let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {
             config,
             store,

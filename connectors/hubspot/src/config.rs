@@ -3,7 +3,6 @@
 //! The common keys (token, schedule, …) are read by the shell; they are only asked for here so that they are no
 //! unknown keys.
 
-use vitalsync_core::connector::COMMON_KEYS;
 use vitalsync_core::expr::{Expr, Scope, Scopes};
 use vitalsync_core::mapping::{FieldMap, Level, Missing, RecordSet};
 use vitalsync_core::section::{Faults, Kind, Node, Place, Table, nearest};
@@ -22,9 +21,7 @@ const READ_ONLY: [&str; 6] =
 /// Reads a section `type: hubspot`; `None` if anything in it is wrong.
 pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "the HubSpot destination")?;
-    for key in COMMON_KEYS {
-        table.get(key);
-    }
+    crate::MANIFEST.leave_common(&table);
     let version = match table.get("api_version") {
         Some(node) => version(node, faults),
         None => Some("2026-09".to_owned()),
@@ -235,8 +232,8 @@ fn properties(node: &Node, own: Option<&str>, scope: &Scope, faults: &mut Faults
             faults.error(*place, wrong);
             ok = false;
         }
-        match Expr::read(value, scope, Type::Any, faults) {
-            Some(expr) => fields.push(FieldMap::new(field.clone(), expr)),
+        match FieldMap::read(field, value, scope, faults) {
+            Some(map) => fields.push(map),
             None => ok = false,
         }
     }

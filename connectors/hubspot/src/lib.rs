@@ -31,7 +31,7 @@ static MANIFEST: Manifest = Manifest {
     name: "hubspot",
     title: "HubSpot",
     base_url: "https://api.hubapi.com",
-    auth: Auth::Bearer,
+    auth: &[Auth::Bearer],
     content_type: "application/json",
     quotas: &[
         // The smallest plan's limit; larger ones have 190.

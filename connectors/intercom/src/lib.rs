@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vitalsync_core::connector::{
-    Auth, COMMON_KEYS, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Slot, Step,
-    Wanted,
+    Auth, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Slot, Step, Wanted,
 };
 use vitalsync_core::expr::{Expr, Scope, Scopes};
 use vitalsync_core::mapping::{FieldMap, Level, Missing, RecordSet, TagGroup, WantedRecord};
@@ -41,7 +40,7 @@ static MANIFEST: Manifest = Manifest {
     name: "intercom",
     title: "Intercom",
     base_url: "https://api.intercom.io",
-    auth: Auth::Bearer,
+    auth: &[Auth::Bearer],
     content_type: "application/json",
     quotas: &[Quota { pool: "api", limit: 1_600, window: Duration::from_secs(10), keyed: false }],
 };
@@ -57,9 +56,7 @@ pub struct Intercom {
 
 fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "an Intercom destination")?;
-    for key in COMMON_KEYS {
-        table.get(key);
-    }
+    MANIFEST.leave_common(&table);
     let contacts = table.need(faults, "contacts", "which contacts carry what");
     table.finish(faults);
     let contacts = contacts?.table(faults, "contacts")?;
@@ -174,7 +171,7 @@ fn read_attributes(node: &Node, scope: &Scope, faults: &mut Faults) -> Vec<Field
         } else if fields.iter().any(|field| field.field == *name) {
             faults.error(*place, format!("the attribute `{name}` is mapped twice"));
         }
-        fields.extend(Expr::read(value, scope, Type::Any, faults).map(|expr| FieldMap::new(name.as_str(), expr)));
+        fields.extend(FieldMap::read(name, value, scope, faults));
     }
     fields
 }

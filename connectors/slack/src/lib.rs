@@ -16,7 +16,7 @@ use std::time::Duration;
 use vitalsync_core::Value;
 use vitalsync_core::alert::{Alert, AlertRule};
 use vitalsync_core::connector::{
-    Auth, COMMON_KEYS, Change, Connector, Known, Manifest, Mode, Operation, Quota, Registered, Reply, Step, Wanted,
+    Auth, Change, Connector, Known, Manifest, Mode, Operation, Quota, Registered, Reply, Step, Wanted,
 };
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::mapping::RecordSet;
@@ -34,7 +34,7 @@ static MANIFEST: Manifest = Manifest {
     name: "slack",
     title: "Slack",
     base_url: "https://slack.com",
-    auth: Auth::Bearer,
+    auth: &[Auth::Bearer],
     content_type: "application/json; charset=utf-8",
     quotas: &[
         Quota { pool: "post", limit: 1, window: Duration::from_secs(1), keyed: true },
@@ -53,9 +53,7 @@ pub struct Slack {
 
 fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "a Slack destination")?;
-    for key in COMMON_KEYS {
-        table.get(key);
-    }
+    MANIFEST.leave_common(&table);
     let alerts = table.need(faults, "alerts", "which changes of health are told, and where");
     table.finish(faults);
     let alerts = alerts?;

@@ -1,11 +1,11 @@
 //! Where health goes: `destinations`. What is a connector's own is read by the connector.
 
 use vitalsync_core::Calendar;
-use vitalsync_core::connector::COMMON_KEYS;
+use vitalsync_core::connector::{Auth, COMMON_KEYS, Manifest};
 use vitalsync_core::expr::Scopes;
-use vitalsync_core::section::{Faults, Kind, Node};
+use vitalsync_core::section::{Faults, Kind, Node, Table};
 
-use super::super::{Destination, Secret};
+use super::super::{Credentials, Destination, Secret};
 use super::{chosen_name, schedule};
 use crate::connectors;
 
@@ -33,7 +33,7 @@ pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, fau
 
 /// A field or tag group that two destinations of one vendor account would fight over.
 fn same_field(a: &Destination, b: &Destination) -> Option<String> {
-    if a.manifest.name != b.manifest.name || a.base_url != b.base_url || a.token != b.token {
+    if a.manifest.name != b.manifest.name || a.base_url != b.base_url || a.credentials != b.credentials {
         return None;
     }
     for set in a.connector.record_sets() {
@@ -65,25 +65,9 @@ fn destination(
     let kinds: Vec<&str> = connectors::ALL.iter().map(|connector| connector.manifest.name).collect();
     let kind = table.need(faults, "type", &kinds.join(", "))?.one_of(faults, "the destination's type", &kinds)?;
     let registered = connectors::find(kinds.get(kind)?)?;
-    let token = table.need(faults, "token", "what proves who we are, best as \"${NAME}\"").and_then(|node| {
-        let token = node.text(faults, "a token")?;
-        if let Kind::Text(text) = &node.kind
-            && text.value == text.written
-            && !text.written.contains("${")
-            && !is_for_trying_out(&text.written)
-        {
-            faults.warning(
-                node.place,
-                "a token in the file itself ends up in git: write \"${NAME}\" and set it in the environment",
-            );
-        }
-        if token.trim().is_empty() || token.chars().any(|c| c.is_control() || !c.is_ascii()) {
-            faults.error(node.place, "the token is empty or has characters that no token has");
-        }
-        Some(Secret::new(token.trim().to_owned()))
-    });
+    let credentials = credentials(&table, registered.manifest, faults);
     let base_url = match table.get("base_url") {
-        None => Some(registered.manifest.base_url.to_owned()),
+        None => credentials.as_ref().map(|(_, origin)| origin.clone()),
         Some(node) => base_url(node, faults),
     };
     let schedule = schedule(table.get("schedule"), "*/15 * * * *", calendar, faults);
@@ -107,17 +91,72 @@ fn destination(
             faults.error_with_hint(node.place, "this version has no brake", "write `brake: off`, or leave it out");
         }
     }
-    debug_assert!(COMMON_KEYS.len() == 7, "a common key was added that is not read here");
+    debug_assert!(COMMON_KEYS.len() == 6, "a common key was added that is not read here");
     let connector = (registered.read)(node, scopes, faults)?;
     Some(Destination {
         name: name.to_owned(),
         manifest: registered.manifest,
         connector,
-        token: token?,
+        credentials: credentials?.0,
         base_url: base_url?,
         schedule: schedule?,
         live,
     })
+}
+
+/// What proves who we are, and where: exactly one of the ways that a connector knows.
+fn credentials(table: &Table<'_>, manifest: &'static Manifest, faults: &mut Faults) -> Option<(Credentials, String)> {
+    let keys: Vec<&str> = manifest.auth.iter().map(|auth| auth.key()).collect();
+    let mut written = manifest.auth.iter().filter_map(|auth| Some((*auth, table.get(auth.key())?)));
+    let Some((auth, node)) = written.next() else {
+        let message = format!("`{}` is missing: what proves who we are", keys.join("` or `"));
+        faults.error_with_hint(table.place, message, "best as \"${NAME}\", set in the environment");
+        return None;
+    };
+    if let Some((other, node)) = written.next() {
+        let message = format!("`{}` and `{}` are two ways to prove who we are", auth.key(), other.key());
+        faults.error_with_hint(node.place, message, "leave one of them out");
+        return None;
+    }
+    let secret = secret(node, auth.key(), faults)?;
+    match auth {
+        Auth::Bearer => Some((Credentials::Token(Secret::new(secret)), manifest.base_url.to_owned())),
+        Auth::Address { key } => {
+            let after = secret.find("://").map(|at| at + 3);
+            let host = after.and_then(|from| Some((from, secret.get(from..)?.split(['/', '?', '#']).next()?.len())));
+            match host {
+                Some((from, length))
+                    if length > 0 && (secret.starts_with("https://") || secret.starts_with("http://")) =>
+                {
+                    let (origin, rest) = secret.split_at(from + length);
+                    Some((Credentials::Address(Secret::new(rest.to_owned())), origin.to_owned()))
+                }
+                _ => {
+                    faults.error(node.place, format!("`{key}` is no address such as https://host/path"));
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// A secret of the config; a warning where it stands in the file itself.
+fn secret(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
+    let secret = node.text(faults, &format!("a {key}"))?;
+    if let Kind::Text(text) = &node.kind
+        && text.value == text.written
+        && !text.written.contains("${")
+        && !is_for_trying_out(&text.written)
+    {
+        faults.warning(
+            node.place,
+            format!("a {key} in the file itself ends up in git: write \"${{NAME}}\" and set it in the environment"),
+        );
+    }
+    if secret.trim().is_empty() || secret.chars().any(|c| c.is_control() || !c.is_ascii()) {
+        faults.error(node.place, format!("the {key} is empty or has characters that no {key} has"));
+    }
+    Some(secret.trim().to_owned())
 }
 
 /// Tokens that are no secret: the sandbox's, and words for examples.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::mapping::{RecordSet, WantedRecord};
-use crate::section::{Faults, Node};
+use crate::section::{Faults, Node, Table};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -30,6 +30,8 @@ pub enum Mode {
     State,
     /// An occasion: at most one ever.
     Once,
+    /// A question: it changes nothing in the tool, is no change in a report, and a refusal of it is not kept.
+    Read,
 }
 
 /// One field's change.
@@ -230,8 +232,22 @@ pub enum Outcome {
         /// The vendor's id of the record.
         remote_id: Option<String>,
     },
+    /// The answer to a [`Mode::Read`]: what the tool holds now.
+    Found {
+        /// The vendor's id of the record; another one than was asked for where records were merged.
+        remote_id: Option<String>,
+        /// Those of the operation's fields that the tool holds otherwise than we know it (`Change::old`), as it holds
+        /// them. A value that the tool merely writes in its own way is no difference.
+        differs: BTreeMap<String, Value>,
+    },
     /// The record is not there, and the config does not ask to create it. Asked for again after a day.
     Absent {
+        /// Why, without personal data.
+        why: String,
+    },
+    /// The tool confirmed this record before and somebody deleted it there. It may be found again, and is never created
+    /// again.
+    Gone {
         /// Why, without personal data.
         why: String,
     },
@@ -240,6 +256,16 @@ pub enum Outcome {
         /// Why, without personal data.
         why: String,
     },
+}
+
+impl Outcome {
+    /// Why it was not done; none where it was.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Done { .. } | Self::Found { .. } => None,
+            Self::Absent { why } | Self::Gone { why } | Self::Rejected { why } => Some(why),
+        }
+    }
 }
 
 /// What to do next for the operations of a batch, given the replies so far.
@@ -288,6 +314,9 @@ pub struct KnownRecord {
     /// Looked for within the last day, and not there.
     #[serde(default)]
     pub absent: bool,
+    /// It was there and somebody deleted it: it may be found again, and is never created again.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// What a vendor account last confirmed, by slot.
@@ -314,6 +343,7 @@ impl Known {
             Outcome::Done { remote_id } => {
                 let record = self.records.entry(operation.slot.clone()).or_default();
                 record.absent = false;
+                record.gone = false;
                 if remote_id.is_some() {
                     record.remote_id.clone_from(remote_id);
                 }
@@ -321,7 +351,18 @@ impl Known {
                     record.fields.insert(name.clone(), change.new.clone());
                 }
             }
+            Outcome::Found { remote_id, differs } => {
+                let record = self.records.entry(operation.slot.clone()).or_default();
+                if remote_id.is_some() {
+                    record.remote_id.clone_from(remote_id);
+                }
+                record.fields.extend(differs.clone());
+            }
             Outcome::Absent { .. } => self.records.entry(operation.slot.clone()).or_default().absent = true,
+            Outcome::Gone { .. } => {
+                let gone = KnownRecord { absent: true, gone: true, ..KnownRecord::default() };
+                self.records.insert(operation.slot.clone(), gone);
+            }
             Outcome::Rejected { .. } => {}
         }
     }
@@ -336,11 +377,26 @@ pub struct Wanted {
     pub alerts: Vec<Alert>,
 }
 
-/// How requests prove who sends them. The secret itself stays in the shell.
+/// A way in which requests prove who sends them. The secret itself stays in the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// `Authorization: Bearer TOKEN`.
+    /// `token:` in the config; `Authorization: Bearer TOKEN`.
     Bearer,
+    /// The whole address is the secret; requests append their path to it.
+    Address {
+        /// Its key in the config.
+        key: &'static str,
+    },
+}
+
+impl Auth {
+    /// The key in the config.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Bearer => "token",
+            Self::Address { key } => key,
+        }
+    }
 }
 
 /// How fast a quota may be drawn from: never more than `limit` requests in any `window`.
@@ -365,8 +421,8 @@ pub struct Manifest {
     pub title: &'static str,
     /// Where its API lives: scheme and host.
     pub base_url: &'static str,
-    /// How requests are authenticated.
-    pub auth: Auth,
+    /// The ways in which requests may be authenticated; the config takes one of them.
+    pub auth: &'static [Auth],
     /// The `Content-Type` of its bodies.
     pub content_type: &'static str,
     /// Its quotas.
@@ -399,6 +455,13 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// Besides records it plans what they need (properties, attributes, tags) as operations of their own.
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation>;
 
+    /// The questions whether the tool still holds what it confirmed, of [`Mode::Read`], one for each record: `fields` has
+    /// what is known of it, old and new alike. They are answered by [`Outcome::Found`] or [`Outcome::Gone`]. None where a
+    /// tool can't be read.
+    fn read_back(&self, _known: &Known) -> Vec<Operation> {
+        Vec::new()
+    }
+
     /// What to do next. `operations` share a batch key and are never empty; `replies` answer the requests that earlier
     /// steps with the same operations sent, in order. The operation of [`account_operation`] asks whose account this is.
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step;
@@ -410,15 +473,23 @@ pub const ACCOUNT: &str = "account";
 
 /// The operation that asks whose account a token belongs to.
 pub fn account_operation() -> Operation {
-    Operation::new(ACCOUNT, ACCOUNT, "read whose account this is")
+    Operation { mode: Mode::Read, ..Operation::new(ACCOUNT, ACCOUNT, "read whose account this is") }
 }
 
-/// Reads a destination's own section. The common keys are read by the shell and listed in
-/// [`COMMON_KEYS`]; a reader asks for them once so that they don't count as unknown.
+/// Reads a destination's own section. What the shell reads of it is left out by [`Manifest::leave_common`].
 pub type ReadConfig = fn(&Node, &crate::expr::Scopes, &mut Faults) -> Option<Box<dyn Connector>>;
 
-/// The keys of every destination.
-pub const COMMON_KEYS: [&str; 7] = ["type", "token", "base_url", "schedule", "mode", "brake", "on_forget"];
+impl Manifest {
+    /// Marks what the shell reads of a destination's section as known: the common keys and those of authentication.
+    pub fn leave_common(&self, table: &Table<'_>) {
+        for key in COMMON_KEYS.into_iter().chain(self.auth.iter().map(|auth| auth.key())) {
+            table.get(key);
+        }
+    }
+}
+
+/// The keys of every destination, beside that of its [`Auth`].
+pub const COMMON_KEYS: [&str; 6] = ["type", "base_url", "schedule", "mode", "brake", "on_forget"];
 
 /// One line of the registry.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::connector::Key;
-use crate::expr::{Expr, Names};
+use crate::expr::{Expr, Names, Scope};
+use crate::section::{Faults, Kind, Node};
 use crate::time::Calendar;
 use crate::value::{Type, Value};
 
@@ -40,13 +41,80 @@ pub struct FieldMap {
     pub expr: Expr,
     /// The kind of value that is written, as far as the config shows; never [`Type::Time`].
     pub kind: Type,
+    /// What is done where there is no value.
+    pub when_null: WhenNull,
+    /// Whose the field is where somebody else changes it; `None`: as the destination says.
+    pub ownership: Option<Ownership>,
+}
+
+/// What is done with a field whose value is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenNull {
+    /// What stands there is cleared.
+    #[default]
+    Clear,
+    /// What stands there is left.
+    Keep,
+    /// The whole record is left as it is while there is no value.
+    Skip,
+}
+
+impl WhenNull {
+    /// The words of the config, in the order of the variants.
+    pub const NAMES: [&str; 3] = ["clear", "keep", "skip"];
+    const ALL: [Self; 3] = [Self::Clear, Self::Keep, Self::Skip];
+}
+
+/// Whose a mapped field is, once somebody else was seen to have changed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ownership {
+    /// Ours: it is written again.
+    #[default]
+    Win,
+    /// Theirs: it is left, and listed, until it holds what we would write or nothing.
+    Yield,
+    /// Listed, and written again when our own value changes next.
+    Report,
+}
+
+impl Ownership {
+    /// The words of the config, in the order of the variants.
+    pub const NAMES: [&str; 3] = ["win", "yield", "report"];
+    const ALL: [Self; 3] = [Self::Win, Self::Yield, Self::Report];
+
+    /// Reads one of the words.
+    pub fn read(node: &Node, faults: &mut Faults) -> Option<Self> {
+        Self::ALL.get(node.one_of(faults, "the ownership", &Self::NAMES)?).copied()
+    }
 }
 
 impl FieldMap {
     /// Maps a field to an expression.
     pub fn new(field: impl Into<String>, expr: Expr) -> Self {
         let kind = if expr.kind() == Type::Time { Type::Date } else { expr.kind() };
-        Self { field: field.into(), expr, kind }
+        Self { field: field.into(), expr, kind, when_null: WhenNull::default(), ownership: None }
+    }
+
+    /// Reads a field's mapping: an expression, or `{value: …, when_null: …, ownership: …}`.
+    pub fn read(field: &str, node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Self> {
+        let Kind::Map(_) = node.kind else {
+            return Expr::read(node, scope, Type::Any, faults).map(|expr| Self::new(field, expr));
+        };
+        let table = node.table(faults, &format!("the mapping of {field}"))?;
+        let expr =
+            table.need(faults, "value", "an expression").and_then(|node| Expr::read(node, scope, Type::Any, faults));
+        let when_null = match table.get("when_null") {
+            Some(node) => node
+                .one_of(faults, "what is done where there is no value", &WhenNull::NAMES)
+                .and_then(|at| WhenNull::ALL.get(at).copied()),
+            None => Some(WhenNull::default()),
+        };
+        let ownership = match table.get("ownership") {
+            Some(node) => Ownership::read(node, faults).map(Some),
+            None => Some(None),
+        };
+        table.finish(faults);
+        Some(Self { when_null: when_null?, ownership: ownership?, ..Self::new(field, expr?) })
     }
 
     /// The value to write for one account or user.
@@ -105,7 +173,8 @@ pub struct WantedRecord {
     pub keys: Vec<Key>,
     /// `Some`: create it if it is not there, with these fields in addition.
     pub create: Option<BTreeMap<String, Value>>,
-    /// The mapped fields. Null means: no value, so nothing is written and what was written is cleared.
+    /// The mapped fields. Null means: no value, so nothing is written and what was written is cleared. A field that is to be
+    /// left is not among them.
     pub fields: BTreeMap<String, Value>,
     /// For each tag group the tag that should be set, if any.
     pub tags: BTreeMap<String, Option<String>>,
@@ -126,13 +195,24 @@ impl RecordSet {
         if self.only.as_ref().is_some_and(|only| !only.holds(names)) {
             return None;
         }
-        let values =
-            |maps: &[FieldMap]| maps.iter().map(|map| (map.field.clone(), map.value(names, calendar))).collect();
+        let values = |maps: &[FieldMap]| -> BTreeMap<String, Value> {
+            maps.iter().map(|map| (map.field.clone(), map.value(names, calendar))).collect()
+        };
         let create = match &self.missing {
             Missing::Skip => false,
             Missing::Create => true,
             Missing::When(rule) => rule.holds(names),
         };
+        let mut fields = values(&self.fields);
+        for map in &self.fields {
+            match map.when_null {
+                WhenNull::Keep if fields.get(&map.field).is_some_and(Value::is_null) => {
+                    fields.remove(&map.field);
+                }
+                WhenNull::Skip if fields.get(&map.field).is_some_and(Value::is_null) => return None,
+                _ => {}
+            }
+        }
         Some(WantedRecord {
             kind: self.kind,
             subject: subject.to_owned(),
@@ -142,7 +222,7 @@ impl RecordSet {
                 .filter_map(|(by, expr)| Some(Key { by: by.clone(), value: expr.value(names).as_key()? }))
                 .collect(),
             create: create.then(|| values(&self.create_fields)),
-            fields: values(&self.fields),
+            fields,
             tags: self
                 .groups
                 .iter()

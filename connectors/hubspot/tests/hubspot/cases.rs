@@ -54,6 +54,7 @@ fn known_from(connector: &dyn Connector, body: &str) -> Known {
             remote_id: record["id"].as_str().map(str::to_owned),
             fields: fields.map(|(name, value)| (name.clone(), Value::from_json(value))).collect(),
             absent: record["absent"] == true,
+            gone: record["gone"] == true,
         };
         known.records.insert(slot.clone(), record);
     }
@@ -93,6 +94,8 @@ fn said(step: &Step) -> String {
                 Outcome::Done { remote_id } => {
                     format!("done {} {}\n", receipt.slot, remote_id.as_deref().unwrap_or("-"))
                 }
+                Outcome::Found { differs, .. } => format!("found {} {differs:?}\n", receipt.slot),
+                Outcome::Gone { why } => format!("gone {}: {why}\n", receipt.slot),
                 Outcome::Absent { why } => format!("absent {}: {why}\n", receipt.slot),
                 Outcome::Rejected { why } => format!("rejected {}: {why}\n", receipt.slot),
             })

@@ -104,13 +104,7 @@ pub fn batch(operations: &[Operation], key: &str, size: usize) -> Vec<Operation>
 pub fn whys(step: &Step) -> Vec<String> {
     match step {
         Step::Send(_) => Vec::new(),
-        Step::Done(receipts) => receipts
-            .iter()
-            .filter_map(|receipt| match &receipt.outcome {
-                Outcome::Done { .. } => None,
-                Outcome::Absent { why } | Outcome::Rejected { why } => Some(why.clone()),
-            })
-            .collect(),
+        Step::Done(receipts) => receipts.iter().filter_map(|receipt| Some(receipt.outcome.why()?.to_owned())).collect(),
         Step::Retry { why, .. }
         | Step::Split { why }
         | Step::Reject { why }

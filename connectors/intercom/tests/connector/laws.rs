@@ -7,7 +7,7 @@ use crate::support;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{
-    Key, Known, Method, Operation, Outcome, Receipt, Reply, Request, Step, Wanted, account_operation,
+    Key, Known, Method, Operation, Outcome, Reply, Request, Step, Wanted, account_operation,
 };
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::{Connector, Day, Value};
@@ -291,13 +291,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 fn whys(step: &Step) -> Vec<String> {
     match step {
         Step::Send(_) => Vec::new(),
-        Step::Done(receipts) => receipts
-            .iter()
-            .filter_map(|Receipt { outcome, .. }| match outcome {
-                Outcome::Done { .. } => None,
-                Outcome::Absent { why } | Outcome::Rejected { why } => Some(why.clone()),
-            })
-            .collect(),
+        Step::Done(receipts) => receipts.iter().filter_map(|receipt| Some(receipt.outcome.why()?.to_owned())).collect(),
         Step::Retry { why, .. }
         | Step::Split { why }
         | Step::Reject { why }

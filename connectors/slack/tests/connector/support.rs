@@ -110,6 +110,8 @@ pub fn shown(step: &Step) -> String {
         Step::Done(receipts) => {
             let receipts = receipts.iter().map(|receipt| match &receipt.outcome {
                 Outcome::Done { remote_id } => format!("{} is {}", receipt.slot, remote_id.as_deref().unwrap_or("–")),
+                Outcome::Found { differs, .. } => format!("{} found, differs {differs:?}", receipt.slot),
+                Outcome::Gone { why } => format!("{} gone: {why}", receipt.slot),
                 Outcome::Absent { why } => format!("{} absent: {why}", receipt.slot),
                 Outcome::Rejected { why } => format!("{} rejected: {why}", receipt.slot),
             });

@@ -10,6 +10,8 @@ mod backfill;
 mod backtest;
 #[path = "cli/config.rs"]
 mod config;
+#[path = "cli/convergence.rs"]
+mod convergence;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/demo.rs"]

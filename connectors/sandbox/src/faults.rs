@@ -43,6 +43,8 @@ pub enum FaultKind {
     SlowMs(u64),
     /// HubSpot's batches: 2xx, no results, no errors, nothing written.
     EmptyResults,
+    /// HubSpot's batches: every second input is refused, the others are carried out; answered with this status, 200 or 207.
+    Partial(u16),
 }
 
 /// An answer made up beforehand.

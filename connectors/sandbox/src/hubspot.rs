@@ -254,6 +254,41 @@ impl HubSpot {
     }
 }
 
+/// A batch without every second of its inputs, and what is said of those. What is no batch stays as it is.
+pub(crate) fn refuse_half(request: &crate::Request) -> (crate::Request, Vec<Value>) {
+    let mut fewer = request.clone();
+    let mut refused = Vec::new();
+    if let Ok(mut body) = serde_json::from_slice::<Value>(&request.body)
+        && let Some(inputs) = body.get_mut("inputs").and_then(Value::as_array_mut)
+    {
+        let mut at = 0;
+        inputs.retain(|input| {
+            at += 1;
+            if at % 2 == 0 {
+                let context = json!({"objectWriteTraceId": [input["objectWriteTraceId"]], "id": [input["id"]]});
+                refused.push(json!({"status": "error", "category": "VALIDATION_ERROR",
+                    "message": "Property values were not valid", "context": context, "links": {}}));
+            }
+            at % 2 == 1
+        });
+        fewer.body = body.to_string().into_bytes();
+    }
+    (fewer, refused)
+}
+
+/// An answer to a batch to which refusals are added.
+pub(crate) fn with_refused(reply: crate::Reply, status: u16, refused: Vec<Value>) -> crate::Reply {
+    let Ok(mut body) = serde_json::from_str::<Value>(&reply.body) else { return reply };
+    if refused.is_empty() || !(200..300).contains(&reply.status) {
+        return reply;
+    }
+    let mut errors = body["errors"].as_array().cloned().unwrap_or_default();
+    errors.extend(refused);
+    body["numErrors"] = json!(errors.len());
+    body["errors"] = json!(errors);
+    crate::Reply { status, body: body.to_string(), ..reply }
+}
+
 /// A batch that HubSpot took and did nothing with.
 pub(crate) fn empty_results(call: &Call) -> Answer {
     let status = if call.path.ends_with("batch/create") { 201 } else { 200 };

@@ -149,6 +149,11 @@ impl Sandbox {
             Some(FaultKind::EmptyResults) => {
                 (hubspot::empty_results(&call).reply(), "fault: no results, nothing written".into())
             }
+            Some(FaultKind::Partial(status)) => {
+                let (fewer, refused) = hubspot::refuse_half(request);
+                let (reply, note) = self.carry_out(&Call::of(&fewer, now_ms));
+                (hubspot::with_refused(reply, status, refused), format!("fault: half of it refused; {note}"))
+            }
         };
         let (reply, note) = reply;
         self.journal.push(Entry {

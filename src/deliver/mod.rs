@@ -6,6 +6,7 @@
 //! anything else is sent for that record, so a process that dies anywhere starts again without loss, and an alert has a durable
 //! mark before it is first sent.
 
+mod inspect;
 mod talk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, 
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
 
+pub use self::inspect::Inspected;
 use crate::budget::Budget;
 use crate::config::Destination;
 use crate::http::Client;

@@ -102,7 +102,11 @@ enum Command {
     /// Write a first config from what a source really contains.
     Init(init::Arguments),
     /// Check the config: all faults at once, each with its place; and what the data says to it.
-    Validate,
+    Validate {
+        /// Ask the tools too: tokens, scopes, properties, types, channels. Writes nothing.
+        #[arg(long)]
+        online: bool,
+    },
     /// Run the daemon, or one full pass with `--once`.
     Run {
         /// One full pass and a summary.
@@ -295,7 +299,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Demo { once } => demo::run(once, &options).await,
             Command::Init(arguments) => init::run(&options, &arguments),
-            Command::Validate => validate::run(&options).await,
+            Command::Validate { online } => validate::run(&options, online).await,
             Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
             Command::Run { once: false, .. } => run::daemon(&options).await,
             Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,

@@ -1,5 +1,8 @@
 //! `vitalsync validate`: the config by itself, and what the data says to it where something was read already. It reads no
-//! source, asks no tool and makes no state. What is odd is a warning: the exit code is that of a good config.
+//! source and makes no state, and asks the tools only with `--online`: what they can't take is a fault of the config. What is
+//! odd is a warning: the exit code is that of a good config.
+
+use std::time::Duration;
 
 use vitalsync_core::lint;
 use vitalsync_core::section::Fault;
@@ -8,10 +11,14 @@ use super::ask::{self, Source};
 use super::{Failure, Options, Outcome, say, say_json};
 use crate::config::Config;
 use crate::report::{ValidateReport, Warning};
+use crate::scratch::Scratch;
 use crate::store::Store;
 use crate::tick::Engine;
 
-pub(super) async fn run(options: &Options) -> Outcome {
+/// How long each tool is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     let config = options.load()?;
     config.suppress.all()?;
     let at = options.at(&config.model.calendar)?;
@@ -41,10 +48,19 @@ pub(super) async fn run(options: &Options) -> Outcome {
             (config.linted(), false)
         }
     };
+    let (refused, unasked) = if online { ask_tools(options).await? } else { (Vec::new(), Vec::new()) };
+    let code = match (refused.is_empty(), unasked.is_empty()) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, _) => 2,
+    };
+    notes.extend(unasked);
     let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
     let report = ValidateReport {
         config: config.file.display().to_string(),
-        valid: true,
+        valid: refused.is_empty(),
+        faults: Warning::all(&refused, &config.file),
+        online,
         warnings: Warning::all(&faults, &config.file),
         data,
         notes,
@@ -54,11 +70,16 @@ pub(super) async fn run(options: &Options) -> Outcome {
     };
     if options.json() {
         say_json(&report);
-        return Ok(0);
+        return Ok(code);
     }
-    faults.iter().for_each(|fault| eprint!("{}", config.shown(fault)));
+    faults.iter().chain(&refused).for_each(|fault| eprint!("{}", config.shown(fault)));
+    let judgement = match refused.len() {
+        0 => "good".to_owned(),
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
+    };
     say(&format!(
-        "{}: good: {} source(s), {} profile(s), {} activation step(s), {} destination(s)",
+        "{}: {judgement}: {} source(s), {} profile(s), {} activation step(s), {} destination(s)",
         report.config,
         report.sources.len(),
         report.profiles.len(),
@@ -66,7 +87,24 @@ pub(super) async fn run(options: &Options) -> Outcome {
         report.destinations.len()
     ));
     report.notes.iter().for_each(|note| say(note));
-    Ok(0)
+    Ok(code)
+}
+
+/// What the tools can't take, and why one could not be asked. The state is not touched, so that a daemon may hold it.
+async fn ask_tools(options: &Options) -> Result<(Vec<Fault>, Vec<String>), Failure> {
+    let scratch = Scratch::new("validate");
+    let mut config = options.load()?;
+    config.state = scratch.path().to_owned();
+    let clock = options.clock(&config.model.calendar)?;
+    let mut engine = Engine::open(config, clock)?;
+    engine.patience = PATIENCE;
+    let (mut faults, mut unasked) = (Vec::new(), Vec::new());
+    for (destination, inspected) in engine.inspect().await? {
+        faults.extend(inspected.faults);
+        unasked.extend(inspected.unasked.map(|why| format!("{destination} could not be asked: {why}")));
+    }
+    faults.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));
+    Ok((faults, unasked))
 }
 
 /// What the state says, where no daemon holds it.

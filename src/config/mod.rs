@@ -15,7 +15,7 @@ use vitalsync_core::connector::{Connector, Manifest};
 use vitalsync_core::lint;
 use vitalsync_core::model::Model;
 use vitalsync_core::pulse::Expect;
-use vitalsync_core::section::{Fault, Faults};
+use vitalsync_core::section::{Fault, Faults, Place};
 
 pub use self::suppress::{Suppressible, Unreadable};
 use crate::schedule::Schedule;
@@ -86,6 +86,8 @@ pub struct Suppress {
 pub struct Destination {
     /// Its name.
     pub name: String,
+    /// Where it stands in the file.
+    pub place: Place,
     /// The connector's facts.
     pub manifest: &'static Manifest,
     /// The connector with its own section.

@@ -6,6 +6,7 @@
 //! anything else is sent for that record, so a process that dies anywhere starts again without loss, and an alert has a durable
 //! mark before it is first sent.
 
+mod inspect;
 mod talk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, 
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
 
+pub use self::inspect::Inspected;
 use crate::budget::Budget;
 use crate::config::Destination;
 use crate::http::Client;
@@ -119,6 +121,8 @@ struct Progress {
 #[derive(Debug, Clone)]
 enum Settled {
     Done(Option<String>),
+    /// The tool has no such record, and none is created.
+    Absent,
     Refused(String),
     Waiting,
 }
@@ -292,9 +296,14 @@ impl Lanes<'_> {
                     self.wait(&operation.slot, progress);
                     return Ok(None);
                 }
-                (Some(Settled::Refused(_)), Some(field)) => {
+                (Some(Settled::Refused(_) | Settled::Absent), Some(field)) => {
                     operation.fields.remove(field);
                     continue;
+                }
+                (Some(Settled::Absent), None) => {
+                    let mut report = lock(&progress.report);
+                    report.changed = report.changed.saturating_sub(1);
+                    return Ok(None);
                 }
                 (Some(Settled::Refused(why)), None) => {
                     self.reject(&operation, &format!("it needs {}: {why}", need.slot), progress)?;
@@ -427,7 +436,11 @@ impl Lanes<'_> {
                     report.alerts_sent += u64::from(operation.mode == Mode::Once);
                     settled.insert(operation.slot, Settled::Done(remote_id));
                 }
-                _ => report.absent += 1,
+                Outcome::Absent { .. } | Outcome::Gone { .. } => {
+                    report.absent += 1;
+                    settled.insert(operation.slot, Settled::Absent);
+                }
+                Outcome::Found { .. } | Outcome::Rejected { .. } => report.absent += 1,
             }
         }
         Ok(())

@@ -41,8 +41,12 @@ impl Warning {
 pub struct ValidateReport {
     /// The file.
     pub config: String,
-    /// True: a config with faults has no report, only the faults.
+    /// False if a tool can't take what the config asks for. A config that can't be read has no report, only its faults.
     pub valid: bool,
+    /// True if the tools were asked.
+    pub online: bool,
+    /// What the tools can't take.
+    pub faults: Vec<Warning>,
     /// What is odd.
     pub warnings: Vec<Warning>,
     /// True if the data had its say too; false if only the config was looked at.

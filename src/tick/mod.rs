@@ -10,6 +10,7 @@ pub mod compaction;
 pub mod forget;
 mod history;
 pub mod ingest;
+mod inspect;
 mod judge;
 mod look;
 mod people;

@@ -3,7 +3,7 @@
 use vitalsync_core::Calendar;
 use vitalsync_core::connector::{Auth, COMMON_KEYS, Manifest};
 use vitalsync_core::expr::Scopes;
-use vitalsync_core::section::{Faults, Kind, Node, Table};
+use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 
 use super::super::{Credentials, Destination, Secret};
 use super::{chosen_name, schedule};
@@ -13,7 +13,7 @@ pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, fau
     let mut destinations: Vec<Destination> = Vec::new();
     for (name, place, node) in node.entries(faults, "destinations") {
         chosen_name(name, *place, faults, "destination");
-        let Some(destination) = destination(name, node, calendar, scopes, faults) else { continue };
+        let Some(destination) = destination(name, *place, node, calendar, scopes, faults) else { continue };
         if let Some((other, field)) =
             destinations.iter().find_map(|other| Some((other, same_field(other, &destination)?)))
         {
@@ -55,6 +55,7 @@ fn same_field(a: &Destination, b: &Destination) -> Option<String> {
 
 fn destination(
     name: &str,
+    place: Place,
     node: &Node,
     calendar: Calendar,
     scopes: &Scopes,
@@ -95,6 +96,7 @@ fn destination(
     let connector = (registered.read)(node, scopes, faults)?;
     Some(Destination {
         name: name.to_owned(),
+        place,
         manifest: registered.manifest,
         connector,
         credentials: credentials?.0,

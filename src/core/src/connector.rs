@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::mapping::{RecordSet, WantedRecord};
-use crate::section::{Faults, Node, Table};
+use crate::section::{Faults, Node, Place, Table};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -459,6 +459,14 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// what is known of it, old and new alike. They are answered by [`Outcome::Found`] or [`Outcome::Gone`]. None where a
     /// tool can't be read.
     fn read_back(&self, _known: &Known) -> Vec<Operation> {
+        Vec::new()
+    }
+
+    /// The questions whether the tool can take what the config asks for (properties, types, channels), of [`Mode::Read`],
+    /// each with the place of the config that it is about: `validate --online` puts them. They change nothing in the tool.
+    /// `step` answers them by [`Outcome::Found`], also for what is missing and would be created, or by
+    /// [`Outcome::Rejected`], whose reason is shown at the place.
+    fn inspect(&self) -> Vec<(Place, Operation)> {
         Vec::new()
     }
 

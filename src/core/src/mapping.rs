@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::connector::Key;
 use crate::expr::{Expr, Names, Scope};
-use crate::section::{Faults, Kind, Node};
+use crate::section::{Faults, Kind, Node, Table};
 use crate::time::Calendar;
 use crate::value::{Type, Value};
 
@@ -101,6 +101,13 @@ impl FieldMap {
             return Expr::read(node, scope, Type::Any, faults).map(|expr| Self::new(field, expr));
         };
         let table = node.table(faults, &format!("the mapping of {field}"))?;
+        let map = Self::of_table(field, &table, scope, faults);
+        table.finish(faults);
+        map
+    }
+
+    /// Reads the long form's own keys, and leaves what a tool may say of its field besides to its connector.
+    pub fn of_table(field: &str, table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option<Self> {
         let expr =
             table.need(faults, "value", "an expression").and_then(|node| Expr::read(node, scope, Type::Any, faults));
         let when_null = match table.get("when_null") {
@@ -113,7 +120,6 @@ impl FieldMap {
             Some(node) => Ownership::read(node, faults).map(Some),
             None => Some(None),
         };
-        table.finish(faults);
         Some(Self { when_null: when_null?, ownership: ownership?, ..Self::new(field, expr?) })
     }
 
@@ -232,5 +238,93 @@ impl RecordSet {
                 })
                 .collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::section::{Place, Text};
+
+    struct Account(Value);
+    impl Names for Account {
+        fn value(&self, name: &str) -> Value {
+            if name == "health.score" { self.0.clone() } else { Value::Null }
+        }
+    }
+
+    fn scope() -> Scope {
+        let mut scope = Scope::default();
+        scope.name("health.score", Type::Number);
+        scope
+    }
+
+    fn text(text: &str) -> Node {
+        let text = Text { value: text.to_owned(), written: text.to_owned() };
+        Node { place: Place { line: 4, column: 1 }, kind: Kind::Text(text) }
+    }
+
+    fn long(entries: &[(&str, &str)]) -> Node {
+        let entry = |(key, value): &(&str, &str)| ((*key).to_owned(), Place { line: 4, column: 1 }, text(value));
+        Node { place: Place { line: 4, column: 1 }, kind: Kind::Map(entries.iter().map(entry).collect()) }
+    }
+
+    fn read(node: &Node) -> Result<FieldMap, Vec<String>> {
+        let mut faults = Faults::default();
+        let map = FieldMap::read("score", node, &scope(), &mut faults);
+        let said = faults.into_sorted().into_iter().map(|fault| fault.message).collect();
+        map.ok_or(said)
+    }
+
+    fn wanted(map: &FieldMap, score: Value) -> Option<Option<Value>> {
+        let set = RecordSet {
+            kind: "company",
+            level: Level::Account,
+            only: None,
+            keys: Vec::new(),
+            missing: Missing::Skip,
+            create_fields: Vec::new(),
+            fields: vec![map.clone()],
+            groups: Vec::new(),
+        };
+        Some(set.wanted("acme", &Account(score), &Calendar::default())?.fields.get("score").cloned())
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_cleared_kept_or_holds_the_record_back() {
+        let there = Some(Some(Value::from(42.0)));
+        for (node, without) in [
+            (text("health.score"), Some(Some(Value::Null))),
+            (long(&[("value", "health.score")]), Some(Some(Value::Null))),
+            (long(&[("value", "health.score"), ("when_null", "clear")]), Some(Some(Value::Null))),
+            (long(&[("value", "health.score"), ("when_null", "keep")]), Some(None)),
+            (long(&[("value", "health.score"), ("when_null", "skip")]), None),
+        ] {
+            let map = read(&node).unwrap();
+            assert_eq!((wanted(&map, Value::Null), wanted(&map, 42.0.into())), (without, there.clone()), "{node:?}");
+        }
+    }
+
+    #[test]
+    fn the_long_form_says_whose_a_field_is_and_refuses_what_it_does_not_know() {
+        assert_eq!(read(&text("health.score")).unwrap().ownership, None);
+        for (word, ownership) in [("win", Ownership::Win), ("yield", Ownership::Yield), ("report", Ownership::Report)] {
+            let map = read(&long(&[("value", "health.score"), ("ownership", word)])).unwrap();
+            assert_eq!(map.ownership, Some(ownership));
+        }
+        for (node, fault) in [
+            (long(&[("when_null", "keep")]), "the mapping of score: `value` is missing"),
+            (
+                long(&[("value", "health.score"), ("when_null", "drop")]),
+                "expected what is done where there is no value",
+            ),
+            (long(&[("value", "health.score"), ("ownership", "mine")]), "expected the ownership"),
+            (long(&[("value", "health.score"), ("when_nul", "keep")]), "unknown key `when_nul`"),
+        ] {
+            let mut faults = Faults::default();
+            FieldMap::read("score", &node, &scope(), &mut faults);
+            let said = faults.into_sorted();
+            assert!(said.len() == 1 && said[0].message.starts_with(fault), "{said:?}");
+        }
     }
 }

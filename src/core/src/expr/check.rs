@@ -387,3 +387,23 @@ pub(super) fn names<'a>(ast: &'a Ast, found: &mut Vec<&'a str>) {
         Ast::If(three) => three.iter().for_each(|item| names(item, found)),
     }
 }
+
+/// The only texts that an expression can give, each once; `None` where they are not known.
+pub(super) fn words(ast: &Ast, scope: &Scope) -> Option<Vec<String>> {
+    let either = |one: &Ast, other: &Ast| {
+        let mut all = words(one, scope)?;
+        let more = words(other, scope)?.into_iter().filter(|word| !all.contains(word)).collect::<Vec<_>>();
+        all.extend(more);
+        Some(all)
+    };
+    match ast {
+        Ast::Literal(Value::Text(word)) => Some(vec![word.clone()]),
+        Ast::Name(name) => {
+            let known = scope.names.get(name)?;
+            (known.kind == Type::Text && !known.words.is_empty()).then(|| known.words.clone())
+        }
+        Ast::If(three) => either(&three[1], &three[2]),
+        Ast::Call(Function::Default, list) => either(list.first()?, list.get(1)?),
+        _ => None,
+    }
+}

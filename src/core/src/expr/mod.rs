@@ -191,6 +191,11 @@ impl Expr {
         names
     }
 
+    /// The only texts that it can give, in the order of the config, where that is known before any data is seen; none elsewhere.
+    pub fn words(&self, scope: &Scope) -> Option<Vec<String>> {
+        check::words(&self.ast, scope)
+    }
+
     /// Its value.
     pub fn value(&self, names: &dyn Names) -> Value {
         self.judged(names).0
@@ -282,6 +287,20 @@ mod tests {
         assert_eq!(value("default(traits.gone, 3) + 1"), 4.0.into());
         assert_eq!(value("has(traits.gone) || has(last_active)"), true.into());
         assert_eq!(value("traits.gone in ['a']"), false.into());
+    }
+
+    #[test]
+    fn the_words_of_an_expression_are_known_where_its_names_are() {
+        let words = |source: &str| {
+            let expr = Expr::parse(source, Place::default(), &scope(), Type::Any, &mut Faults::default()).unwrap();
+            expr.words(&scope()).map(|words| words.join(" ")).unwrap_or_default()
+        };
+        assert_eq!(words("health.band"), "healthy normal at_risk");
+        assert_eq!(words("health.score < 40 ? 'red' : health.score < 70 ? 'amber' : 'red'"), "red amber");
+        assert_eq!(words("default(health.band, 'new')"), "healthy normal at_risk new");
+        for unknown in ["traits.plan", "health.score", "default(traits.plan, 'free')", "lower(health.band)"] {
+            assert_eq!(words(unknown), "", "{unknown}");
+        }
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! What Intercom says about a refusal, fit to print.
+
+use serde_json::Value as Json;
+use vitalsync_core::connector::{Answer, Operation, scrub};
+
+use crate::{CONTACT, GROUP_PREFIX};
+
+/// What Intercom says about a refusal, fit to print: status, code, field, and the message where it quotes nothing
+/// of the record.
+pub(super) fn of(answer: &Answer, operations: &[Operation]) -> String {
+    let mut said = answer.status.to_string();
+    let body = answer.json();
+    let Some(error) = body.get("errors").and_then(Json::as_array).and_then(|errors| errors.first()) else {
+        return said;
+    };
+    let word = |key: &str| {
+        let word = error.get(key)?.as_str()?;
+        let plain = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
+        (!word.is_empty() && word.len() <= 60 && word.chars().all(plain) && !quotes_the_record(word, operations))
+            .then_some(word)
+    };
+    for word in [word("code"), word("field")].into_iter().flatten() {
+        said.push(' ');
+        said.push_str(word);
+    }
+    if let Some(message) = error.get("message").and_then(Json::as_str) {
+        // Before scrubbing, which cuts: a value cut in half would not be recognised.
+        if quotes_the_record(message, operations) {
+            said.push_str(": the message quotes the record and is withheld");
+        } else {
+            said.push_str(": ");
+            said.push_str(&scrub(message));
+        }
+    }
+    said
+}
+
+/// Whether a text holds a value of the records, or a word of whatever identifies a person.
+fn quotes_the_record(text: &str, operations: &[Operation]) -> bool {
+    let text = folded(text);
+    let holds = |part: &str| {
+        let part = folded(part);
+        // Short parts occur within other words by chance.
+        match part.chars().count() {
+            0 => false,
+            1..=3 => text.split(|c: char| !c.is_alphanumeric()).any(|word| word == part),
+            _ => text.contains(&part),
+        }
+    };
+    operations.iter().filter(|operation| operation.batch_key == CONTACT).any(|operation| {
+        let identity = operation.keys.iter().map(|key| key.value.as_str()).chain([operation.subject.as_str()]);
+        let create = operation.create.iter().flatten().filter_map(|(_, value)| value.as_text());
+        let mut fields = operation
+            .fields
+            .iter()
+            .filter(|(name, _)| !name.starts_with(GROUP_PREFIX))
+            .flat_map(|(_, change)| [&change.old, &change.new]);
+        identity.chain(create).any(|part| holds(part) || part.split_whitespace().any(holds))
+            || fields.any(|value| value.as_text().is_some_and(holds))
+    })
+}
+
+/// Lower case, runs of white space as one space.
+fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}

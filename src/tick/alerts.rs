@@ -14,7 +14,8 @@ use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 
-use super::{Engine, RETRY_REFUSED_MS, poisoned};
+use super::sync::RETRY_REFUSED_MS;
+use super::{Engine, poisoned};
 use crate::config::Destination;
 use crate::report::Alerts;
 use crate::store::records::{Outgoing, edge_name};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{
-    self, Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, data_stopped, edge, may_fire, renewals,
+    self, Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, data_stopped, edge, may_fire, renewals, settled,
     stopped_subject,
 };
 use vitalsync_core::connector::{Known, Operation, Wanted};
@@ -15,7 +15,7 @@ use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
 
 use super::sync::RETRY_REFUSED_MS;
-use super::{Engine, poisoned};
+use super::{Engine, asks_of_users, poisoned};
 use crate::config::Destination;
 use crate::report::Alerts;
 use crate::store::records::{Outgoing, edge_name};
@@ -69,12 +69,13 @@ impl Engine {
             let filing = self.filing.read().unwrap_or_else(poisoned);
             accounts.retain(|account| !filing.suppressed.has(ACCOUNT, &account.id));
         }
-        let asks = |rule: &AlertRule| {
+        let asks = |rule: &&AlertRule| {
             let known = known(rule);
             accounts.iter().any(|account| may_fire(rule, account, state(rule, account), known))
         };
+        let asking: Vec<&AlertRule> = rules.iter().filter(asks).collect();
         let past = match &last {
-            Some(last) if rules.iter().any(asks) => Some(self.then(evaluation, last.at)?),
+            Some(last) if !asking.is_empty() => Some(self.looked_at_anew(evaluation.at, last.at, &asking)?),
             _ => None,
         };
         let pass = Pass {
@@ -131,20 +132,17 @@ impl Engine {
         Ok(fired)
     }
 
-    /// The last pass looked at anew: under today's config, from all that is known today.
-    fn then(&self, now: &Evaluation, last: Timestamp) -> Result<Past, StoreError> {
+    /// The last pass looked at anew, and the present where a rule that may fire is about scores.
+    fn looked_at_anew(&self, now: Timestamp, last: Timestamp, rules: &[&AlertRule]) -> Result<Past, StoreError> {
         let model = &self.config.model;
-        let of = |at| Ask { milestones: self.milestones(), ..Ask::of(Horizon::at(at)) };
-        let then = self.ask(model, of(last))?;
-        let renewed = then
-            .benchmarks
-            .iter()
-            .any(|(profile, peg)| now.benchmarks.get(profile).is_some_and(|now| now.raw != peg.raw));
-        let unrenewed = match renewed {
-            true => Some(self.ask(model, Ask { unrenewed_since: Some(last), ..of(now.at) })?),
-            false => None,
+        let unrenewed_since = Some(settled(model, last));
+        let users = rules.iter().any(|rule| rule.only.as_ref().is_some_and(asks_of_users))
+            || model.segments.iter().any(|(_, rule)| asks_of_users(rule));
+        let seen = |at| {
+            self.ask(model, Ask { milestones: self.milestones(), users, unrenewed_since, ..Ask::of(Horizon::at(at)) })
         };
-        Ok(Past { then, unrenewed })
+        let about_scores = rules.iter().any(|rule| rule.is_about_scores(model));
+        Ok(Past { then: seen(last)?, now: about_scores.then(|| seen(now)).transpose()? })
     }
 
     /// What moved scores and fired nothing, in words.
@@ -161,7 +159,7 @@ impl Engine {
             .collect();
         if not_theirs > 0 {
             notes.push(format!(
-                "{not_theirs} changes come of a config, a benchmark, late data or another profile, not of what customers did: no alert was sent for them"
+                "{not_theirs} changes come of a config, a benchmark, seats, a value that grew too old, late data or another profile, not of what customers did: no alert was sent for them"
             ));
         }
         notes

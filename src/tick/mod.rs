@@ -83,12 +83,15 @@ fn poisoned<T>(error: PoisonError<T>) -> T {
 /// Whether a config has something for users, or asks of an account how they are.
 fn needs_users(config: &Config) -> bool {
     let connectors = || config.destinations.iter().map(|destination| &destination.connector);
-    let asks = |rule: &Expr| rule.names().iter().any(|name| names::OF_USERS.contains(name));
     let mut sets = connectors().flat_map(|connector| connector.record_sets());
     let mut alerts = connectors().flat_map(|connector| connector.alert_rules());
-    sets.any(|set| set.level == Level::User || set.exprs().any(asks))
-        || alerts.any(|rule| rule.only.as_ref().is_some_and(asks))
-        || config.model.segments.iter().any(|(_, rule)| asks(rule))
+    sets.any(|set| set.level == Level::User || set.exprs().any(asks_of_users))
+        || alerts.any(|rule| rule.only.as_ref().is_some_and(asks_of_users))
+        || config.model.segments.iter().any(|(_, rule)| asks_of_users(rule))
+}
+
+fn asks_of_users(rule: &Expr) -> bool {
+    rule.names().iter().any(|name| names::OF_USERS.contains(name))
 }
 
 /// The longest span of an alert rule, and what trends need.

@@ -13,11 +13,12 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, stopped_subject};
+pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
 use crate::evaluate::Account;
 use crate::expr::Expr;
-use crate::model::Band;
+use crate::model::{Band, Model};
+use crate::segments;
 use crate::time::{Day, Timestamp};
 
 /// An occasion that is older is not told any more.
@@ -36,6 +37,17 @@ pub struct AlertRule {
     pub to: String,
     /// How long the same rule stays silent for the same account after it fired, in milliseconds.
     pub cooldown_ms: i64,
+}
+
+impl AlertRule {
+    /// Whether it looks at what a score has come to: then more than the customer can move it.
+    pub fn is_about_scores(&self, model: &Model) -> bool {
+        match &self.trigger {
+            Trigger::Band(..) => true,
+            Trigger::Segment(name, _) => segments::rests_on_scores(model, name),
+            _ => false,
+        }
+    }
 }
 
 /// What fires a rule.

@@ -331,7 +331,7 @@ impl<'a> Gather<'a> {
                 activity: None,
                 unreadable: Vec::new(),
             },
-            standings: Standings::new(model, over),
+            standings: Standings::new(model, ask),
             marks: Default::default(),
             daily: Vec::new(),
             scored: Sums::default(),

@@ -107,13 +107,16 @@ fn visit(
     Ok(())
 }
 
-/// Whether a segment asks for health, itself or through others.
-pub fn rests_on_health(model: &Model, segment: &str) -> bool {
+/// What scores are in rules, or what is made of them, as the beginnings of names.
+const SCORES: [&str; 5] = ["health.", "profiles.", "churn_risk", "expansion_readiness", "users.healthy"];
+
+/// Whether a segment asks for a score or what is made of one, itself or through others.
+pub fn rests_on_scores(model: &Model, segment: &str) -> bool {
     let rules = model.segments.iter().chain(&model.ready);
     rules.filter(|(name, _)| name == segment).any(|(_, rule)| {
         rule.names().into_iter().any(|name| {
-            name.starts_with("health.")
-                || name.strip_prefix("segments.").is_some_and(|used| rests_on_health(model, used))
+            SCORES.iter().any(|begin| name.starts_with(begin))
+                || name.strip_prefix("segments.").is_some_and(|used| rests_on_scores(model, used))
         })
     })
 }

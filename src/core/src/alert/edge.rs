@@ -1,10 +1,10 @@
 //! One rule and one account in one pass: whether what the rule looks for has come about, and by whose doing.
 //!
 //! What a rule remembers says that something is so now and was not so at the last pass. That alone is not the customer's
-//! doing: the config may have been edited meanwhile, a benchmark renewed, late data received, a pipe have come back. So
-//! the last pass is looked at anew, under today's config and with all that is known today ([`Past`]): what was so by then
-//! already fires nothing. And where benchmarks were renewed since, it must be so by those of then too. Scores by day, which
-//! falls and rises are measured on, are under one config and one benchmark anyway.
+//! doing: the config may have been edited meanwhile, a benchmark renewed, seats bought, late data received, a value have grown
+//! too old, a pipe have come back. So the last pass is looked at anew, and where it is about scores the present too, both in
+//! one way ([`Past`], [`settled`]): what was so by then already, or is not so now, fires nothing. Scores by day, which falls
+//! and rises are measured on, are under one config and one benchmark anyway.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,7 @@ use crate::evaluate::{Account, Evaluation};
 use crate::health::{self, Drop};
 use crate::model::{Model, Profile};
 use crate::names::AccountNames;
-use crate::segments;
-use crate::time::{Day, Timestamp};
+use crate::time::{DAY_MS, Day, Timestamp};
 
 /// What a rule remembers of an account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,13 +59,21 @@ pub enum Edge {
     Held,
 }
 
-/// The last pass under today's config, from all that is known today.
+/// The last pass and the present seen in one way: under today's config, from all that is known today, without what was said
+/// of any day, and with nothing renewed or grown too old after [`settled`].
 #[derive(Debug)]
 pub struct Past {
     /// As of the last pass.
     pub then: Evaluation,
-    /// As of now by the benchmarks of the last pass, where one was renewed since.
-    pub unrenewed: Option<Evaluation>,
+    /// As of now; needed where a rule of which [`may_fire`] says so is [`AlertRule::is_about_scores`].
+    pub now: Option<Evaluation>,
+}
+
+/// Until when what is not the customers' doing counts, given the last pass ([`crate::gather::Ask::unrenewed_since`]): a band is
+/// left some days after its cause, so as many before the last pass.
+pub fn settled(model: &Model, last: Timestamp) -> Timestamp {
+    let hold = model.profiles.iter().map(|profile| profile.bands.hold_days).max().unwrap_or_default();
+    last.plus_ms(-DAY_MS.saturating_mul(hold.into()))
 }
 
 /// What a pass is about.
@@ -230,20 +237,16 @@ fn crossed(
     Some(fire(pass, rule, account, next, What::Said { said: rule.trigger.said() }, Vec::new()))
 }
 
-/// Whether the customer brought it about: it was not so at the last pass, and is so now by the benchmarks of then too.
+/// Whether the customer brought it about: seen in one way, it was not so at the last pass and is so now.
 fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) -> bool {
     let Some(before) = past.then.find(&account.id) else { return rule.trigger == Trigger::NewAccount };
-    let by_score = match &rule.trigger {
-        Trigger::Band(..) => true,
-        Trigger::Segment(name, _) => segments::rests_on_health(model, name),
-        _ => false,
-    };
-    if !is_for(rule, before) || (by_score && before.profile != account.profile) {
+    let about_scores = rule.is_about_scores(model);
+    if !is_for(rule, before) || (about_scores && before.profile != account.profile) {
         return false;
     }
-    let unrenewed = past.unrenewed.as_ref().and_then(|evaluation| evaluation.find(&account.id));
+    let now = past.now.as_ref().and_then(|evaluation| evaluation.find(&account.id)).filter(|_| about_scores);
     let holds = |account: &Account| rule.trigger.holds(account);
-    holds(before) == Some(false) && unrenewed.is_none_or(|account| holds(account) == Some(true))
+    holds(before) == Some(false) && now.is_none_or(|now| holds(now) == Some(true))
 }
 
 fn is_for(rule: &AlertRule, account: &Account) -> bool {

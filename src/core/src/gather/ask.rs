@@ -30,7 +30,8 @@ pub struct Ask {
     pub history_of: Option<String>,
     /// Since which day of receipt derived events are counted, by their key; one that isn't named always was.
     pub since: BTreeMap<String, Day>,
-    /// Benchmarks are not renewed after this time: what an account is by those of then. `None`: they are those in force.
+    /// Benchmarks are not renewed, seats are not told and values of components do not grow too old after this time: what an
+    /// account is as far as it moves by itself. `None`: everything is as it is.
     pub unrenewed_since: Option<Timestamp>,
     /// Windows end with this day, if it is earlier: the last one on which a source that fell silent was heard of.
     pub windows_end: Option<Day>,

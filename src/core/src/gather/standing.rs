@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Cell;
+use super::{Ask, Cell};
 use crate::by_day::ByDay;
 use crate::component::{Combine, Component, Crowd, Share, Whose};
 use crate::identity::Traits;
@@ -64,6 +64,8 @@ struct Said {
 pub(super) struct Standings<'a> {
     model: &'a Model,
     over: Day,
+    /// After this day no seats are told, and no value of a component grows too old.
+    until: Day,
     /// By profile and component; nothing for components of accounts.
     said: Vec<Vec<Said>>,
     /// How many accounts last said of a component of their own profile what can't be read.
@@ -74,11 +76,12 @@ pub(super) struct Standings<'a> {
 
 impl<'a> Standings<'a> {
     /// Of a model, up to a last day over.
-    pub fn new(model: &'a Model, over: Day) -> Self {
+    pub fn new(model: &'a Model, ask: &Ask) -> Self {
+        let until = ask.unrenewed_since.map_or(Day(i32::MAX), |at| model.calendar.last_over(at));
         let lengths = || model.profiles.iter().map(|profile| profile.components.len());
         let said = lengths().map(|length| std::iter::repeat_with(Said::default).take(length).collect()).collect();
         let unreadable = lengths().map(|length| vec![0; length]).collect();
-        Self { model, over, said, unreadable, heard: FxHashSet::default() }
+        Self { model, over: ask.over(model), until, said, unreadable, heard: FxHashSet::default() }
     }
 
     /// Hears all users who count, with their statements, before any account is asked for.
@@ -150,6 +153,8 @@ impl<'a> Standings<'a> {
             let count = |names: &TraitNames<'_>| {
                 seats.value(names).as_number().filter(|seats| seats.is_finite() && *seats > 0.0)
             };
+            let told = whom.statements.partition_point(|stated| self.day(stated) <= self.until);
+            let whom = Whom { statements: &whom.statements[..told], ..whom };
             standing.seats = self.by_day(whom, self.over, count);
         }
         if let Some(within) = &profile.within {
@@ -222,6 +227,7 @@ impl<'a> Standings<'a> {
             let share = component.share(&value);
             is_readable = share.is_some() || value.is_null();
             ends = share.and(component.max_age).map(|age| day.plus(age.saturating_add(1)));
+            ends = ends.filter(|end| *end <= self.until);
             voice.set(day, share.map(|share| (share, stated.at)));
         }
         if let Some(end) = ends.filter(|end| *end <= self.over) {

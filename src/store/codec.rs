@@ -83,6 +83,24 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self) -> Result<u64, Broken> {
+        let Some(word) = self.bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) else { return self.tail() };
+        // The first byte without the mark is the last of the number. Its sevens of bits move together by halves.
+        let last = !word & 0x8080_8080_8080_8080;
+        if last == 0 {
+            return self.tail();
+        }
+        let bits = last.trailing_zeros();
+        let word = word & (u64::MAX >> (63 - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+        let word = word & 0x007f_007f_007f_007f | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+        let word = word & 0x0000_3fff_0000_3fff | (word & 0x3fff_0000_3fff_0000) >> 2;
+        let word = word & 0x0fff_ffff | word >> 32 << 28;
+        self.bytes = self.bytes.get(bits as usize / 8 + 1..).ok_or(Broken)?;
+        Ok(word)
+    }
+
+    /// A number that is longer than a word, or near the end.
+    #[cold]
+    fn tail(&mut self) -> Result<u64, Broken> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

@@ -391,22 +391,22 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// Tells what so many writes said, and forgets it.
+fn tell(about: About, entries: &mut Vec<Entry>, writes: usize, take: &mut dyn FnMut(Told<'_>)) {
+    if writes > 1 {
+        *entries = said(about, std::mem::take(entries));
+    }
+    entries.drain(..).for_each(|(subject, stated)| take(Told::Statement(&subject, &stated)));
+}
+
 impl History for Kept<'_> {
     type Error = StoreError;
 
     fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), StoreError> {
-        // What was said about the same in several writes is put together as if it had been one.
+        // Traits that were said of the same in several writes are put together as if it had been one.
         let mut current: Option<(u32, Generation, u16)> = None;
         let mut entries: Vec<Entry> = Vec::new();
         let mut writes = 0;
-        let mut tell = |entries: &mut Vec<Entry>, writes: usize, settled: bool| {
-            let entries = std::mem::take(entries);
-            let entries = if writes > 1 { said(about, entries) } else { entries };
-            entries.iter().for_each(|(subject, stated)| take(Told::Statement(subject, stated)));
-            if settled {
-                take(Told::Settled);
-            }
-        };
         for entry in self.store.raw_scan(&keys::statements_of(about)) {
             let (key, value) = entry?;
             let (about, shard, generation, month, part) =
@@ -416,14 +416,22 @@ impl History for Kept<'_> {
             }
             let now = (shard, generation, month);
             if current.is_some_and(|before| before != now) {
-                tell(&mut entries, writes, current.is_some_and(|(before, ..)| before != shard));
-                writes = 0;
+                tell(about, &mut entries, std::mem::take(&mut writes), take);
+            }
+            if current.is_some_and(|(before, ..)| before != shard) {
+                take(Told::Settled);
             }
             current = Some(now);
             writes += 1;
-            self.store.read_entries(about, month, &value, |subject, stated| entries.push((subject, stated)))?;
+            if about.is_id() {
+                let tell = |subject, stated| take(Told::Statement(&subject, &stated));
+                self.store.read_entries(about, month, &value, tell)?;
+            } else {
+                self.store.read_entries(about, month, &value, |subject, stated| entries.push((subject, stated)))?;
+            }
         }
-        tell(&mut entries, writes, true);
+        tell(about, &mut entries, writes, take);
+        take(Told::Settled);
         Ok(())
     }
 

@@ -27,7 +27,7 @@ pub(crate) use self::points::Points;
 pub(crate) use self::standing::Standing;
 use self::standing::{Standings, Whom};
 use self::steps::Steps;
-use self::tables::{Marks, Sums};
+use self::tables::{Crew, Marks, Sums};
 pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, Step, checklist_of};
@@ -46,7 +46,8 @@ pub trait History {
     /// Why it can't be read.
     type Error;
 
-    /// Hands out the statements of a kind. All about one id come between two times of [`Told::Settled`].
+    /// Hands out the statements of a kind. All about one id come between two times of [`Told::Settled`]. Of traits only those
+    /// that stand; of memberships and links also others of the same day.
     fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), Self::Error>;
 
     /// Hands out the counts with the latest moment of each spot, in the order of their stated accounts, those without one
@@ -135,16 +136,23 @@ fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option
 /// So many of those who stopped are named.
 const NAMED: usize = 5;
 
-/// How many users there are among counts, and the first few: those who did most, of equals those whose names come first.
-/// Takes the counts.
-fn who(counts: &mut Vec<(Id, i64)>, names: &Interner) -> (u32, Vec<Id>) {
-    counts.sort_unstable();
-    let users = counts.chunk_by(|a, b| a.0 == b.0);
-    let mut users: Vec<(i64, Id)> =
-        users.filter_map(|of| Some((of.iter().map(|(_, count)| count).sum(), of.first()?.0))).collect();
-    counts.clear();
+/// The first few of users with what each did: those who did most, of equals those whose names come first.
+fn first_few(mut users: Vec<(i64, Id)>, names: &Interner) -> Vec<Id> {
     users.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.name(a.1).cmp(names.name(b.1))));
-    (users.len() as u32, users.iter().take(NAMED).map(|(_, user)| *user).collect())
+    users.iter().take(NAMED).map(|(_, user)| *user).collect()
+}
+
+/// What a user of an account did, as far as the account's profile asks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Did {
+    /// Anything in the span of all users.
+    is_member: bool,
+    /// A scored event in the span of active users.
+    is_active: bool,
+    /// Points in the window, in millionths.
+    points: i64,
+    /// Scored events in the window before.
+    before: i64,
 }
 
 struct Gather<'a> {
@@ -180,14 +188,18 @@ struct Gather<'a> {
     activity: Option<(Counter, Raw)>,
     gathered: Gathered<'a>,
     standings: Standings<'a>,
-    marks: [Marks; 3],
+    marks: Marks,
+    crew: Crew,
     daily: Vec<i64>,
+    /// By event, how much it moved the raw score.
+    moved: Sums,
     scored: Sums,
+    users: Vec<Did>,
+    /// By event number, whether a step or milestone asks for it, and the cells of those.
+    stepped: Vec<bool>,
+    step_cells: Vec<Cell>,
     tables: habits::Tables,
     own_cells: Vec<Cell>,
-    points_by_user: Vec<(Id, i64)>,
-    /// Users of the window before, and how much each did.
-    before: Vec<(Id, i64)>,
 }
 
 /// Adds up every account of a history.
@@ -280,7 +292,15 @@ impl<'a> Gather<'a> {
         let milestones = ask.milestones.iter();
         let milestones =
             milestones.map(|(event, count)| Step::new("", Done::Event { event: event.clone(), count: *count }));
-        let milestones = milestones.collect();
+        let milestones: Vec<Step> = milestones.collect();
+        let mut stepped = vec![false; names.events()];
+        for step in model.steps().chain(&milestones) {
+            if let Done::Event { event, .. } = &step.done
+                && let Some(event) = names.find_event(event)
+            {
+                stepped[event as usize] = true;
+            }
+        }
         let left_out = |profile: &Profile| match model.gaps.is_empty() {
             true => Vec::new(),
             false => (FIRST_DAY..=today.0).map(|day| model.gaps.has(&profile.name, Day(day))).collect(),
@@ -332,12 +352,15 @@ impl<'a> Gather<'a> {
                 unreadable: Vec::new(),
             },
             standings: Standings::new(model, ask),
-            marks: Default::default(),
+            marks: Marks::default(),
+            crew: Crew::default(),
             daily: Vec::new(),
+            moved: Sums::default(),
             scored: Sums::default(),
+            users: Vec::new(),
+            stepped,
+            step_cells: Vec::new(),
             own_cells: Vec::new(),
-            points_by_user: Vec::new(),
-            before: Vec::new(),
         }
     }
 
@@ -521,6 +544,9 @@ impl<'a> Gather<'a> {
         let parent = self.structure.parent(id);
         let checklist = checklist_of(self.model, name, &traits);
         let mut tally = Tally { id, parent, children, chosen, checklist, last: raw.last, traits, ..Tally::default() };
+        // Its memory serves the next one.
+        let mut crew = std::mem::take(&mut self.crew);
+        crew.number(&raw.cells);
         tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
         for place in 0..self.model.profiles.len() {
             let points = self.points(place, &raw.cells, tally.first);
@@ -535,17 +561,20 @@ impl<'a> Gather<'a> {
         let whom = Whom { id: name, statements, first: tally.first, chosen };
         tally.standing = self.standings.of(whom, &raw.cells);
         tally.left = self.standings.left(whom);
-        self.users_and_features(&mut tally, raw);
-        self.champions(&mut tally);
+        self.users_and_features(&mut tally, &raw.cells, &crew);
         self.count_members(&tally, raw, own);
-        tally.habits = self.habits(&raw.cells, chosen, &tally.traits);
+        tally.habits = self.habits(&raw.cells, &crew, chosen, &tally.traits);
         if self.ask.deeds {
             tally.deeds = self.deeds(&raw.cells, tally.first);
         }
         let own_traits = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
         let (names, calendar) = (&self.gathered.names, &self.model.calendar);
         let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
-        let day = |step: &Step| steps.by_account(step, own_traits, &raw.cells);
+        let cells = &mut self.step_cells;
+        cells.clear();
+        let is_of_step = |cell: &&Cell| self.stepped.get(cell.event as usize).copied().unwrap_or_default();
+        cells.extend(raw.cells.iter().filter(is_of_step));
+        let day = |step: &Step| steps.by_account(step, own_traits, &crew.users, cells);
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
             tally.steps = list.steps.iter().map(day).collect();
         }
@@ -553,6 +582,7 @@ impl<'a> Gather<'a> {
         if let Some((counter, _)) = &mut self.activity {
             counter.account(&raw.cells[..own]);
         }
+        self.crew = crew;
         self.gathered.tallies.push(tally);
         true
     }
@@ -564,7 +594,7 @@ impl<'a> Gather<'a> {
     }
 
     /// What needs the account's own profile: its users, active days, features, scored events.
-    fn users_and_features(&mut self, tally: &mut Tally, raw: &Raw) {
+    fn users_and_features(&mut self, tally: &mut Tally, cells: &[Cell], crew: &Crew) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
         let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
@@ -578,25 +608,24 @@ impl<'a> Gather<'a> {
         let before_since = window_since.plus(-window);
         let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
-        tally.features_used = vec![false; features.map_or(0, |features| features.names.len())];
-        let [members, active, ever] = &mut self.marks;
-        [&mut *members, active, ever].into_iter().for_each(Marks::clear);
+        let count = features.map_or(0, |features| features.names.len());
+        tally.features_used = vec![false; count];
+        let mut features_ever = vec![false; count];
+        self.users.clear();
+        self.users.resize(crew.users.len(), Did::default());
         let mut days: Vec<bool> = vec![false; window as usize + 1];
-        for cell in raw.cells.iter().filter(|cell| cell.count > 0) {
-            let day = cell.day();
+        for (cell, user) in crew.with(cells).filter(|(cell, _)| cell.count > 0) {
+            let (day, user) = (cell.day(), &mut self.users[user]);
             if let Some(seen) = self.seen.get_mut(cell.event as usize) {
                 *seen = true;
             }
-            if day <= self.over && day > member_since && members.mark(cell.user) {
-                tally.total_users += 1;
-            }
+            user.is_member |= day <= self.over && day > member_since;
             let Some((_, weights)) = chosen else { continue };
             let in_window = day <= self.over && day > window_since;
             for feature in features.map(|features| features.used_by(cell.event)).unwrap_or_default() {
-                tally.features_ever += usize::from(ever.mark(*feature));
-                if let Some(used) = tally.features_used.get_mut(*feature as usize) {
-                    *used |= in_window;
-                }
+                let feature = *feature as usize;
+                features_ever[feature] = true;
+                tally.features_used[feature] |= in_window;
             }
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             if weight == 0 {
@@ -608,33 +637,38 @@ impl<'a> Gather<'a> {
             if left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
                 continue;
             }
+            let count = i64::from(cell.count);
             if reasons
                 && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
             {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
-                self.scored.add(place, cell.count.unsigned_abs().into());
+                self.scored.add(place, count);
             }
-            if day <= self.over && day > active_since {
-                tally.active_users += u32::from(active.mark(cell.user));
-            }
+            user.is_active |= day <= self.over && day > active_since;
             if in_window {
                 days[(day.0 - window_since.0) as usize] = true;
-                let points = weight.saturating_mul(i64::from(cell.count));
-                match self.points_by_user.last_mut() {
-                    Some((user, sum)) if *user == cell.user => *sum = sum.saturating_add(points),
-                    _ => self.points_by_user.push((cell.user, points)),
-                }
+                user.points = user.points.saturating_add(weight.saturating_mul(count));
             } else if day <= window_since && day > before_since {
-                self.before.push((cell.user, i64::from(cell.count)));
+                user.before += count;
             }
         }
-        self.before.retain(|(user, _)| !active.has(*user));
-        (tally.stopped_users, tally.who_stopped) = who(&mut self.before, &self.ids.subjects);
+        let users = || crew.users.iter().zip(&self.users);
+        tally.total_users = users().filter(|(_, did)| did.is_member).count() as u32;
+        tally.active_users = users().filter(|(_, did)| did.is_active).count() as u32;
+        let stopped = users().filter(|(_, did)| did.before > 0 && !did.is_active);
+        let stopped: Vec<(i64, Id)> = stopped.map(|(user, did)| (did.before, *user)).collect();
+        tally.stopped_users = stopped.len() as u32;
+        tally.who_stopped = first_few(stopped, &self.ids.subjects);
+        self.champions(
+            tally,
+            users().filter(|(_, did)| did.points > 0).map(|(user, did)| (*user, did.points)).collect(),
+        );
+        tally.features_ever = features_ever.iter().filter(|used| **used).count();
         tally.active_days = days.iter().filter(|active| **active).count() as u32;
-        let scored = self.scored.drain().into_iter().filter_map(|(place, count)| {
+        let scored = self.scored.drain().filter_map(|(place, count)| {
             let day = scored_since.plus(1 + (place / columns.len()) as i32);
-            Some((day, *columns.get(place % columns.len())?, count))
+            Some((day, *columns.get(place % columns.len())?, u32::try_from(count).unwrap_or(u32::MAX)))
         });
         tally.scored = scored.collect();
     }

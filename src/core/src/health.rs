@@ -36,15 +36,14 @@ pub fn shown(score: f64) -> i64 {
     (score + 0.5).floor() as i64
 }
 
-/// A percentile with linear interpolation (type 7) over values in any order; `None` without values.
+/// A percentile with linear interpolation (type 7) over values in any order, which it changes; `None` without values.
 pub fn percentile(values: &mut [f64], percent: f64) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let at = (percent / 100.0).clamp(0.0, 1.0) * last as f64;
     let below = at.floor() as usize;
-    let low = *values.get(below)?;
-    let high = *values.get((below + 1).min(last))?;
-    Some(low + (at - below as f64) * (high - low))
+    let (_, low, above) = values.select_nth_unstable_by(below.min(last), f64::total_cmp);
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(*low);
+    Some(*low + (at - below as f64) * (high - *low))
 }
 
 /// A benchmark over raw scores, and what it was computed from.
@@ -63,7 +62,7 @@ pub fn benchmark(raws: impl Iterator<Item = f64>, percent: f64) -> Option<Pegged
     let mut positive: Vec<f64> = raws.filter(|raw| *raw > 0.0).collect();
     let accounts = positive.len();
     let value = percentile(&mut positive, percent)?;
-    let maximum = *positive.last()?;
+    let maximum = positive.into_iter().max_by(f64::total_cmp)?;
     let is_maximum = accounts < FEW || value <= 0.0;
     let raw = if is_maximum { maximum } else { value };
     Some(Pegged { raw, accounts, is_maximum })

@@ -80,26 +80,29 @@ impl Dated {
         }
     }
 
-    /// Takes all statements about some ids. Sorted by time; of two at the same time the greater message id is later, then the
-    /// greater name.
-    fn settle<'n>(&mut self, statements: &mut Vec<Claim>, name: impl Fn(Id) -> &'n str) {
-        statements.sort_unstable_by(|a, b| {
+    /// Takes all statements about some ids, in any order. Nearly every id is said to stand for one thing: only where it is
+    /// not, the order of what was said matters.
+    fn settle<'n>(&mut self, claims: &mut Vec<Claim>, horizon: Horizon, name: impl Fn(Id) -> &'n str) {
+        let last = claims.iter().map(|claim| claim.id as usize).max().unwrap_or_default();
+        if self.one.len() <= last {
+            self.one.resize(last + 1, 0);
+        }
+        for claim in claims.iter().filter(|claim| claim.is_seen(horizon)) {
+            let one = &mut self.one[claim.id as usize];
+            *one = if *one == 0 || *one == claim.value { claim.value } else { MANY };
+        }
+        claims.retain(|claim| self.one[claim.id as usize] == MANY);
+        first_and_last(claims);
+        claims.retain(|claim| claim.is_seen(horizon));
+        // Of two at the same time the greater message id is later, then the greater name.
+        claims.sort_unstable_by(|a, b| {
             (a.id, a.at)
                 .cmp(&(b.id, b.at))
                 .then_with(|| a.message.cmp(&b.message))
                 .then_with(|| if a.value == b.value { a.day.cmp(&b.day) } else { name(a.value).cmp(name(b.value)) })
         });
-        for claims in statements.chunk_by(|a, b| a.id == b.id) {
+        for claims in claims.chunk_by(|a, b| a.id == b.id) {
             let Some(first) = claims.first() else { continue };
-            let place = first.id as usize;
-            if self.one.len() <= place {
-                self.one.resize(place + 1, 0);
-            }
-            if claims.iter().all(|claim| claim.value == first.value) {
-                self.one[place] = first.value;
-                continue;
-            }
-            self.one[place] = MANY;
             let mut runs: Vec<(Day, Id)> = Vec::new();
             for claim in claims {
                 if runs.last().is_none_or(|(_, value)| *value != claim.value) {
@@ -108,18 +111,46 @@ impl Dated {
             }
             self.many.insert(first.id, runs);
         }
-        statements.clear();
+        claims.clear();
     }
 }
 
 /// One statement about what an id stands for.
 #[derive(Debug)]
 struct Claim {
+    /// Whom it is about in the end.
     id: Id,
+    /// The id that it was stated with.
+    stated: Id,
     value: Id,
     day: Day,
+    lag: i32,
     at: i64,
     message: Message,
+}
+
+impl Claim {
+    fn is_seen(&self, horizon: Horizon) -> bool {
+        self.at <= horizon.at.0 && horizon.received.is_none_or(|until| self.day.plus(self.lag) <= until)
+    }
+}
+
+/// Of what was stated with an id on a day, and received on one, only the first and the last is kept, however many writes
+/// told of it.
+fn first_and_last(claims: &mut Vec<Claim>) {
+    let of = |claim: &Claim| (claim.stated, claim.day, claim.lag);
+    claims.sort_unstable_by(|a, b| {
+        (of(a), a.at).cmp(&(of(b), b.at)).then_with(|| a.message.cmp(&b.message)).then_with(|| a.value.cmp(&b.value))
+    });
+    let differ = |a: Option<&Claim>, b: Option<&Claim>| a.map(of) != b.map(of);
+    let is_end = |place: usize| {
+        let claim = claims.get(place);
+        differ(place.checked_sub(1).and_then(|before| claims.get(before)), claim)
+            || differ(claim, claims.get(place + 1))
+    };
+    let ends: Vec<bool> = (0..claims.len()).map(is_end).collect();
+    let mut ends = ends.into_iter();
+    claims.retain(|_| ends.next() == Some(true));
 }
 
 /// Gathers links first, then memberships, then answers.
@@ -140,38 +171,37 @@ impl<'a> Identity<'a> {
 
     /// Takes a link. [`Self::settle_links`] must follow before links of the same id are complete twice.
     pub fn link(&mut self, subject: &Subject, stated: &Stated<Content>) {
-        if let Content::Id(value) = stated.value
-            && self.horizon.sees(subject, stated.at)
-        {
-            let message = stated.message.clone();
-            self.claims.push(Claim { id: subject.id, value, day: subject.day, at: stated.at, message });
-        }
+        self.claim(subject.id, subject, stated);
     }
 
     /// All links of the ids that were told since the last time were told.
     pub fn settle_links(&mut self) {
-        self.links.settle(&mut self.claims, |id| self.ids.subjects.name(id));
+        self.links.settle(&mut self.claims, self.horizon, |id| self.ids.subjects.name(id));
     }
 
     /// Takes a membership, when all links are settled: it is that of the person, whichever of the ids it was stated with.
     pub fn membership(&mut self, subject: &Subject, stated: &Stated<Content>) {
-        if let Content::Id(value) = stated.value
-            && self.horizon.sees(subject, stated.at)
-        {
-            let (id, message) = (self.user(subject.id, subject.day), stated.message.clone());
-            self.claims.push(Claim { id, value, day: subject.day, at: stated.at, message });
+        self.claim(self.user(subject.id, subject.day), subject, stated);
+    }
+
+    fn claim(&mut self, id: Id, subject: &Subject, stated: &Stated<Content>) {
+        if let Content::Id(value) = stated.value {
+            let Subject { id: of, day, lag, .. } = *subject;
+            self.claims.push(Claim { id, stated: of, value, day, lag, at: stated.at, message: stated.message.clone() });
         }
     }
 
     /// All memberships were told.
     pub fn settle_memberships(&mut self) {
-        self.groups.settle(&mut self.claims, |id| self.ids.accounts.name(id));
+        self.groups.settle(&mut self.claims, self.horizon, |id| self.ids.accounts.name(id));
         self.claims = Vec::new();
     }
 
     /// The user behind an id on a day.
     pub fn user(&self, subject: Id, day: Day) -> Id {
         let Some(mut next) = self.links.at(subject, day) else { return subject };
+        // Hardly ever there is more than one link to follow.
+        let Some(mut further) = self.links.at(next, day) else { return next };
         let mut seen = vec![subject];
         loop {
             if let Some(start) = seen.iter().position(|id| *id == next) {
@@ -179,11 +209,10 @@ impl<'a> Identity<'a> {
                 let ring = seen.iter().skip(start).copied();
                 return ring.min_by_key(|id| self.ids.subjects.name(*id)).unwrap_or(next);
             }
+            seen.push(next);
+            next = further;
             match self.links.at(next, day) {
-                Some(further) => {
-                    seen.push(next);
-                    next = further;
-                }
+                Some(link) => further = link,
                 None => return next,
             }
         }

@@ -1,6 +1,7 @@
 //! What spans accounts: the benchmarks that they are measured by under one profile, over all and within groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
@@ -25,20 +26,43 @@ pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standin
     }
 }
 
-/// What an account brings into the benchmark of a day: of a parent only its own use, without its children's. So an account
-/// that becomes a parent, or a roll-up that is turned on, moves nobody else's score.
-fn raw_at(tally: &Tally, place: usize, profile: &Profile, day: Day) -> Option<f64> {
-    tally.first.filter(|first| *first <= day)?;
-    let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
-    let since = day.plus(-profile.window);
-    let from = points.daily.partition_point(|(at, _)| *at <= since);
-    let within = points.daily.iter().skip(from).take_while(|(at, _)| *at <= day);
-    let raw = within.fold(0i64, |sum, (_, points)| sum.saturating_add(*points));
-    // Most have none on most days: there is nothing to divide.
-    if raw <= 0 {
-        return None;
+/// What an account brings into the benchmarks of some days: of a parent only its own use, without its children's. So an
+/// account that becomes a parent, or a roll-up that is turned on, moves nobody else's score.
+struct Own<'t> {
+    tally: &'t Tally,
+    points: &'t Points,
+    profile: &'t Profile,
+    place: usize,
+    /// The days with points that are in the window, and what they come to.
+    window: Range<usize>,
+    sum: i128,
+}
+
+impl<'t> Own<'t> {
+    fn of(tally: &'t Tally, place: usize, profile: &'t Profile) -> Option<Self> {
+        let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
+        Some(Self { tally, points, profile, place, window: 0..0, sum: 0 })
     }
-    Some(health::points(raw) / size(profile, points, tally.standing.get(place), day)?)
+
+    /// Its raw score on a day. Days come in their order, so that each is added once, however many windows it is in.
+    fn raw_at(&mut self, day: Day) -> Option<f64> {
+        self.tally.first.filter(|first| *first <= day)?;
+        let (daily, since) = (&self.points.daily, day.plus(-self.profile.window));
+        while let Some((_, points)) = daily.get(self.window.end).filter(|(at, _)| *at <= day) {
+            self.sum += i128::from(*points);
+            self.window.end += 1;
+        }
+        while let Some((_, points)) = daily.get(self.window.start).filter(|(at, _)| *at <= since) {
+            self.sum -= i128::from(*points);
+            self.window.start += 1;
+        }
+        // Most have none on most days: there is nothing to divide.
+        if self.sum <= 0 {
+            return None;
+        }
+        let raw = health::points(i64::try_from(self.sum).unwrap_or(i64::MAX));
+        Some(raw / size(self.profile, self.points, self.tally.standing.get(self.place), day)?)
+    }
 }
 
 /// The benchmarks of one day.
@@ -181,8 +205,9 @@ pub(crate) fn scale<'m>(
         let mut raws: Vec<Vec<(f64, Option<&String>)>> = vec![Vec::new(); days.len()];
         for tally in tallies {
             let groups = tally.standing.get(place).map(|standing| &standing.group);
+            let Some(mut own) = Own::of(tally, place, profile) else { continue };
             for (day, raws) in days.iter().zip(&mut raws) {
-                if let Some(raw) = raw_at(tally, place, profile, *day)
+                if let Some(raw) = own.raw_at(*day)
                     && belongs(tally, *day, place, gathered, model)
                 {
                     raws.push((raw, groups.and_then(|groups| groups.at(*day))));

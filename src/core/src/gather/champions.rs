@@ -7,21 +7,13 @@ use crate::usage::Id;
 const CHAMPIONS: usize = 3;
 
 impl Gather<'_> {
-    /// Who made most of the raw score: the points that were collected user by user, in any order.
-    pub(super) fn champions(&mut self, tally: &mut Tally) {
-        let all = &mut self.points_by_user;
-        all.sort_unstable_by_key(|(user, _)| *user);
-        all.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            kept.1 = if same { kept.1.saturating_add(next.1) } else { kept.1 };
-            same
-        });
+    /// Who made most of the raw score, of the points of each user, in any order.
+    pub(super) fn champions(&self, tally: &mut Tally, mut all: Vec<(Id, i64)>) {
         tally.window_points = all.iter().fold(0, |sum, (_, points)| sum.saturating_add(*points));
         // Of equals the one whose id comes first, and of a user and a device of one name the user.
         let ids = self.ids;
         let name = |user: Id| (ids.user_id(user).is_none(), ids.subjects.name(user));
         all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| name(a.0).cmp(&name(b.0))));
         tally.champions = all.iter().take(CHAMPIONS).copied().collect();
-        all.clear();
     }
 }

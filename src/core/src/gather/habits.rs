@@ -1,6 +1,8 @@
 //! One pass over an account's cells for its habits, and one for its deeds where they are asked for.
 
-use super::tables::{Marks, Sums};
+use std::ops::Range;
+
+use super::tables::Crew;
 use super::{Cell, Gather};
 use crate::habits::{Deeds, Habits, Lately, RHYTHM_DAYS, Rhythm};
 use crate::identity::Traits;
@@ -12,7 +14,7 @@ use crate::usage::Id;
 use crate::value::Value;
 
 /// The spans of [`Lately`]: the last 30 days, the 30 before, the last 90; as the ages of their days.
-const SPANS: [std::ops::Range<i32>; 3] = [0..30, 30..60, 0..90];
+const SPANS: [Range<i32>; 3] = [0..30, 30..60, 0..90];
 
 impl From<[u32; SPANS.len()]> for Lately {
     fn from([last_30, before_30, last_90]: [u32; SPANS.len()]) -> Self {
@@ -23,9 +25,12 @@ impl From<[u32; SPANS.len()]> for Lately {
 /// Tables that serve one account after the other.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    users: [Marks; SPANS.len()],
-    features: [Marks; SPANS.len()],
-    by_user: Sums,
+    /// By age in days, the spans that a day is in, a bit each.
+    spans: Vec<u8>,
+    /// By number of an account's user, the spans in which it did anything, and how much it did in the longest.
+    users: Vec<(u8, u32)>,
+    /// By feature, the spans in which it was used.
+    features: Vec<u8>,
     gaps: Vec<u32>,
     /// By event, the signals that it is one of, a bit each; empty without signals.
     signals: Vec<u8>,
@@ -45,52 +50,56 @@ impl Tables {
                 }
             }
         }
-        Self { signals, ..Self::default() }
+        let bit = |age: i32, (span, ages): (usize, &Range<i32>)| u8::from(ages.contains(&age)) << span;
+        let spans = |age| SPANS.iter().enumerate().fold(0, |spans, span| spans | bit(age, span));
+        Self { spans: (0..RHYTHM_DAYS).map(spans).collect(), signals, ..Self::default() }
     }
 }
 
 impl Gather<'_> {
-    /// The habits of an account whose health is the profile at a place.
-    pub(super) fn habits(&mut self, cells: &[Cell], chosen: Option<usize>, traits: &Traits) -> Habits {
+    /// The habits of an account whose users were numbered and whose health is the profile at a place.
+    pub(super) fn habits(&mut self, cells: &[Cell], crew: &Crew, chosen: Option<usize>, traits: &Traits) -> Habits {
         let known = chosen.and_then(|place| self.gathered.features.get(place));
         let names = &self.gathered.names;
         let tables = &mut self.tables;
-        tables.users.iter_mut().chain(&mut tables.features).for_each(Marks::clear);
-        let mut active = [false; RHYTHM_DAYS as usize];
-        let [mut events, mut users, mut features] = [[0u32; SPANS.len()]; 3];
+        tables.users.clear();
+        tables.users.resize(crew.users.len(), (0, 0));
+        tables.features.clear();
+        tables.features.resize(known.map_or(0, |known| known.names.len()), 0);
+        let mut by_age = [0u32; RHYTHM_DAYS as usize];
         let mut signals = [[0u32; SPANS.len()]; Signal::ALL.len()];
-        let mut all = 0u32;
-        for cell in cells.iter().filter(|cell| cell.count > 0) {
-            let age = self.over.0 - cell.day().0;
-            if !(0..RHYTHM_DAYS).contains(&age) {
-                continue;
-            }
+        for (cell, user) in crew.with(cells).filter(|(cell, _)| cell.count > 0) {
+            let age = (self.over.0 - cell.day().0) as usize;
+            let Some(spans) = tables.spans.get(age) else { continue };
             let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
-            let plain = !names.is_derived(cell.event);
-            let uses = known.map(|known| known.used_by(cell.event)).unwrap_or_default();
-            let told = tables.signals.get(event).copied().unwrap_or_default();
-            active[age as usize] |= plain;
-            if plain && SPANS[2].contains(&age) {
-                tables.by_user.add(cell.user as usize, count);
-                all = all.saturating_add(count);
+            if !names.is_derived(cell.event) {
+                by_age[age] = by_age[age].saturating_add(count);
+                let (seen, lately) = &mut tables.users[user];
+                *seen |= spans;
+                *lately = if SPANS[2].contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
             }
-            for (span, _) in SPANS.iter().enumerate().filter(|(_, ages)| ages.contains(&age)) {
-                if plain {
-                    events[span] = events[span].saturating_add(count);
-                    users[span] += u32::from(tables.users[span].mark(cell.user));
-                }
-                let new = uses.iter().filter(|feature| tables.features[span].mark(**feature));
-                features[span] += new.count() as u32;
-                for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
-                    counts[span] = counts[span].saturating_add(count);
-                }
+            for feature in known.map(|known| known.used_by(cell.event)).unwrap_or_default() {
+                tables.features[*feature as usize] |= spans;
+            }
+            let told = tables.signals.get(event).copied().unwrap_or_default();
+            for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
+                let of_spans = counts.iter_mut().enumerate().filter(|(span, _)| spans & (1 << span) != 0);
+                of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
             }
         }
-        let top = tables.by_user.drain().into_iter().map(|(_, count)| count).max();
-        let days = SPANS.map(|ages| ages.filter(|age| active[*age as usize]).count() as u32);
-        let ages = (0..RHYTHM_DAYS as u32).filter(|age| active[*age as usize]);
+        let within = |ages: Range<i32>| by_age[ages.start as usize..ages.end as usize].iter().copied();
+        let events = SPANS.map(|ages| within(ages).fold(0, u32::saturating_add));
+        let days = SPANS.map(|ages| within(ages).filter(|count| *count > 0).count() as u32);
+        let [mut users, mut features] = [[0u32; SPANS.len()]; 2];
+        let count = |counts: &mut [u32; SPANS.len()], spans: u8| {
+            counts.iter_mut().enumerate().for_each(|(span, count)| *count += u32::from(spans >> span & 1));
+        };
+        tables.users.iter().for_each(|(spans, _)| count(&mut users, *spans));
+        tables.features.iter().for_each(|spans| count(&mut features, *spans));
+        let top = tables.users.iter().map(|(_, lately)| *lately).max().filter(|top| *top > 0);
+        let active = (0..RHYTHM_DAYS as u32).filter(|age| by_age[*age as usize] > 0);
         tables.gaps.clear();
-        ages.reduce(|last, age| {
+        active.reduce(|last, age| {
             tables.gaps.push(age - last);
             age
         });
@@ -99,7 +108,7 @@ impl Gather<'_> {
             active_days: days.into(),
             users: users.into(),
             features: features.into(),
-            top_user_share: top.map(|top| f64::from(top) / f64::from(all)),
+            top_user_share: top.map(|top| f64::from(top) / f64::from(events[2])),
             rhythm: Rhythm::of(&mut tables.gaps),
             signals: self.signals(signals, traits),
         }

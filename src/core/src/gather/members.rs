@@ -63,7 +63,10 @@ impl Members {
 impl Gather<'_> {
     /// Counts the members of an account; its own cells come first.
     pub(super) fn count_members(&mut self, tally: &Tally, raw: &Raw, own: usize) {
-        let Self { model, gathered, weights, marks, user_traits, today, over, own_cells: cells, .. } = self;
+        if raw.user_last.is_empty() {
+            return;
+        }
+        let Self { model, gathered, weights, marks: used, user_traits, today, over, own_cells: cells, .. } = self;
         let Gathered { names, features, members, .. } = gathered;
         cells.clear();
         cells.extend(raw.cells.iter().take(own).filter(|cell| cell.count > 0));
@@ -76,7 +79,6 @@ impl Gather<'_> {
         let features = tally.chosen.and_then(|place| features.get(place));
         let list = tally.checklist.and_then(|place| model.activation.get(place));
         let steps = Steps { names, user_traits, calendar: &model.calendar, today: *today };
-        let used = &mut marks[0];
         for (user, last) in &raw.user_last {
             let from = cells.partition_point(|cell| cell.user < *user);
             let until = cells.partition_point(|cell| cell.user <= *user);

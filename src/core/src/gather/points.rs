@@ -1,7 +1,5 @@
 //! One account's points by day under one profile, what moved them, and how many users made them.
 
-use rustc_hash::FxHashMap;
-
 use super::{Cell, Gather};
 use crate::by_day::ByDay;
 use crate::model::Per;
@@ -15,7 +13,7 @@ pub(crate) struct Points {
     pub daily: Vec<(Day, i64)>,
     /// How many users did a scored event in the window that ends on a day, where raw scores are divided by them.
     pub active: ByDay<u32>,
-    /// The event that moved the raw score most against the window before, and which way.
+    /// The event that moved the raw score most against the window before, and which way; none where all stayed.
     pub moved: Option<(i64, Id)>,
 }
 
@@ -30,7 +28,6 @@ impl Gather<'_> {
         self.daily.clear();
         self.daily.resize(days, 0);
         let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
-        let mut moved: FxHashMap<Id, i64> = FxHashMap::default();
         for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
@@ -41,13 +38,14 @@ impl Gather<'_> {
             let sum = &mut self.daily[(day.0 - first.0) as usize];
             *sum = sum.saturating_add(points);
             if day > before {
-                *moved.entry(cell.event).or_default() += if day > now { points } else { -points };
+                self.moved.add(cell.event as usize, if day > now { points } else { -points });
             }
         }
-        let daily = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
-        let daily = daily.map(|(index, points)| (first.plus(index as i32), *points)).collect();
+        let mut daily = Vec::with_capacity(self.daily.iter().filter(|points| **points != 0).count());
+        let with_points = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
+        daily.extend(with_points.map(|(index, points)| (first.plus(index as i32), *points)));
         // Of two that moved as much the one whose name comes first.
-        let moved = moved.into_iter().map(|(event, points)| (points, event)).max_by(|a, b| {
+        let moved = self.moved.drain().map(|(event, points)| (points, event as Id)).max_by(|a, b| {
             let names = |event| self.gathered.names.event(event);
             a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
         });

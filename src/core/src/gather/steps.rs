@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::Cell;
 use crate::checklist::{Done, Step};
@@ -21,9 +21,9 @@ pub(super) struct Steps<'g> {
 }
 
 impl Steps<'_> {
-    /// The day on which an account with these traits and counts had done a step. Where so many users are asked for, each has
-    /// to have done it alone, and the account's own trait is nobody's.
-    pub fn by_account(&self, step: &Step, traits: &[Stated<Traits>], cells: &[Cell]) -> Option<Day> {
+    /// The day on which an account with these traits, users and counts of steps had done a step. Where so many users are asked
+    /// for, each has to have done it alone, and the account's own trait is nobody's.
+    pub fn by_account(&self, step: &Step, traits: &[Stated<Traits>], users: &[Id], cells: &[Cell]) -> Option<Day> {
         let mut days: Vec<Day> = match &step.done {
             Done::Event { event, count } => {
                 let event = self.names.find_event(event)?;
@@ -36,7 +36,6 @@ impl Steps<'_> {
             }
             Done::Trait(name) => {
                 let own = self.first_set(traits, name).filter(|_| step.by.is_none());
-                let users: FxHashSet<Id> = cells.iter().map(|cell| cell.user).collect();
                 users.iter().filter_map(|user| self.user_set(*user, name)).chain(own).collect()
             }
         };

@@ -1,5 +1,6 @@
 //! Tables that serve one account after the other, where a hash or a sort for each would take longest of all.
 
+use super::Cell;
 use crate::usage::Id;
 
 /// Counts distinct numbers without hashing: a number is marked with the round it was last seen in.
@@ -22,22 +23,17 @@ impl Marks {
         }
         std::mem::replace(&mut self.marks[place], self.round) != self.round
     }
-
-    /// True if it was marked in this round.
-    pub(super) fn has(&self, id: Id) -> bool {
-        self.marks.get(id as usize).is_some_and(|round| *round == self.round)
-    }
 }
 
-/// Adds up counts in a table of which each account uses a part.
+/// Adds up in a table of which each account uses a part.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    sums: Vec<u32>,
+    sums: Vec<i64>,
     used: Vec<u32>,
 }
 
 impl Sums {
-    pub(super) fn add(&mut self, place: usize, count: u32) {
+    pub(super) fn add(&mut self, place: usize, amount: i64) {
         if self.sums.len() <= place {
             self.sums.resize(place + 1, 0);
         }
@@ -45,11 +41,11 @@ impl Sums {
         if *sum == 0 {
             self.used.push(place as u32);
         }
-        *sum = sum.saturating_add(count);
+        *sum = sum.saturating_add(amount);
     }
 
     /// All sums that are not 0, in order; from then on none.
-    pub(super) fn drain(&mut self) -> Vec<(usize, u32)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (usize, i64)> {
         // Where most of the table is in use, going through it is less than sorting.
         let until = self.used.iter().max().map_or(0, |last| *last as usize + 1);
         if self.used.len() * 16 > until {
@@ -59,6 +55,57 @@ impl Sums {
             self.used.sort_unstable();
         }
         let sums = &mut self.sums;
-        self.used.drain(..).map(|place| (place as usize, std::mem::take(&mut sums[place as usize]))).collect()
+        let all = self.used.drain(..).map(|place| (place as usize, std::mem::take(&mut sums[place as usize])));
+        all.filter(|(_, sum)| *sum != 0)
+    }
+}
+
+/// The users of an account, numbered from 0 on as its cells name them: what is kept of each by its number stays near,
+/// however many users there are in all.
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    /// By user, the round in which it was numbered last, and its number then.
+    numbers: Vec<(u32, u32)>,
+    round: u32,
+    /// By number.
+    pub users: Vec<Id>,
+    /// By cell, the number of its user.
+    of_cells: Vec<u32>,
+}
+
+impl Crew {
+    /// Numbers the users of other cells.
+    pub(super) fn number(&mut self, cells: &[Cell]) {
+        self.round += 1;
+        self.users.clear();
+        self.of_cells.clear();
+        let mut before: Option<(Id, u32)> = None;
+        for cell in cells {
+            // Cells of one user mostly follow each other.
+            let number = match before {
+                Some((user, number)) if user == cell.user => number,
+                _ => self.number_of(cell.user),
+            };
+            before = Some((cell.user, number));
+            self.of_cells.push(number);
+        }
+    }
+
+    fn number_of(&mut self, user: Id) -> u32 {
+        let place = user as usize;
+        if self.numbers.len() <= place {
+            self.numbers.resize(place + 1, (0, 0));
+        }
+        let number = &mut self.numbers[place];
+        if number.0 != self.round {
+            *number = (self.round, self.users.len() as u32);
+            self.users.push(user);
+        }
+        number.1
+    }
+
+    /// The cells that were numbered, each with the number of its user.
+    pub(super) fn with<'c>(&self, cells: &'c [Cell]) -> impl Iterator<Item = (&'c Cell, usize)> {
+        cells.iter().zip(self.of_cells.iter().map(|number| *number as usize))
     }
 }

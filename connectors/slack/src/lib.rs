@@ -1,26 +1,28 @@
 //! Slack: alerts, each posted once.
 //!
-//! This file reads `alerts:` and plans; `rule.rs` reads a rule, `render.rs` writes the message, `wire.rs` speaks with the API. An alert is
+//! This file reads the config and plans; `place.rs` knows where an alert may go, `render.rs` writes the message, `wire.rs` speaks with the API. An alert is
 //! rendered complete when it is planned, so that a dry run shows what would be posted and a restart posts the same.
 //!
 //! Deliberately not here: incoming webhooks (they return no id and can't be read back, so *once* can't be kept),
 //! threads, editing and deleting, digests, joining channels, and when a rule fires: the core finds the edges.
 
+mod place;
 pub mod render;
-mod rule;
 mod wire;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vitalsync_core::Value;
-use vitalsync_core::alert::{Alert, AlertRule};
+use vitalsync_core::alert::{Alert, AlertRule, read};
 use vitalsync_core::connector::{
     Auth, Change, Connector, Known, Manifest, Mode, Operation, Quota, Registered, Reply, Step, Wanted,
 };
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::mapping::RecordSet;
-use vitalsync_core::section::{Faults, Kind, Node};
+use vitalsync_core::section::{Faults, Node};
+
+use crate::place::PLACES;
 
 /// Batch key and slot kind.
 const ALERT: &str = "alert";
@@ -43,7 +45,7 @@ static MANIFEST: Manifest = Manifest {
 };
 
 /// The line of the registry.
-pub const SLACK: Registered = Registered { manifest: &MANIFEST, read };
+pub const SLACK: Registered = Registered { manifest: &MANIFEST, read: configured };
 
 /// A configured Slack destination: its alert rules.
 #[derive(Debug, Clone)]
@@ -51,27 +53,13 @@ pub struct Slack {
     rules: Vec<AlertRule>,
 }
 
-fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
+fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "a Slack destination")?;
     MANIFEST.leave_common(&table);
     let alerts = table.need(faults, "alerts", "which changes of health are told, and where");
     table.finish(faults);
-    let alerts = alerts?;
-    let entries = alerts.entries(faults, "alerts");
-    if entries.is_empty() && matches!(alerts.kind, Kind::Map(_)) {
-        faults.error(alerts.place, "alerts: expected at least one rule");
-    }
-    let mut rules = Vec::new();
-    let mut names = BTreeSet::new();
-    for (name, place, node) in entries {
-        if name.trim().is_empty() {
-            faults.error(*place, "an alert rule needs a name");
-        } else if !names.insert(name.trim()) {
-            faults.error(*place, format!("there are two alert rules named `{}`", name.trim()));
-        }
-        rules.extend(rule::read(name, node, scopes, faults));
-    }
-    (!rules.is_empty() && rules.len() == entries.len()).then(|| Box::new(Slack { rules }) as Box<dyn Connector>)
+    let rules = read::rules(alerts?, &PLACES, scopes, faults)?;
+    Some(Box::new(Slack { rules }))
 }
 
 fn plan_alert(alert: &Alert) -> Operation {

@@ -18,7 +18,7 @@ use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub,
 };
 
-use crate::rule::is_channel_id;
+use crate::place::is_channel_id;
 use crate::{ALERT, BLOCKS, CHANNEL, TEXT};
 
 const EVENT_TYPE: &str = "vitalsync_alert";

@@ -7,6 +7,7 @@
 //! Deliberately not here: alerts about users, and about several accounts together.
 
 mod edge;
+pub mod read;
 mod renewal;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,25 @@
-//! Alert rules as they are written: what fires one, for whom, where it goes.
+//! Alert rules as they are written: what fires one, for whom, where it goes. Every destination that tells edges reads its
+//! `alerts:` here; what is its own are the places that an alert may go to.
 
-use vitalsync_core::Type;
-use vitalsync_core::alert::{AlertRule, Side, Trigger};
-use vitalsync_core::expr::{Expr, Scope, Scopes};
-use vitalsync_core::model::Band;
-use vitalsync_core::section::{Faults, Kind, Node, Table};
-use vitalsync_core::time::DAY_MS;
+use std::collections::BTreeSet;
+
+use super::{AlertRule, Side, Trigger};
+use crate::expr::{Expr, Scope, Scopes};
+use crate::model::Band;
+use crate::section::{Faults, Kind, Node, Table};
+use crate::time::DAY_MS;
+use crate::value::Type;
+
+/// Where a destination's alerts may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// What a place is, for people.
+    pub what: &'static str,
+    /// How one is written.
+    pub hint: &'static str,
+    /// A place as it is written, in its one form; `None`: it is none.
+    pub read: fn(&str) -> Option<String>,
+}
 
 /// The most days that `within` may look back, and the most silent ones.
 const LONGEST: i32 = 365;
@@ -30,14 +44,33 @@ const TRIGGERS: [&str; 14] = [
     "data_stopped",
 ];
 
-pub(crate) fn read(name: &str, node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<AlertRule> {
+/// Reads all rules of a destination, its `alerts:`; `None` if there are none, or one of them can't be read.
+pub fn rules(alerts: &Node, places: &Places, scopes: &Scopes, faults: &mut Faults) -> Option<Vec<AlertRule>> {
+    let entries = alerts.entries(faults, "alerts");
+    if entries.is_empty() && matches!(alerts.kind, Kind::Map(_)) {
+        faults.error(alerts.place, "alerts: expected at least one rule");
+    }
+    let mut rules = Vec::new();
+    let mut names = BTreeSet::new();
+    for (name, place, node) in entries {
+        if name.trim().is_empty() {
+            faults.error(*place, "an alert rule needs a name");
+        } else if !names.insert(name.trim()) {
+            faults.error(*place, format!("there are two alert rules named `{}`", name.trim()));
+        }
+        rules.extend(read_rule(name, node, places, scopes, faults));
+    }
+    (!rules.is_empty() && rules.len() == entries.len()).then_some(rules)
+}
+
+fn read_rule(name: &str, node: &Node, places: &Places, scopes: &Scopes, faults: &mut Faults) -> Option<AlertRule> {
     let table = node.table(faults, "an alert rule")?;
     let trigger = read_trigger(&table, &scopes.account, faults);
     let only = match table.get("for") {
         Some(node) => Expr::read(node, &scopes.account, Type::Bool, faults).map(Some),
         None => Some(None),
     };
-    let to = table.need(faults, "to", "a channel's name or id").and_then(|node| read_channel(node, faults));
+    let to = table.need(faults, "to", places.what).and_then(|node| read_place(node, places, faults));
     let cooldown_ms =
         table.get("cooldown").map_or(Some(3 * DAY_MS), |node| Some(node.span(faults, "cooldown")?.millis()));
     table.finish(faults);
@@ -134,11 +167,9 @@ fn read_milestone(node: &Node, faults: &mut Faults) -> Option<Trigger> {
     Some(Trigger::Milestone { event: event?, count: count? })
 }
 
-/// Reads a channel: an id as it is, a name with its `#`.
-fn read_channel(node: &Node, faults: &mut Faults) -> Option<String> {
-    let written = node.text(faults, "a channel's name or id, such as \"#cs-alerts\"")?;
-    let channel = written.trim();
-    if channel == "owner" {
+fn read_place(node: &Node, places: &Places, faults: &mut Faults) -> Option<String> {
+    let written = node.text(faults, places.what)?;
+    if written.trim() == "owner" {
         faults.error_with_hint(
             node.place,
             "alerts to an account's owner are not supported by this version",
@@ -146,26 +177,13 @@ fn read_channel(node: &Node, faults: &mut Faults) -> Option<String> {
         );
         return None;
     }
-    if is_channel_id(channel) {
-        return Some(channel.to_owned());
-    }
-    let name = channel.strip_prefix('#').unwrap_or(channel);
-    // Slack's own rule for names: 80 characters, no capitals, spaces or periods.
-    let fits = |c: char| (c.is_alphanumeric() && !c.is_uppercase()) || matches!(c, '-' | '_');
-    if name.is_empty() || name.chars().count() > 80 || !name.chars().all(fits) {
+    let place = (places.read)(written.trim());
+    if place.is_none() {
         faults.error_with_hint(
             node.place,
-            format!("expected a channel's name or id, found {}", node.described()),
-            "as in \"#cs-alerts\" or C0123456789; names have small letters, digits, `-` and `_`",
+            format!("expected {}, found {}", places.what, node.described()),
+            places.hint,
         );
-        return None;
     }
-    Some(format!("#{name}"))
-}
-
-/// Whether a channel is given by its id (`C…`, `G…`); names have no capitals.
-pub(crate) fn is_channel_id(channel: &str) -> bool {
-    channel.len() >= 3
-        && channel.starts_with(['C', 'G'])
-        && channel.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    place
 }

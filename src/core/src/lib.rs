@@ -44,6 +44,7 @@ pub mod scan;
 pub mod section;
 pub mod segments;
 pub mod story;
+pub mod template;
 pub mod time;
 mod today;
 pub mod usage;

@@ -5,18 +5,23 @@
 
 use vitalsync_core::expr::{Expr, Scope, Scopes};
 use vitalsync_core::mapping::{FieldMap, Level, Missing, RecordSet};
-use vitalsync_core::section::{Faults, Kind, Node, Place, Table, nearest};
+use vitalsync_core::section::{Faults, Kind as Written, Node, Place, Table, nearest};
 use vitalsync_core::{Connector, Type};
 
-use crate::HubSpot;
-use crate::plan::{DOMAIN, OWN, RECORD_ID};
-
-/// What our own property is called where the config does not say.
-const OWN_PROPERTY: &str = "vitalsync_account_id";
+use crate::kind::{COMPANY, CONTACT, Kind};
+use crate::plan::{ASSOCIATION, OWN, RECORD_ID};
+use crate::{HubSpot, Property, Section};
 
 /// Properties that HubSpot keeps itself.
-const READ_ONLY: [&str; 6] =
-    ["hs_object_id", "createdate", "hs_createdate", "hs_lastmodifieddate", "lastmodifieddate", "hs_merged_object_ids"];
+const READ_ONLY: [&str; 7] = [
+    "hs_object_id",
+    "createdate",
+    "hs_createdate",
+    "hs_lastmodifieddate",
+    "lastmodifieddate",
+    "hs_merged_object_ids",
+    "hs_calculated_merged_vids",
+];
 
 /// Reads a section `type: hubspot`; `None` if anything in it is wrong.
 pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
@@ -30,18 +35,64 @@ pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<
         Some(node) => name(node, faults, "the name of a property group"),
         None => Some("vitalsync".to_owned()),
     };
-    let companies = table
-        .need(faults, "companies", "which companies to write, and what")
-        .and_then(|node| companies(node, &scopes.account, faults));
+    let (companies, contacts) = (table.get(COMPANY.plural), table.get(CONTACT.plural));
+    if companies.is_none() && contacts.is_none() {
+        faults.error_with_hint(
+            table.place,
+            "the HubSpot destination: nothing to write, neither `companies` nor `contacts`",
+            "companies: { properties: { vitalsync_health_score: health.score } }",
+        );
+    }
+    let both = companies.is_some() && contacts.is_some();
+    let companies = companies.map(|node| section(&COMPANY, node, &scopes.account, both, faults));
+    let contacts = contacts.map(|node| section(&CONTACT, node, &scopes.user, both, faults));
+    let associate = match &contacts {
+        Some(Some(read)) if read.associate => associations(&scopes.user, read.section.place, faults).map(Some),
+        _ => Some(None),
+    };
     table.finish(faults);
-    let (own, properties, set) = companies?;
-    Some(Box::new(HubSpot { version: version?, group: group?, own, properties, sets: vec![set] }))
+    let read: Vec<Read> = companies.into_iter().chain(contacts).collect::<Option<_>>()?;
+    let associate = associate?;
+    let mut hubspot = HubSpot {
+        version: version?,
+        group: group?,
+        sections: Vec::new(),
+        associate: associate.is_some(),
+        sets: Vec::new(),
+    };
+    for Read { section, set, .. } in read {
+        hubspot.sections.push(section);
+        hubspot.sets.push(set);
+    }
+    hubspot.sets.extend(associate);
+    (!hubspot.sections.is_empty()).then(|| Box::new(hubspot) as Box<dyn Connector>)
 }
 
-type Companies = (Option<String>, Vec<(String, Type)>, RecordSet);
+/// Which contact belongs to which account: what is not said in the config, but follows from it.
+fn associations(scope: &Scope, place: Place, faults: &mut Faults) -> Option<RecordSet> {
+    let account = Expr::parse("account.id", place, scope, Type::Any, faults)?;
+    Some(RecordSet {
+        kind: ASSOCIATION,
+        level: Level::User,
+        only: None,
+        keys: vec![(COMPANY.name.to_owned(), account)],
+        missing: Missing::Skip,
+        create_fields: Vec::new(),
+        fields: Vec::new(),
+        groups: Vec::new(),
+    })
+}
 
-fn companies(node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Companies> {
-    let table = node.table(faults, "companies")?;
+/// A section as it was read.
+struct Read {
+    section: Section,
+    set: RecordSet,
+    associate: bool,
+}
+
+/// Reads `companies:` or `contacts:`; `both`: the other one is there too.
+fn section(kind: &'static Kind, node: &Node, scope: &Scope, both: bool, faults: &mut Faults) -> Option<Read> {
+    let table = node.table(faults, kind.plural)?;
     let place = node.place;
     let only = match table.get("only") {
         Some(node) => Expr::read(node, scope, Type::Bool, faults).map(Some),
@@ -51,66 +102,87 @@ fn companies(node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Companie
         Some(node) => missing(node, scope, faults),
         None => Some(Missing::Skip),
     };
+    let natural = &kind.natural;
     let mut ways = match table.get("match") {
-        Some(node) => ways(node, scope, faults),
+        Some(node) => ways(kind, node, scope, faults),
         None => {
-            let mut ways = Ways::default();
+            let mut ways = Ways::new(kind);
             ways.add_own(0, place, scope, faults);
-            ways.add(1, DOMAIN.to_owned(), Expr::parse("traits.domain", place, scope, Type::Any, faults));
+            ways.add(1, natural.by.to_owned(), Expr::parse(natural.expr, place, scope, Type::Any, faults));
             ways
         }
     };
     if ways.own.is_none() && ways.ok && !matches!(missing, None | Some(Missing::Skip)) {
-        let at = ways.keys.iter().position(|(by, _)| by == DOMAIN).unwrap_or(ways.keys.len());
+        let at = ways.keys.iter().position(|(by, _)| by == natural.by).unwrap_or(ways.keys.len());
         ways.add_own(at, place, scope, faults);
         let place = table.get("missing").map_or(place, |node| node.place);
         faults.warning(
             place,
             format!(
-                "companies that are created need a property of our own, or a lost answer could create one twice: \
-                 `property: {OWN_PROPERTY}` is added to `match`"
+                "{} that are created need a property of our own, or a lost answer could create one twice: \
+                 `property: {}` is added to `match`",
+                kind.plural, kind.own
             ),
         );
     }
-    let create_fields = [("name", "default(traits.name, account)"), ("domain", "traits.domain")]
-        .map(|(field, standard)| create_field(&table, field, standard, place, scope, faults));
+    let create_fields: Vec<Option<FieldMap>> = kind
+        .create
+        .iter()
+        .map(|(field, standard)| create_field(&table, field, standard, place, scope, faults))
+        .collect();
+    let associate = match (kind.level == Level::User).then(|| table.get("associate")) {
+        None => Some(false),
+        Some(None) => Some(both),
+        Some(Some(node)) => {
+            let wanted = node.flag(faults, "associate: true or false");
+            if wanted == Some(true) && !both {
+                faults.error_with_hint(
+                    node.place,
+                    "contacts can only be associated with companies that are written too",
+                    "add `companies`, or leave `associate` out",
+                );
+            }
+            wanted.map(|wanted| wanted && both)
+        }
+    };
+    let own = ways.own.as_ref().map(|(name, _)| name.as_str());
     let fields = table
         .need(faults, "properties", "HubSpot property: expression")
-        .and_then(|node| properties(node, ways.own.as_deref(), scope, faults));
+        .and_then(|node| properties(kind, node, own, scope, faults));
     table.finish(faults);
     if !ways.ok {
         return None;
     }
-    let [name, domain] = create_fields;
-    let fields = fields?;
+    let (fields, properties) = fields?;
     let set = RecordSet {
-        kind: crate::plan::COMPANY,
-        level: Level::Account,
+        kind: kind.name,
+        level: kind.level,
         only: only?,
         keys: ways.keys,
         missing: missing?,
-        create_fields: vec![name?, domain?],
+        create_fields: create_fields.into_iter().collect::<Option<_>>()?,
         fields,
         groups: Vec::new(),
     };
-    let kinds = set.fields.iter().map(|map| (map.field.clone(), map.kind)).collect();
-    Some((ways.own, kinds, set))
+    let own =
+        ways.own.map(|(name, place)| Property { name, kind: Type::Text, words: Vec::new(), enumeration: false, place });
+    let ways = set.keys.iter().map(|(by, _)| by.clone()).collect();
+    Some(Read { section: Section { kind, place, ways, own, properties }, set, associate: associate? })
 }
 
-/// How companies are found, while it is read.
+/// How records are found, while it is read.
 struct Ways {
+    kind: &'static Kind,
     keys: Vec<(String, Expr)>,
-    own: Option<String>,
+    own: Option<(String, Place)>,
     ok: bool,
 }
 
-impl Default for Ways {
-    fn default() -> Self {
-        Self { keys: Vec::new(), own: None, ok: true }
-    }
-}
-
 impl Ways {
+    fn new(kind: &'static Kind) -> Self {
+        Self { kind, keys: Vec::new(), own: None, ok: true }
+    }
+
     fn add(&mut self, at: usize, by: String, expr: Option<Expr>) {
         match expr {
             Some(expr) => self.keys.insert(at.min(self.keys.len()), (by, expr)),
@@ -120,33 +192,36 @@ impl Ways {
 
     /// Adds the property of our own that the config does not spell out.
     fn add_own(&mut self, at: usize, place: Place, scope: &Scope, faults: &mut Faults) {
-        self.own = Some(OWN_PROPERTY.to_owned());
-        let expr = Expr::parse("account", place, scope, Type::Any, faults);
-        self.add(at, format!("{OWN}{OWN_PROPERTY}"), expr);
+        self.own = Some((self.kind.own.to_owned(), place));
+        let expr = Expr::parse(self.kind.subject, place, scope, Type::Any, faults);
+        self.add(at, format!("{OWN}{}", self.kind.own), expr);
     }
 }
 
-fn ways(node: &Node, scope: &Scope, faults: &mut Faults) -> Ways {
-    let mut ways = Ways::default();
+fn ways(kind: &'static Kind, node: &Node, scope: &Scope, faults: &mut Faults) -> Ways {
+    let mut ways = Ways::new(kind);
+    let natural = kind.natural.by;
+    let known = [RECORD_ID, "property", natural];
     for item in node.items() {
-        for (word, place, value) in item.entries(faults, "a way to find a company") {
+        for (word, place, value) in item.entries(faults, &format!("a way to find a {}", kind.name)) {
             let key = match word.as_str() {
                 RECORD_ID => Expr::read(value, scope, Type::Any, faults).map(|expr| (RECORD_ID.to_owned(), expr)),
-                DOMAIN => Expr::read(value, scope, Type::Any, faults).map(|expr| (DOMAIN.to_owned(), expr)),
+                word if word == natural => {
+                    Expr::read(value, scope, Type::Any, faults).map(|expr| (natural.to_owned(), expr))
+                }
                 "property" => {
                     let named = name(value, faults, "the name of a property of our own");
-                    let expr = Expr::parse("account", value.place, scope, Type::Any, faults);
+                    let expr = Expr::parse(kind.subject, value.place, scope, Type::Any, faults);
                     if ways.own.is_some() {
                         faults.error(*place, "match: only one `property` can be our own");
                         ways.ok = false;
                         continue;
                     }
-                    ways.own.clone_from(&named);
+                    ways.own = named.clone().map(|named| (named, value.place));
                     named.zip(expr).map(|(named, expr)| (format!("{OWN}{named}"), expr))
                 }
                 _ => {
-                    let known = [RECORD_ID, "property", DOMAIN];
-                    let message = format!("unknown way `{word}` to find a company");
+                    let message = format!("unknown way `{word}` to find a {}", kind.name);
                     let hint = match nearest(word, known) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("known here: {}", known.join(", ")),
@@ -164,17 +239,17 @@ fn ways(node: &Node, scope: &Scope, faults: &mut Faults) -> Ways {
                 None => ways.ok = false,
             }
         }
-        ways.ok &= matches!(item.kind, Kind::Map(_));
+        ways.ok &= matches!(item.kind, Written::Map(_));
     }
     if ways.ok && ways.keys.is_empty() {
-        faults.error(node.place, "match needs at least one way: record_id, property or domain");
+        faults.error(node.place, format!("match needs at least one way: record_id, property or {natural}"));
         ways.ok = false;
     }
     ways
 }
 
 fn missing(node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Missing> {
-    if let Kind::Text(text) = &node.kind {
+    if let Written::Text(text) = &node.kind {
         match text.value.trim() {
             "skip" => return Some(Missing::Skip),
             "create" => return Some(Missing::Create),
@@ -206,21 +281,24 @@ fn create_field(
     Some(FieldMap::new(field, expr?))
 }
 
-fn properties(node: &Node, own: Option<&str>, scope: &Scope, faults: &mut Faults) -> Option<Vec<FieldMap>> {
+/// The mapped fields, and the same as properties.
+type Mapped = (Vec<FieldMap>, Vec<Property>);
+
+fn properties(kind: &Kind, node: &Node, own: Option<&str>, scope: &Scope, faults: &mut Faults) -> Option<Mapped> {
     let entries = node.entries(faults, "properties");
     if entries.is_empty() {
-        if matches!(node.kind, Kind::Map(_)) {
+        if matches!(node.kind, Written::Map(_)) {
             faults.error(node.place, "properties needs at least one HubSpot property");
         }
         return None;
     }
-    let mut fields: Vec<FieldMap> = Vec::new();
+    let (mut fields, mut properties): Mapped = (Vec::new(), Vec::new());
     let mut ok = true;
     for (field, place, value) in entries {
         let wrong = if !is_name(field) {
             Some(format!("`{}` is no internal name of a HubSpot property: {NAME_FORM}", short(field)))
         } else if own == Some(field) {
-            Some(format!("`{field}` is our own property of `match`: it holds the account's id"))
+            Some(format!("`{field}` is our own property of `match`: it holds the {}'s id", kind.whose))
         } else if READ_ONLY.contains(&field.as_str()) {
             Some(format!("`{field}` is kept by HubSpot and can't be written"))
         } else if fields.iter().any(|map| map.field == *field) {
@@ -232,12 +310,45 @@ fn properties(node: &Node, own: Option<&str>, scope: &Scope, faults: &mut Faults
             faults.error(*place, wrong);
             ok = false;
         }
-        match FieldMap::read(field, value, scope, faults) {
-            Some(map) => fields.push(map),
+        match mapping(field, *place, value, scope, faults) {
+            Some((map, property)) => {
+                fields.push(map);
+                properties.push(property);
+            }
             None => ok = false,
         }
     }
-    ok.then_some(fields)
+    ok.then_some((fields, properties))
+}
+
+/// Reads a property's mapping, whose long form may say `type: enumeration`.
+fn mapping(field: &str, place: Place, node: &Node, scope: &Scope, faults: &mut Faults) -> Option<(FieldMap, Property)> {
+    let (map, enumeration) = match &node.kind {
+        Written::Map(_) => {
+            let table = node.table(faults, &format!("the mapping of {field}"))?;
+            let kind = table.get("type").map(|node| (node.place, node.one_of(faults, "the type", &["enumeration"])));
+            let map = FieldMap::of_table(field, &table, scope, faults);
+            table.finish(faults);
+            (map?, kind)
+        }
+        _ => (FieldMap::read(field, node, scope, faults)?, None),
+    };
+    let words = map.expr.words(scope).unwrap_or_default();
+    match enumeration {
+        Some((_, None)) => return None,
+        Some((place, Some(_))) if words.is_empty() => {
+            faults.error_with_hint(
+                place,
+                format!("an enumeration needs to know its options, and what `{field}` holds is not known beforehand"),
+                "such as health.band, or health.score < 40 ? \"red\" : \"green\"; or create the property in HubSpot",
+            );
+            return None;
+        }
+        _ => {}
+    }
+    let property =
+        Property { name: field.to_owned(), kind: map.kind, words, enumeration: enumeration.is_some(), place };
+    Some((map, property))
 }
 
 const NAME_FORM: &str = "small letters, digits and _, a letter first, at most 100 characters";

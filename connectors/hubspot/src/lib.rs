@@ -1,15 +1,18 @@
-//! HubSpot companies: what to write, and how to read the answers.
+//! HubSpot companies and contacts: what to write, and how to read the answers.
 //!
 //! Pure, as every connector: no client, no token, no clock. `plan` compares what is wanted with what HubSpot last
-//! confirmed, field by field; `step` turns operations and the replies so far into the next request.
+//! confirmed, field by field; `step` turns operations and the replies so far into the next request. Both object types
+//! take the same way; `kind` has what differs.
 //!
-//! One property of our own, unique in HubSpot, holds the account's id. It makes creation an upsert, so that a lost
-//! answer can't create a company twice; it is planned like any other field, and so seen in every plan.
+//! One property of our own, unique in HubSpot, holds the account's or user's id. It makes creation an upsert, so that a
+//! lost answer can't create a record twice; it is planned like any other field, and so seen in every plan.
 //!
-//! Deliberately not here: contacts, deals, associations, OAuth, merging of duplicates, deletion.
+//! Deliberately not here: deals, removing associations, OAuth, merging of duplicates, deletion.
 
 mod config;
 mod domain;
+mod email;
+mod kind;
 mod plan;
 mod wire;
 
@@ -17,7 +20,10 @@ use std::time::Duration;
 
 use vitalsync_core::connector::{Auth, Known, Manifest, Operation, Quota, Registered, Reply, Step, Wanted};
 use vitalsync_core::mapping::RecordSet;
+use vitalsync_core::section::Place;
 use vitalsync_core::{Connector, Type};
+
+use kind::Kind;
 
 /// The pool of everything but search.
 pub(crate) const API: &str = "api";
@@ -44,6 +50,12 @@ static MANIFEST: Manifest = Manifest {
 /// The most inputs of any batch request. Source: HubSpot's guide *Using object APIs*.
 pub(crate) const BATCH: usize = 100;
 
+/// The most inputs of one request that associates records, and of one that reads associations. Source: HubSpot's guide
+/// *Associations v4*.
+pub(crate) const ASSOCIATIONS: usize = 2_000;
+/// See [`ASSOCIATIONS`].
+pub(crate) const ASSOCIATIONS_READ: usize = 1_000;
+
 /// A configured HubSpot destination.
 #[derive(Debug, Clone)]
 pub struct HubSpot {
@@ -51,31 +63,78 @@ pub struct HubSpot {
     pub(crate) version: String,
     /// The property group of the properties that we create.
     pub(crate) group: String,
-    /// Our own unique property, which holds the account's id.
-    pub(crate) own: Option<String>,
-    /// The mapped properties and the kinds of value that they hold.
-    pub(crate) properties: Vec<(String, Type)>,
-    /// One: the companies.
+    /// What is written of each object type.
+    pub(crate) sections: Vec<Section>,
+    /// True: contacts are associated with the companies of their accounts.
+    pub(crate) associate: bool,
+    /// One for each section, and one for the associations.
     pub(crate) sets: Vec<RecordSet>,
+}
+
+/// What is written of one object type.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    /// Which.
+    pub kind: &'static Kind,
+    /// Where it stands in the config.
+    pub place: Place,
+    /// The ways to find a record, in their order.
+    pub ways: Vec<String>,
+    /// Our own unique property, which holds the subject's id, and where the config says so.
+    pub own: Option<Property>,
+    /// The mapped properties.
+    pub properties: Vec<Property>,
+}
+
+/// A property that we write.
+#[derive(Debug, Clone)]
+pub(crate) struct Property {
+    /// Its internal name.
+    pub name: String,
+    /// The kind of value that it holds.
+    pub kind: Type,
+    /// The only words that it holds, where they are known.
+    pub words: Vec<String>,
+    /// True: created as an enumeration of these words.
+    pub enumeration: bool,
+    /// Where it stands in the config.
+    pub place: Place,
+}
+
+impl Section {
+    /// The name of our own property.
+    pub fn own(&self) -> Option<&str> {
+        self.own.as_ref().map(|own| own.name.as_str())
+    }
 }
 
 impl HubSpot {
     /// A path of the object API: `/crm/objects/2026-09/companies/search`, `/crm/v3/objects/companies/search`.
-    pub(crate) fn objects(&self, rest: &str) -> String {
-        self.crm("objects", &format!("companies/{rest}"))
+    pub(crate) fn objects(&self, kind: &Kind, rest: &str) -> String {
+        self.crm("objects", &self.version, &format!("{}/{rest}", kind.plural))
     }
 
     /// A path of the property API: `/crm/properties/2026-09/companies`, `/crm/v3/properties/companies/groups`.
-    pub(crate) fn schema(&self, rest: &str) -> String {
-        self.crm("properties", &format!("companies{rest}"))
+    pub(crate) fn schema(&self, kind: &Kind, rest: &str) -> String {
+        self.crm("properties", &self.version, &format!("{}{rest}", kind.plural))
     }
 
-    fn crm(&self, area: &str, rest: &str) -> String {
-        let version = &self.version;
+    /// A path of the association API, from contacts to companies. Its last undated version is v4.
+    pub(crate) fn associations(&self, rest: &str) -> String {
+        let version = if self.version.starts_with('v') { "v4" } else { &self.version };
+        self.crm("associations", version, &format!("contacts/companies/{rest}"))
+    }
+
+    fn crm(&self, area: &str, version: &str, rest: &str) -> String {
         match version.starts_with('v') {
             true => format!("/crm/{version}/{area}/{rest}"),
             false => format!("/crm/{area}/{version}/{rest}"),
         }
+    }
+
+    /// The section of a kind of record.
+    pub(crate) fn section(&self, kind: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.kind.name == kind)
     }
 }
 
@@ -89,19 +148,29 @@ impl Connector for HubSpot {
     }
 
     fn batch_size(&self, batch_key: &str) -> usize {
-        match batch_key {
-            plan::UPDATE | plan::MATCH | plan::PROPERTY => BATCH,
+        match batch_key.split_once(':') {
+            Some((plan::ASSOCIATION, plan::CREATE)) => ASSOCIATIONS,
+            Some((plan::ASSOCIATION, _)) => ASSOCIATIONS_READ,
+            Some((_, plan::UPDATE | plan::MATCH | plan::READ | plan::PROPERTY)) => BATCH,
             _ => 1,
         }
     }
 
     /// Two accounts may meet one company by different domains: the second must see that the first has taken it.
     fn in_turn(&self, batch_key: &str) -> bool {
-        batch_key == plan::MATCH
+        batch_key.split_once(':').is_some_and(|(_, what)| what == plan::MATCH)
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {
         plan::plan(self, wanted, known)
+    }
+
+    fn read_back(&self, known: &Known) -> Vec<Operation> {
+        plan::read_back(self, known)
+    }
+
+    fn inspect(&self) -> Vec<(Place, Operation)> {
+        plan::inspect(self)
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

@@ -7,32 +7,28 @@
 //!
 //! Deliberately not here: counting retries, waiting, splitting batches, tokens. The shell does these.
 
+mod associations;
 mod batch;
-mod companies;
 mod encode;
 mod exchange;
 mod find;
+mod follow;
+mod look;
+mod questions;
 mod reason;
+mod records;
 mod schema;
 
 use vitalsync_core::connector::{ACCOUNT, Operation, Outcome, Receipt, Reply, Step};
 
 use crate::HubSpot;
-use crate::plan::{GROUP, MATCH, PROPERTY, UPDATE};
+use crate::plan::{ASK, ASSOCIATION, CREATE, GROUP, MATCH, PROPERTY, READ, UPDATE};
 use exchange::{Exchange, Got};
 
 /// Says what to do next; see [`vitalsync_core::Connector::step`].
 pub(crate) fn step(hubspot: &HubSpot, operations: &[Operation], replies: &[Reply]) -> Step {
     let mut exchange = Exchange::new(operations, replies);
-    let outcomes = match operations.first().map(|operation| operation.batch_key.as_str()) {
-        Some(ACCOUNT) => account(hubspot, &mut exchange, operations),
-        Some(GROUP) => schema::groups(hubspot, &mut exchange, operations),
-        Some(PROPERTY) => schema::properties(hubspot, &mut exchange, operations),
-        Some(UPDATE | MATCH) => companies::companies(hubspot, &mut exchange, operations),
-        Some(_) => Err(Step::Reject { why: "this connector has no such operation".into() }),
-        None => Ok(Vec::new()),
-    };
-    match outcomes {
+    match outcomes(hubspot, &mut exchange, operations) {
         Ok(outcomes) => Step::Done(
             operations
                 .iter()
@@ -41,6 +37,24 @@ pub(crate) fn step(hubspot: &HubSpot, operations: &[Operation], replies: &[Reply
                 .collect(),
         ),
         Err(step) => step,
+    }
+}
+
+fn outcomes(hubspot: &HubSpot, exchange: &mut Exchange<'_>, operations: &[Operation]) -> Result<Vec<Outcome>, Step> {
+    let Some(first) = operations.first() else { return Ok(Vec::new()) };
+    if first.batch_key == ACCOUNT {
+        return account(hubspot, exchange, operations);
+    }
+    let (kind, what) = first.batch_key.split_once(':').unwrap_or_default();
+    match (hubspot.section(kind), what) {
+        (None, CREATE) if kind == ASSOCIATION => associations::create(hubspot, exchange, operations),
+        (None, READ) if kind == ASSOCIATION => associations::read(hubspot, exchange, operations),
+        (Some(section), GROUP) => schema::groups(hubspot, section.kind, exchange, operations),
+        (Some(section), PROPERTY) => schema::properties(hubspot, section.kind, exchange, operations),
+        (Some(section), UPDATE | MATCH) => records::records(hubspot, section, exchange, operations),
+        (Some(section), READ) => questions::read_back(hubspot, section, exchange, operations),
+        (Some(section), ASK) => questions::ask(hubspot, section.kind, exchange, operations),
+        _ => Err(Step::Reject { why: "this connector has no such operation".into() }),
     }
 }
 

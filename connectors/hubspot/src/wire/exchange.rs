@@ -52,16 +52,21 @@ impl<'a> Exchange<'a> {
 
     /// Posts to everything but search.
     pub fn post(&mut self, path: String, body: &Json) -> Result<Got, Step> {
-        self.send(path, body.to_string(), API)
+        self.send(Method::Post, path, body.to_string(), API)
     }
 
     /// Posts a search.
     pub fn search(&mut self, path: String, body: String) -> Result<Got, Step> {
-        self.send(path, body, SEARCH)
+        self.send(Method::Post, path, body, SEARCH)
     }
 
-    fn send(&mut self, path: String, body: String, pool: &'static str) -> Result<Got, Step> {
-        self.ask(Request { method: Method::Post, path, headers: Vec::new(), body: Some(body), pool: Pool::of(pool) })
+    /// Changes what is named by its path.
+    pub fn patch(&mut self, path: String, body: &Json) -> Result<Got, Step> {
+        self.send(Method::Patch, path, body.to_string(), API)
+    }
+
+    fn send(&mut self, method: Method, path: String, body: String, pool: &'static str) -> Result<Got, Step> {
+        self.ask(Request { method, path, headers: Vec::new(), body: Some(body), pool: Pool::of(pool) })
     }
 
     /// The reply to a request; `Err` with the request itself where it has none yet.

@@ -1,16 +1,22 @@
-//! Finding companies whose record id is not known: by our own property, by domain.
+//! Finding records whose id is not known: by our own property, by e-mail address, by domain.
 //!
-//! A company is taken only if it is the one that fits and nobody else's. HubSpot's search lags behind writes, so what it
-//! does not find is never taken as proof that creation is safe; the upsert by our own property is.
+//! A record is taken only if it is the one that fits and nobody else's. HubSpot's search lags behind writes, so what it
+//! does not find is never taken as proof that creation is safe; the upsert by our own property is. Only companies are
+//! searched for: an e-mail address is unique, and can be read by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::Step;
 
-use super::batch::{Answered, id, property};
+use super::batch::{id, property};
 use super::exchange::{Exchange, Got, Refused};
-use crate::{BATCH, HubSpot, domain};
+use super::look::{Look, look};
+use crate::kind::Natural;
+use crate::{BATCH, HubSpot, Section, domain};
+
+/// Candidates by the value that was looked for.
+pub(super) type Found = BTreeMap<String, BTreeSet<Candidate>>;
 
 /// The longest body of a search, in bytes and so at most in characters. Source: HubSpot's guide *CRM search*.
 const LONGEST_SEARCH: usize = 3_000;
@@ -18,78 +24,87 @@ const LONGEST_SEARCH: usize = 3_000;
 const MOST_GROUPS: usize = 5;
 /// The most results of a page.
 const PAGE: usize = 200;
-/// HubSpot's further domains of a company, joined by `;`.
-const FURTHER: &str = "hs_additional_domains";
 
-/// Record ids by the value of our own property. Read, not searched: what was written a moment ago is found.
+/// Record ids by the value of our own property.
 pub(super) fn by_own(
     hubspot: &HubSpot,
+    section: &Section,
     exchange: &mut Exchange<'_>,
     own: &str,
-    values: &BTreeSet<&str>,
+    values: BTreeSet<String>,
 ) -> Result<BTreeMap<String, BTreeSet<String>>, Step> {
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let values: Vec<&str> = values.iter().copied().collect();
-    for chunk in values.chunks(BATCH) {
-        let inputs: Vec<Json> = chunk.iter().map(|value| json!({"id": value})).collect();
-        let body =
-            json!({"idProperty": own, "properties": [own, "domain"], "propertiesWithHistory": [], "inputs": inputs});
-        let json = match exchange.post(hubspot.objects("batch/read"), &body)? {
-            Got::Fine(json) => json,
-            // Unknown ids are listed in `errors` of a 207; where none is known, a 404 is as good.
-            Got::Refused(refused)
-                if refused.status == 404
-                    && refused.body.get("category").and_then(Json::as_str) == Some("OBJECT_NOT_FOUND") =>
-            {
-                continue;
-            }
-            Got::Refused(refused) => return Err(exchange.refuse(&refused)),
-        };
-        for result in Answered::read(&json)?.results {
-            if let (Some(id), Some(value)) = (id(result), property(result, own)) {
-                found.entry(value.to_owned()).or_default().insert(id);
-            }
-        }
-    }
-    Ok(found)
+    let properties = BTreeSet::from([own, section.kind.natural.by]);
+    let named = |json: &Json| property(json, own).map(str::to_owned).into_iter().collect();
+    let seen = look(hubspot, section.kind, exchange, Look { by: Some(own), values, properties }, named)?;
+    Ok(seen.found.into_iter().map(|(value, found)| (value, found.iter().filter_map(id).collect())).collect())
 }
 
-/// A company that has a domain.
+/// Contacts by e-mail address. The further addresses of a contact find it too.
+pub(super) fn by_email(
+    hubspot: &HubSpot,
+    section: &Section,
+    exchange: &mut Exchange<'_>,
+    values: BTreeSet<String>,
+) -> Result<Found, Step> {
+    let natural = &section.kind.natural;
+    let properties = [natural.by, natural.further].into_iter().chain(section.own()).collect();
+    let look_for = Look { by: Some(natural.by), values, properties };
+    let seen = look(hubspot, section.kind, exchange, look_for, |json| values_of(natural, json).collect())?;
+    let candidate = |json: &Json| Candidate::of(section, json);
+    Ok(seen.found.into_iter().map(|(value, found)| (value, found.iter().filter_map(candidate).collect())).collect())
+}
+
+/// The first and the further values of a natural key that a record has.
+fn values_of(natural: &Natural, json: &Json) -> impl Iterator<Item = String> {
+    let further = property(json, natural.further).unwrap_or_default().split(';');
+    property(json, natural.by).into_iter().chain(further).filter_map(natural.bare)
+}
+
+/// A record that has the value of a natural key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
     /// Its record id.
     pub id: String,
-    /// The account that it belongs to already, by our own property.
-    pub account: Option<String>,
+    /// Whose it is already, by our own property.
+    pub owner: Option<String>,
+}
+
+impl Candidate {
+    /// What a read or a search says of a record.
+    pub fn of(section: &Section, json: &Json) -> Option<Self> {
+        let owner = section.own().and_then(|own| property(json, own)).map(str::to_owned);
+        Some(Self { id: id(json)?, owner })
+    }
 }
 
 /// Companies by bare domain. Those whose first domain it is come before those that have it among further ones.
 pub(super) fn by_domain(
     hubspot: &HubSpot,
+    section: &Section,
     exchange: &mut Exchange<'_>,
     domains: &BTreeSet<String>,
-) -> Result<BTreeMap<String, BTreeSet<Candidate>>, Step> {
+) -> Result<Found, Step> {
     let all: Vec<&str> = domains.iter().map(String::as_str).collect();
     let mut first = BTreeMap::new();
     let mut further = BTreeMap::new();
     let mut rest = all.as_slice();
     while !rest.is_empty() {
         let mut take = rest.len().min(BATCH);
-        let mut body = search(hubspot, rest.get(..take).unwrap_or(rest));
+        let mut body = search(section, rest.get(..take).unwrap_or(rest));
         while take > 1 && body.to_string().len() > LONGEST_SEARCH - AFTER {
             take -= take.div_ceil(8).min(take - 1);
-            body = search(hubspot, rest.get(..take).unwrap_or(rest));
+            body = search(section, rest.get(..take).unwrap_or(rest));
         }
-        if let Some(refused) = pages(hubspot, exchange, body, &mut first, &mut further)? {
+        if let Some(refused) = pages(hubspot, section, exchange, body, &mut first, &mut further)? {
             return Err(exchange.refuse(&refused));
         }
         rest = rest.get(take..).unwrap_or_default();
     }
     let left: Vec<&str> = all.into_iter().filter(|domain| !first.contains_key(*domain)).collect();
     for chunk in left.chunks(MOST_GROUPS) {
-        let body = request(hubspot, chunk.iter().map(|domain| further_group(domain)).collect());
+        let body = request(section, chunk.iter().map(|domain| further_group(section, domain)).collect());
         // A portal that can't be asked for further domains has none to find: the first ones were asked for and answered.
-        match pages(hubspot, exchange, body, &mut BTreeMap::new(), &mut further)? {
+        match pages(hubspot, section, exchange, body, &mut BTreeMap::new(), &mut further)? {
             Some(refused) if refused.status != 400 => return Err(exchange.refuse(&refused)),
             Some(_) => break,
             None => {}
@@ -106,31 +121,30 @@ pub(super) fn by_domain(
 const AFTER: usize = 100;
 
 /// `IN` asks for many domains at once; for further domains there is only `CONTAINS_TOKEN`, one at a time.
-fn search(hubspot: &HubSpot, domains: &[&str]) -> Json {
-    request(hubspot, vec![json!({"filters": [{"propertyName": "domain", "operator": "IN", "values": domains}]})])
+fn search(section: &Section, domains: &[&str]) -> Json {
+    request(section, vec![json!({"filters": [{"propertyName": "domain", "operator": "IN", "values": domains}]})])
 }
 
-fn further_group(domain: &str) -> Json {
-    json!({"filters": [{"propertyName": FURTHER, "operator": "CONTAINS_TOKEN", "value": domain}]})
+fn further_group(section: &Section, domain: &str) -> Json {
+    json!({"filters": [{"propertyName": section.kind.natural.further, "operator": "CONTAINS_TOKEN", "value": domain}]})
 }
 
-fn request(hubspot: &HubSpot, groups: Vec<Json>) -> Json {
-    let properties: Vec<&str> = ["domain", FURTHER].into_iter().chain(hubspot.own.as_deref()).collect();
+fn request(section: &Section, groups: Vec<Json>) -> Json {
+    let properties: Vec<&str> = ["domain", section.kind.natural.further].into_iter().chain(section.own()).collect();
     json!({"filterGroups": groups, "properties": properties, "limit": PAGE})
 }
-
-type Found = BTreeMap<String, BTreeSet<Candidate>>;
 
 /// All pages of a search; the refusal, if HubSpot refused it. What it found is compared exactly: `CONTAINS_TOKEN` may find more than was asked.
 fn pages(
     hubspot: &HubSpot,
+    section: &Section,
     exchange: &mut Exchange<'_>,
     mut body: Json,
     first: &mut Found,
     further: &mut Found,
 ) -> Result<Option<Refused>, Step> {
     loop {
-        let json = match exchange.search(hubspot.objects("search"), body.to_string())? {
+        let json = match exchange.search(hubspot.objects(section.kind, "search"), body.to_string())? {
             Got::Fine(json) => json,
             Got::Refused(refused) => return Ok(Some(refused)),
         };
@@ -138,13 +152,13 @@ fn pages(
             return Err(super::exchange::unreadable());
         };
         for result in results {
-            let Some(id) = id(result) else { continue };
-            let account = hubspot.own.as_deref().and_then(|own| property(result, own)).map(str::to_owned);
-            let candidate = Candidate { id, account };
+            let Some(candidate) = Candidate::of(section, result) else { continue };
             if let Some(domain) = property(result, "domain").and_then(domain::bare) {
                 first.entry(domain).or_default().insert(candidate.clone());
             }
-            for domain in property(result, FURTHER).unwrap_or_default().split(';').filter_map(domain::bare) {
+            for domain in
+                property(result, section.kind.natural.further).unwrap_or_default().split(';').filter_map(domain::bare)
+            {
                 further.entry(domain).or_default().insert(candidate.clone());
             }
         }

@@ -1,17 +1,19 @@
 //! Groups and properties: read what is there, create what is missing, refuse what doesn't fit.
 //!
-//! An existing property is never changed: its type may hold data that others rely on.
+//! An existing property is never changed, for its type may hold data that others rely on; only options that an
+//! enumeration lacks are added to it.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use vitalsync_core::Value;
-use vitalsync_core::connector::{Operation, Outcome, Step};
+use vitalsync_core::connector::{Mode, Operation, Outcome, Step};
 
 use super::batch::Answered;
 use super::exchange::{Exchange, Got};
 use super::reason;
-use crate::plan::{GROUP_SLOT, PROPERTY_SLOT};
+use crate::kind::Kind;
+use crate::plan::{group_name, label, property_name};
 use crate::{BATCH, HubSpot};
 
 fn done() -> Outcome {
@@ -22,8 +24,8 @@ fn field<'a>(operation: &'a Operation, name: &str) -> &'a str {
     operation.fields.get(name).and_then(|change| change.new.as_text()).unwrap_or_default()
 }
 
-fn named<'a>(operation: &'a Operation, prefix: &str) -> &'a str {
-    operation.slot.strip_prefix(prefix).unwrap_or(&operation.slot)
+fn named<'a>(kind: &Kind, operation: &'a Operation) -> &'a str {
+    property_name(kind, operation).unwrap_or(&operation.slot)
 }
 
 /// Reads a list of named things.
@@ -40,17 +42,18 @@ fn list(exchange: &mut Exchange<'_>, path: String) -> Result<BTreeMap<String, Js
 /// Property groups: nearly always one.
 pub(super) fn groups(
     hubspot: &HubSpot,
+    kind: &Kind,
     exchange: &mut Exchange<'_>,
     operations: &[Operation],
 ) -> Result<Vec<Outcome>, Step> {
-    let there = list(exchange, hubspot.schema("/groups"))?;
+    let there = list(exchange, hubspot.schema(kind, "/groups"))?;
     for operation in operations {
-        let name = named(operation, GROUP_SLOT);
+        let name = group_name(kind, operation).unwrap_or(&operation.slot);
         if there.contains_key(name) {
             continue;
         }
         let body = json!({"name": name, "label": field(operation, "label")});
-        match exchange.post(hubspot.schema("/groups"), &body)? {
+        match exchange.post(hubspot.schema(kind, "/groups"), &body)? {
             Got::Fine(json) if json.get("name").and_then(Json::as_str) == Some(name) => {}
             Got::Fine(_) => return Err(super::exchange::unreadable()),
             // It has come to be there meanwhile.
@@ -64,17 +67,29 @@ pub(super) fn groups(
 /// Properties: one read for all, one creation for those that are missing, one more read where that is in doubt.
 pub(super) fn properties(
     hubspot: &HubSpot,
+    kind: &Kind,
     exchange: &mut Exchange<'_>,
     operations: &[Operation],
 ) -> Result<Vec<Outcome>, Step> {
-    let there = list(exchange, hubspot.schema(""))?;
+    let there = list(exchange, hubspot.schema(kind, ""))?;
     let missing: Vec<&Operation> =
-        operations.iter().filter(|operation| !there.contains_key(named(operation, PROPERTY_SLOT))).collect();
+        operations.iter().filter(|operation| !there.contains_key(named(kind, operation))).collect();
+    if operations.iter().all(|operation| operation.mode == Mode::Read) {
+        let judge = |operation: &Operation| match there.get(named(kind, operation)) {
+            Some(found) => misfit(kind, operation, found).or_else(|| closed(kind, operation, found)),
+            None => no_room(kind, operation, &there),
+        };
+        let found = || Outcome::Found { remote_id: None, differs: BTreeMap::new() };
+        return Ok(operations
+            .iter()
+            .map(|operation| judge(operation).map_or_else(found, |why| Outcome::Rejected { why }))
+            .collect());
+    }
     let mut created: Vec<String> = Vec::new();
     let mut refusals: BTreeMap<String, Json> = BTreeMap::new();
     for chunk in missing.chunks(BATCH) {
-        let inputs: Vec<Json> = chunk.iter().map(|operation| definition(operation)).collect();
-        let json = match exchange.post(hubspot.schema("/batch/create"), &json!({"inputs": inputs}))? {
+        let inputs: Vec<Json> = chunk.iter().map(|operation| definition(kind, operation)).collect();
+        let json = match exchange.post(hubspot.schema(kind, "/batch/create"), &json!({"inputs": inputs}))? {
             Got::Fine(json) => json,
             // Some name is taken meanwhile: the second read says which.
             Got::Refused(refused) if refused.status == 409 => continue,
@@ -91,21 +106,21 @@ pub(super) fn properties(
                 }
             }
             if let ([only], true) = (chunk, answered.errors.len() == 1) {
-                refusals.insert(named(only, PROPERTY_SLOT).to_owned(), error.clone());
+                refusals.insert(named(kind, only).to_owned(), error.clone());
             }
         }
     }
-    let confirmed = |operation: &&Operation| created.iter().any(|name| name == named(operation, PROPERTY_SLOT));
+    let confirmed = |operation: &&Operation| created.iter().any(|name| name == named(kind, operation));
     let now = match missing.iter().all(confirmed) {
         true => BTreeMap::new(),
-        false => list(exchange, hubspot.schema(""))?,
+        false => list(exchange, hubspot.schema(kind, ""))?,
     };
     let mut outcomes = Vec::new();
     for operation in operations {
-        let name = named(operation, PROPERTY_SLOT);
+        let name = named(kind, operation);
         let outcome = if let Some(found) = there.get(name).or_else(|| now.get(name)) {
-            match misfit(operation, found) {
-                None => done(),
+            match misfit(kind, operation, found).or_else(|| closed(kind, operation, found)) {
+                None => add_options(hubspot, kind, exchange, operation, found)?,
                 Some(why) => Outcome::Rejected { why },
             }
         } else if confirmed(&operation) {
@@ -126,9 +141,9 @@ pub(super) fn properties(
 }
 
 /// A property as it is created.
-fn definition(operation: &Operation) -> Json {
+fn definition(kind: &Kind, operation: &Operation) -> Json {
     let mut definition = json!({
-        "name": named(operation, PROPERTY_SLOT),
+        "name": named(kind, operation),
         "label": field(operation, "label"),
         "type": field(operation, "type"),
         "fieldType": field(operation, "fieldType"),
@@ -137,11 +152,94 @@ fn definition(operation: &Operation) -> Json {
     if unique(operation) {
         definition["hasUniqueValue"] = true.into();
     }
-    if field(operation, "type") == "bool" {
-        let option = |label: &str, value: &str, order: u8| json!({"label": label, "value": value, "displayOrder": order, "hidden": false});
-        definition["options"] = json!([option("Yes", "true", 0), option("No", "false", 1)]);
+    match field(operation, "type") {
+        "bool" => definition["options"] = json!([option("Yes", "true", 0), option("No", "false", 1)]),
+        "enumeration" => {
+            let words = words(operation).into_iter().zip(0..);
+            definition["options"] = words.map(|(word, at)| option(&label(word), word, at)).collect();
+        }
+        _ => {}
     }
     definition
+}
+
+fn option(label: &str, value: &str, order: i64) -> Json {
+    json!({"label": label, "value": value, "displayOrder": order, "hidden": false})
+}
+
+/// The words that a property is to hold, where they are known.
+fn words(operation: &Operation) -> Vec<&str> {
+    match operation.fields.get("options").map(|change| &change.new) {
+        Some(Value::List(words)) => words.iter().filter_map(Value::as_text).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The words that an enumeration has no option for.
+fn without_option<'a>(operation: &'a Operation, found: &Json) -> Vec<&'a str> {
+    if found.get("type").and_then(Json::as_str) != Some("enumeration") {
+        return Vec::new();
+    }
+    let options = found.get("options").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let has = |word: &str| options.iter().any(|option| option.get("value").and_then(Json::as_str) == Some(word));
+    words(operation).into_iter().filter(|word| !has(word)).collect()
+}
+
+/// Why the options that are missing can't be added.
+fn closed(kind: &Kind, operation: &Operation, found: &Json) -> Option<String> {
+    let missing = without_option(operation, found);
+    let metadata = found.get("modificationMetadata");
+    let fixed = metadata.and_then(|metadata| metadata.get("readOnlyOptions")).and_then(Json::as_bool) == Some(true);
+    (fixed && !missing.is_empty()).then(|| {
+        format!(
+            "`{}` is a list to which nobody can add, and it has no option for {}: map another property",
+            named(kind, operation),
+            missing.join(", ")
+        )
+    })
+}
+
+/// Adds the options that are missing. HubSpot replaces the whole list, so those that are there are sent along.
+fn add_options(
+    hubspot: &HubSpot,
+    kind: &Kind,
+    exchange: &mut Exchange<'_>,
+    operation: &Operation,
+    found: &Json,
+) -> Result<Outcome, Step> {
+    let missing = without_option(operation, found);
+    if missing.is_empty() {
+        return Ok(done());
+    }
+    let mut options = found.get("options").and_then(Json::as_array).cloned().unwrap_or_default();
+    let order = |option: &Json| option.get("displayOrder").and_then(Json::as_i64);
+    let last = options.iter().filter_map(order).max().unwrap_or(-1);
+    options.extend(missing.into_iter().zip(last + 1..).map(|(word, at)| option(&label(word), word, at)));
+    let path = hubspot.schema(kind, &format!("/{}", named(kind, operation)));
+    Ok(match exchange.patch(path, &json!({"options": options}))? {
+        Got::Fine(json) if without_option(operation, &json).is_empty() => done(),
+        Got::Fine(_) => Outcome::Rejected { why: "HubSpot answered without the options that it was to add".into() },
+        Got::Refused(refused) => Outcome::Rejected {
+            why: format!("HubSpot added no options ({}): {}", refused.status, reason::of(&refused.body, operation)),
+        },
+    })
+}
+
+/// The most unique properties of an object type. Source: HubSpot's guide *Properties*.
+const MOST_UNIQUE: usize = 10;
+
+/// Why a property that is missing can't be created: HubSpot has only so many unique ones.
+fn no_room(kind: &Kind, operation: &Operation, there: &BTreeMap<String, Json>) -> Option<String> {
+    let flag = |json: &Json, name: &str| json.get(name).and_then(Json::as_bool).unwrap_or_default();
+    let taken = there.values().filter(|found| flag(found, "hasUniqueValue") && !flag(found, "hubspotDefined")).count();
+    (unique(operation) && taken >= MOST_UNIQUE).then(|| {
+        format!(
+            "`{}` can't be created: HubSpot allows {MOST_UNIQUE} unique properties of {}, and {taken} are there; delete \
+             one, or name it in `match`",
+            named(kind, operation),
+            kind.plural
+        )
+    })
 }
 
 fn unique(operation: &Operation) -> bool {
@@ -150,8 +248,8 @@ fn unique(operation: &Operation) -> bool {
 
 /// Why a property that is there can't hold what is mapped to it. HubSpot judges the values of properties whose kind the
 /// config does not show (`any value`), and of lists of options.
-fn misfit(operation: &Operation, found: &Json) -> Option<String> {
-    let name = named(operation, PROPERTY_SLOT);
+fn misfit(kind: &Kind, operation: &Operation, found: &Json) -> Option<String> {
+    let name = named(kind, operation);
     let text = |key: &str| found.get(key).and_then(Json::as_str).unwrap_or_default();
     let flag = |json: Option<&Json>| json.and_then(Json::as_bool).unwrap_or_default();
     let (found_type, field_type) = (text("type"), text("fieldType"));

@@ -94,7 +94,11 @@ fn said(step: &Step) -> String {
                 Outcome::Done { remote_id } => {
                     format!("done {} {}\n", receipt.slot, remote_id.as_deref().unwrap_or("-"))
                 }
-                Outcome::Found { differs, .. } => format!("found {} {differs:?}\n", receipt.slot),
+                Outcome::Found { remote_id, differs } => {
+                    let differs: Vec<String> =
+                        differs.iter().map(|(name, held)| format!(", {name} is {held}")).collect();
+                    format!("found {} {}{}\n", receipt.slot, remote_id.as_deref().unwrap_or("-"), differs.concat())
+                }
                 Outcome::Gone { why } => format!("gone {}: {why}\n", receipt.slot),
                 Outcome::Absent { why } => format!("absent {}: {why}\n", receipt.slot),
                 Outcome::Rejected { why } => format!("rejected {}: {why}\n", receipt.slot),
@@ -117,19 +121,32 @@ fn run(text: &str) -> String {
     let config = get("config").map(|(_, version, body)| (*version, json(body)));
     let (version, companies) = config.unwrap_or(("", serde_json::json!({"properties": {"score": "health.score"}})));
     let version = if version.is_empty() { "2026-09" } else { version };
-    let section = serde_json::json!({"type": "hubspot", "api_version": version, "companies": companies});
+    let mut section = serde_json::json!({"type": "hubspot", "api_version": version});
+    if !companies.is_null() {
+        section["companies"] = companies;
+    }
+    if let Some((_, _, body)) = get("contacts") {
+        section["contacts"] = json(body);
+    }
     let (connector, faults) = common::read(&section);
     let connector = connector.unwrap_or_else(|| panic!("{faults:?}"));
     let known = get("known").map_or_else(Known::default, |(_, _, body)| known_from(&*connector, body));
     let accounts = get("accounts").map_or_else(Vec::new, |(_, _, body)| body.lines().map(json).collect());
     let wanted = common::wanted(&*connector, &accounts);
-    let operations = connector.plan(&wanted, &known);
+    let mut operations = connector.plan(&wanted, &known);
+    if get("ask").is_some() {
+        operations = match get("ask").is_some_and(|(_, what, _)| *what == "read back") {
+            true => connector.read_back(&known),
+            false => connector.inspect().into_iter().map(|(_, question)| question).collect(),
+        };
+    }
     let mut out = String::new();
     let Some((_, key, _)) = get("batch") else { return planned(&operations) };
     let operations = match *key {
         "account" => vec![account_operation()],
         key => common::batch(&operations, key, connector.batch_size(key)),
     };
+    let operations = common::with_refs(operations, &known);
     let mut replies = Vec::new();
     let mut step = connector.step(&operations, &replies);
     out.push_str(&said(&step));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Receipt, Reply, Step, Wanted};
 use vitalsync_core::expr::{Names, Scope, Scopes};
+use vitalsync_core::mapping::Level;
 use vitalsync_core::section::{Fault, Faults, Kind, Node, Place, Text};
 use vitalsync_core::{Calendar, Connector, Timestamp, Type, Value};
 use vitalsync_hubspot::HUBSPOT;
@@ -46,7 +47,12 @@ pub fn scopes() -> Scopes {
     account.name("lifecycle.customer", Type::Bool);
     account.name("last_active", Type::Time);
     account.open("traits");
-    Scopes { account, user: Scope::default() }
+    let mut user = Scope::default();
+    account.nest_into("account", &mut user);
+    user.name("account.id", Type::Text);
+    user.name("user.id", Type::Text);
+    user.open("user.traits");
+    Scopes { account, user }
 }
 
 pub fn read(section: &Json) -> (Option<Box<dyn Connector>>, Vec<Fault>) {
@@ -61,7 +67,14 @@ pub fn connector(companies: &Json) -> Box<dyn Connector> {
     connector.unwrap_or_else(|| panic!("{faults:?}"))
 }
 
-/// An account's names, flat: `{"account": "acme", "health.score": 42, "traits.domain": "acme.example"}`.
+/// A connector whose `companies:` and `contacts:` are given.
+pub fn both(companies: &Json, contacts: &Json) -> Box<dyn Connector> {
+    let (connector, faults) = read(&json!({"type": "hubspot", "companies": companies, "contacts": contacts}));
+    connector.unwrap_or_else(|| panic!("{faults:?}"))
+}
+
+/// An account's names, flat: `{"account": "acme", "health.score": 42, "traits.domain": "acme.example"}`; or a user's, which
+/// begin with `user.id`.
 struct Account<'a>(&'a Json);
 impl Names for Account<'_> {
     fn value(&self, name: &str) -> Value {
@@ -72,13 +85,15 @@ impl Names for Account<'_> {
     }
 }
 
-pub fn wanted(connector: &dyn Connector, accounts: &[Json]) -> Wanted {
+pub fn wanted(connector: &dyn Connector, subjects: &[Json]) -> Wanted {
     let calendar = Calendar::default();
-    let record = |account: &Json| {
-        let subject = account["account"].as_str().unwrap().to_owned();
-        connector.record_sets()[0].wanted(&subject, &Account(account), &calendar)
-    };
-    Wanted { records: accounts.iter().filter_map(record).collect(), alerts: Vec::new() }
+    let mut records = Vec::new();
+    for set in connector.record_sets() {
+        let name = if set.level == Level::User { "user.id" } else { "account" };
+        let record = |subject: &Json| set.wanted(subject[name].as_str()?, &Account(subject), &calendar);
+        records.extend(subjects.iter().filter_map(record));
+    }
+    Wanted { records, alerts: Vec::new() }
 }
 
 pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> Reply {
@@ -98,6 +113,16 @@ pub fn with_schema(connector: &dyn Connector) -> Known {
 /// The operations of one batch key, at most a batch of them.
 pub fn batch(operations: &[Operation], key: &str, size: usize) -> Vec<Operation> {
     operations.iter().filter(|operation| operation.batch_key == key).take(size).cloned().collect()
+}
+
+/// As the shell does: the ids behind what operations need.
+pub fn with_refs(mut operations: Vec<Operation>, known: &Known) -> Vec<Operation> {
+    for operation in &mut operations {
+        let ids =
+            operation.needs.iter().filter_map(|need| Some((need.slot.clone(), known.remote_id(&need.slot)?.into())));
+        operation.refs = ids.collect();
+    }
+    operations
 }
 
 /// Every sentence that a step says.

@@ -97,7 +97,8 @@ fn single_faults() {
     }
     assert_eq!(
         faults(json!({"type": "hubspot"})),
-        "the HubSpot destination: `companies` is missing (which companies to write, and what)"
+        "the HubSpot destination: nothing to write, neither `companies` nor `contacts` \
+         (companies: { properties: { vitalsync_health_score: health.score } })"
     );
     let long = format!("a{}", "b".repeat(100));
     assert!(companies(json!({"properties": {long: "health.score"}})).contains("no internal name"));

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{ACCOUNT, Known, Operation, Outcome, Reply, Step, account_operation};
 use vitalsync_core::{Connector, Timestamp};
 
-use crate::common::{answer, batch, by_slot, connector, wanted, whys, with_schema};
+use crate::common::{answer, batch, both, by_slot, connector, wanted, whys, with_refs, with_schema};
 
 fn sample() -> Box<dyn Connector> {
     connector(&json!({
@@ -18,11 +18,26 @@ fn sample() -> Box<dyn Connector> {
     }))
 }
 
+/// Companies and contacts.
+fn whole() -> Box<dyn Connector> {
+    both(
+        &json!({
+            "match": [{"record_id": "traits.hubspot_id"}, {"property": "vitalsync_account_id"}, {"domain": "traits.domain"}],
+            "missing": "lifecycle.customer",
+            "properties": {"score": "health.score", "band": {"value": "health.band", "type": "enumeration"}, "contact": "traits.contact"},
+        }),
+        &json!({"missing": "account.lifecycle.customer", "properties": {"user_score": "account.health.score"}}),
+    )
+}
+
+/// Accounts, each with a user.
 fn accounts(count: usize) -> Vec<Json> {
     (0..count)
         .map(|i| {
             let mut account = json!({"account": format!("Jane Doe {i}"), "health.score": i % 100, "lifecycle.customer": i % 2 == 0,
-                "traits.domain": format!("d{i}.example"), "traits.contact": format!("jane.doe{i}@acme.example")});
+                "traits.domain": format!("d{i}.example"), "traits.contact": format!("jane.doe{i}@acme.example"),
+                "user.id": format!("jane-doe-{i}"), "account.id": format!("Jane Doe {i}"), "account.health.score": i % 100,
+                "account.lifecycle.customer": i % 3 == 0, "user.traits.email": format!("Jane.Doe{i}@acme.example")});
             if i % 5 == 0 {
                 account["traits.hubspot_id"] = json!(1000 + i);
             }
@@ -31,13 +46,29 @@ fn accounts(count: usize) -> Vec<Json> {
         .collect()
 }
 
-/// Every batch of a first plan, and the question whose account it is.
+/// Every batch of a first plan with ids behind what it needs, every question, and whose account it is.
 fn batches(connector: &dyn Connector, size: usize) -> Vec<Vec<Operation>> {
-    let operations = connector.plan(&wanted(connector, &accounts(size)), &Known::default());
+    let mut operations = connector.plan(&wanted(connector, &accounts(size)), &Known::default());
+    let mut known = Known::default();
+    for (operation, id) in operations.iter_mut().zip(2000..) {
+        let ids = operation.needs.iter().zip(1..).map(|(need, id)| (need.slot.clone(), id.to_string()));
+        operation.refs = ids.collect();
+        let remote_id = Some(if operation.slot.starts_with("association/") { "1/2".into() } else { id.to_string() });
+        known.confirm(operation, &Outcome::Done { remote_id });
+    }
+    operations.extend(connector.read_back(&known));
+    operations.extend(
+        connector
+            .inspect()
+            .into_iter()
+            .map(|(_, question)| Operation { batch_key: format!("{}?", question.batch_key), ..question }),
+    );
     let keys: BTreeSet<&str> = operations.iter().map(|operation| operation.batch_key.as_str()).collect();
     let mut batches = vec![vec![account_operation()]];
     for key in keys {
         let all = batch(&operations, key, usize::MAX);
+        let key = key.trim_end_matches('?');
+        let all: Vec<Operation> = all.into_iter().map(|ask| Operation { batch_key: key.to_owned(), ..ask }).collect();
         batches.extend(all.chunks(connector.batch_size(key)).map(<[_]>::to_vec));
     }
     assert_eq!(connector.batch_size(ACCOUNT), 1);
@@ -51,6 +82,7 @@ fn kind_answer(method: &str, path: &str, body: Option<&str>) -> Reply {
     let text = match path {
         path if path.ends_with("/details") => json!({"portalId": 7}),
         path if method == "GET" => json!({"results": [], "path": path}),
+        path if path.ends_with("/batch/associate/default") => json!({"results": inputs}),
         path if path.ends_with("/search") || path.ends_with("/batch/read") => json!({"results": [], "total": 0}),
         path if path.ends_with("/groups") => json!({"name": body["name"]}),
         path if path.ends_with("/batch/create") => json!({"results": inputs}),
@@ -78,7 +110,7 @@ fn converse(connector: &dyn Connector, operations: &[Operation]) -> (Vec<Reply>,
 
 #[test]
 fn a_plan_is_the_same_twice_and_empty_after_its_work() {
-    let connector = sample();
+    let connector = whole();
     let wanted = wanted(&*connector, &accounts(250));
     let mut known = Known::default();
     // Two rounds: what was absent at first stays so.
@@ -88,12 +120,17 @@ fn a_plan_is_the_same_twice_and_empty_after_its_work() {
         assert_eq!(operations.is_empty(), round == 1, "{operations:?}");
         let slots: BTreeSet<_> = operations.iter().map(|operation| &operation.slot).collect();
         assert_eq!(slots.len(), operations.len(), "a slot is planned twice");
-        for key in operations.iter().map(|operation| &operation.batch_key).collect::<BTreeSet<_>>() {
+        let keys: BTreeSet<&String> = operations.iter().map(|operation| &operation.batch_key).collect();
+        // What needs others comes after them.
+        let (last, first): (Vec<&String>, Vec<&String>) =
+            keys.into_iter().partition(|key| key.starts_with("association"));
+        for key in first.into_iter().chain(last) {
             for chunk in batch(&operations, key, usize::MAX).chunks(connector.batch_size(key)) {
-                let (_, end) = converse(&*connector, chunk);
+                let chunk = with_refs(chunk.to_vec(), &known);
+                let (_, end) = converse(&*connector, &chunk);
                 let Step::Done(receipts) = end else { panic!("{end:?}") };
                 let outcomes = by_slot(&receipts);
-                for operation in chunk {
+                for operation in &chunk {
                     known.confirm(operation, outcomes[operation.slot.as_str()]);
                 }
             }
@@ -103,6 +140,8 @@ fn a_plan_is_the_same_twice_and_empty_after_its_work() {
     assert!(known.remote_id("company/Jane Doe 2").is_some());
     assert_eq!(known.remote_id("company/Jane Doe 5"), Some("1005"));
     assert!(known.records["company/Jane Doe 1"].absent);
+    assert_eq!(known.field("association/jane-doe-6", "company"), "Jane Doe 6".into());
+    assert_eq!(known.remote_id("association/jane-doe-1"), None);
 }
 
 #[test]
@@ -189,7 +228,7 @@ fn a_hundred_unknown_companies_fit_the_limits_of_search() {
 
 #[test]
 fn patience_and_refusal_are_told_apart_at_every_request() {
-    let connector = sample();
+    let connector = whole();
     for operations in batches(&*connector, 12).iter().chain(batches(&*connector, 2).iter()) {
         let (replies, _) = converse(&*connector, operations);
         for at in 0..replies.len() {
@@ -231,7 +270,7 @@ fn personal(text: &str) -> bool {
 
 #[test]
 fn no_reason_holds_a_value() {
-    let connector = sample();
+    let connector = whole();
     for operations in batches(&*connector, 1) {
         let subject = operations[0].subject.clone();
         for message in [
@@ -407,7 +446,7 @@ proptest! {
         size in prop::sample::select(vec![1usize, 2, 9, 60]),
         which in 0usize..8,
     ) {
-        let connector = sample();
+        let connector = whole();
         let batches = batches(&*connector, size);
         let operations = &batches[which % batches.len()];
         let mut kept: Vec<Reply> = Vec::new();

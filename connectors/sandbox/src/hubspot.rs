@@ -1,7 +1,7 @@
 //! One HubSpot account: routing, tokens, rate limits and the shape of errors.
 //!
 //! Both forms of path are served: `/crm/v3/objects/companies` and `/crm/objects/2026-09/companies`. Deliberately not
-//! here: associations, lists, pipelines, validation rules, OAuth.
+//! here: lists, pipelines, validation rules, OAuth.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use vitalsync_core::Timestamp;
 use crate::http::{Answer, Call, hash, uuid};
 use crate::limits::{Fixed, Limits, Rolling};
 
+mod associations;
 mod batch;
 mod objects;
 mod schema;
@@ -19,6 +20,7 @@ mod search;
 mod store;
 mod values;
 
+use associations::{Associations, Way};
 use store::ObjectType;
 
 /// A company as HubSpot holds it.
@@ -93,6 +95,7 @@ pub(crate) struct HubSpot {
     portal: u64,
     companies: ObjectType,
     contacts: ObjectType,
+    associations: Associations,
     rolling: Rolling,
     searches: Rolling,
     daily: Fixed,
@@ -108,6 +111,7 @@ impl HubSpot {
             portal: 140_000_000 + hash(token) % 9_999_999,
             companies: ObjectType::companies(),
             contacts: ObjectType::contacts(),
+            associations: Associations::default(),
             rolling: Rolling::new(100, 10_000),
             searches: Rolling::new(5, 1000),
             daily: Fixed::new(250_000, DAY_MS),
@@ -173,7 +177,7 @@ impl HubSpot {
     fn route(&mut self, call: &Call) -> Outcome<Answer> {
         let parts: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         let (area, version, rest) = match parts.as_slice() {
-            ["crm", version @ "v3", area, rest @ ..] => (*area, *version, rest),
+            ["crm", version @ ("v3" | "v4"), area, rest @ ..] => (*area, *version, rest),
             ["crm", area, version, rest @ ..] => (*area, *version, rest),
             ["account-info", version, rest @ ..] => ("account-info", *version, rest),
             _ => return Err(Problem::not_found("resource not found")),
@@ -181,13 +185,31 @@ impl HubSpot {
         let dialect = match version {
             "v3" | "2026-03" => Dialect::MultiStatus,
             "2026-09" => Dialect::Plain,
+            // The version of associations alone.
+            "v4" if area == "associations" || rest.get(2) == Some(&"associations") => Dialect::MultiStatus,
             _ => return Err(Problem::not_found(format!("version {version} is not served"))),
         };
         match (area, rest) {
+            ("objects", [from, id, "associations", "default", to, other]) if call.method == "PUT" => {
+                let way = Way::of(from, to)?;
+                let (from, to) = Self::ends(way, &self.contacts, &self.companies);
+                self.associations.put(way, (from, id), (to, other), call)
+            }
+            ("associations", [from, to, "batch", what @ ..]) => {
+                let way = Way::of(from, to)?;
+                let ends = Self::ends(way, &self.contacts, &self.companies);
+                self.associations.batch(way, ends, call, what, dialect)
+            }
             ("objects", [kind, rest @ ..]) => {
                 let lag_ms = self.lag_ms;
                 let kind = self.kind(kind)?;
-                objects::route(kind, call, rest, dialect, lag_ms)
+                let answer = objects::route(kind, call, rest, dialect, lag_ms)?;
+                if let ("POST", ["merge"]) = (call.method, rest) {
+                    let merged: Vec<(u64, u64)> =
+                        kind.objects().filter_map(|object| Some((object.id, object.merged_into?))).collect();
+                    merged.into_iter().for_each(|(gone, left)| self.associations.merged(gone, left));
+                }
+                Ok(answer)
             }
             ("properties", [kind, rest @ ..]) => schema::route(self.kind(kind)?, call, rest, dialect),
             ("property-validations", [_]) => Ok(Answer::json(200, &json!({"results": []}))),
@@ -200,6 +222,10 @@ impl HubSpot {
             }
             _ => Err(Problem::not_found("resource not found")),
         }
+    }
+
+    fn ends<'a>(way: Way, contacts: &'a ObjectType, companies: &'a ObjectType) -> (&'a ObjectType, &'a ObjectType) {
+        if way == Way::ContactToCompany { (contacts, companies) } else { (companies, contacts) }
     }
 
     fn kind(&mut self, name: &str) -> Outcome<&mut ObjectType> {
@@ -223,7 +249,7 @@ impl HubSpot {
 
     pub fn state(&self) -> Value {
         json!({"vendor": "hubspot", "portalId": self.portal,
-            "companies": self.companies.state(), "contacts": self.contacts.state(),
+            "companies": self.companies.state(), "contacts": self.contacts.state(), "associations": self.associations.state(),
             "properties": {"companies": self.companies.definitions_json(false),
                 "contacts": self.contacts.definitions_json(false)},
             "groups": {"companies": self.companies.groups_json(), "contacts": self.contacts.groups_json()}})

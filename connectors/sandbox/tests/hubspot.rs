@@ -224,6 +224,38 @@ POST /crm/v3/objects/contacts/batch/upsert {"inputs":[{"id":"ann@acme.com","idPr
 }
 
 #[test]
+fn contacts_belong_to_companies() {
+    let sandbox = check_seeded(
+        r#"
+seed {"contacts":[{"email":"ann@acme.com"},{"email":"bob@acme.com"}]}
+POST /crm/associations/2026-09/contacts/companies/batch/associate/default {"inputs":[{"from":{"id":"70850147307"},"to":{"id":"ACME"}},{"from":{"id":"70850147307"},"to":{"id":"7"}}]}
+    200 | "from":{"id":"70850147307"},"to":{"id":"ACME"} | "associationTypeId":279 | "associationTypeId":280 | "numErrors":1 | No company with ID 7 exists
+POST /crm/v4/associations/contacts/companies/batch/associate/default {"inputs":[{"from":{"id":"70850147307"},"to":{"id":"7"}}]}
+    207 | "results":[] | "toObjectId":["7"]
+PUT /crm/v4/objects/contacts/70850147314/associations/default/companies/ACME
+    200 | "to":{"id":"ACME"}
+PUT /crm/objects/2026-09/companies/BETA/associations/default/contacts/70850147314
+    200
+POST /crm/v4/associations/companies/contacts/batch/read {"inputs":[{"id":"ACME"}]}
+    200 | "toObjectId":70850147307 | "toObjectId":70850147314
+POST /crm/objects/2026-09/companies/batch/archive {"inputs":[{"id":"ACME"}]}
+    204
+POST /crm/associations/2026-09/contacts/companies/batch/read {"inputs":[{"id":"70850147307"},{"id":"70850147314"}]}
+    200 | "fromObjectId":["70850147307"] | "toObjectId":BETA | !ACME
+POST /crm/objects/2026-09/contacts/merge {"primaryObjectId":"70850147307","objectIdToMerge":"70850147314"}
+    200 | "hs_additional_emails":"bob@acme.com"
+POST /crm/objects/2026-09/contacts/batch/read {"idProperty":"email","inputs":[{"id":"Bob@acme.com"}]}
+    200 | "id":"70850147307"
+POST /crm/associations/2026-09/contacts/companies/batch/archive {"inputs":[{"from":{"id":"70850147307"},"to":[{"id":"BETA"}]}]}
+    204
+GET /crm/v4/objects/contacts
+    404
+"#,
+    );
+    assert_eq!(sandbox.state()["associations"], serde_json::json!([["70850147307", ACME]]), "of an archived company");
+}
+
+#[test]
 fn merged_and_archived_records_are_gone() {
     let sandbox = check_seeded(
         r#"
@@ -234,6 +266,10 @@ POST /crm/objects/2026-09/companies/batch/update {"inputs":[{"id":"ACME","proper
 POST /crm/v3/objects/companies/search {"query":"acme"}
     200 | "total":0
 GET /crm/v3/objects/companies/a1?idProperty=acct
+    200 | "id":"BETA"
+POST /crm/objects/2026-09/companies/batch/read {"inputs":[{"id":"ACME"}]}
+    200 | "id":"BETA"
+GET /crm/v3/objects/companies/ACME
     200 | "id":"BETA"
 DELETE /crm/v3/objects/companies/BETA
     204

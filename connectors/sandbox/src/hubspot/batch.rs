@@ -215,7 +215,7 @@ pub(super) fn read(kind: &ObjectType, call: &Call, dialect: Dialect) -> Outcome<
     for input in &inputs {
         let Some(id) = input["id"].as_str() else { return Err(malformed("id is not a string".into())) };
         let found = match id_property {
-            None => kind.live(id),
+            None => kind.followed(id),
             Some(property) => kind.by_unique(property, id).and_then(|id| kind.live(&id.to_string())),
         };
         match found {

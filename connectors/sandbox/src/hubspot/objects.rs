@@ -1,8 +1,8 @@
 //! Single records: what may be written, and the one function that writes.
 //!
 //! Creating through the API never looks for a company of the same domain: two companies of one domain are two
-//! companies, as at HubSpot. A record that was merged away is not found under its old id; whether HubSpot still finds it
-//! in some calls is not confirmed.
+//! companies, as at HubSpot. A record that was merged away is read under its old id as the one that is left, and is not
+//! written under it.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ pub(super) fn route(
         ("GET", []) => list(kind, call),
         ("GET", [id]) => {
             let id = find(kind, id, call)?;
-            Ok(Answer::json(200, &read_json(kind, live(kind, &id)?, &wanted(call))))
+            let object = kind.followed(&id).ok_or_else(|| Problem::not_found("resource not found"))?;
+            Ok(Answer::json(200, &read_json(kind, object, &wanted(call))))
         }
         ("PATCH", [id]) => {
             let body = call.json().map_err(malformed)?;
@@ -224,6 +225,13 @@ fn merge(kind: &mut ObjectType, call: &Call) -> Outcome<Answer> {
     kind.set(gone.id, Some(Object { merged_into: Some(primary.id), updated: call.now, ..gone.clone() }));
     for (name, value) in &gone.properties {
         primary.properties.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    if let Some(email) = gone.properties.get("email").filter(|email| primary.properties.get("email") != Some(*email)) {
+        let further = primary.properties.entry("hs_additional_emails".into()).or_default();
+        if !further.is_empty() {
+            further.push(';');
+        }
+        further.push_str(email);
     }
     let merged = primary.properties.entry("hs_merged_object_ids".into()).or_default();
     if !merged.is_empty() {

@@ -23,6 +23,13 @@ impl Object {
         self.archived || self.merged_into.is_some()
     }
 
+    /// Its values of a unique property; a contact's further e-mail addresses count as its address.
+    fn unique(&self, property: &str) -> Vec<String> {
+        let further = self.properties.get("hs_additional_emails").filter(|_| property == "email");
+        let further = further.into_iter().flat_map(|emails| emails.split(';')).map(str::to_lowercase);
+        self.properties.get(property).cloned().into_iter().chain(further).collect()
+    }
+
     /// What search sees, if the index lags behind by `lag_ms`; `None`: the record is too new.
     pub fn indexed(&self, now: i64, lag_ms: i64) -> Option<&BTreeMap<String, String>> {
         if lag_ms == 0 {
@@ -120,7 +127,8 @@ impl ObjectType {
 
     pub fn contacts() -> Self {
         let fields = "email:string:text firstname:string:text lastname:string:text phone:string:phonenumber \
-            company:string:text website:string:text hs_merged_object_ids:string:text createdate:datetime:date \
+            company:string:text website:string:text hs_merged_object_ids:string:text \
+            hs_additional_emails:string:text createdate:datetime:date \
             lastmodifieddate:datetime:date hs_object_id:number:number";
         let defaults = &["firstname", "lastname", "email"];
         let mut made = Self::with("CONTACT", "0-1", &[], defaults, "contactinformation", fields);
@@ -204,6 +212,15 @@ impl ObjectType {
         self.objects.get(&id.parse().ok()?).filter(|object| !object.gone())
     }
 
+    /// The record with this id as text, or the one that it was merged into, as reads find it.
+    pub fn followed(&self, id: &str) -> Option<&Object> {
+        let mut object = self.objects.get(&id.parse().ok()?)?;
+        while let Some(left) = object.merged_into {
+            object = self.objects.get(&left)?;
+        }
+        Some(object).filter(|object| !object.archived)
+    }
+
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values()
     }
@@ -212,15 +229,13 @@ impl ObjectType {
     pub fn set(&mut self, id: u64, object: Option<Object>) -> Option<Object> {
         let old = self.objects.remove(&id);
         for (property, index) in &mut self.unique {
-            if let Some(value) = old.as_ref().and_then(|old| old.properties.get(property))
-                && index.get(value) == Some(&id)
-            {
-                index.remove(value);
+            for value in old.iter().flat_map(|old| old.unique(property)) {
+                if index.get(&value) == Some(&id) {
+                    index.remove(&value);
+                }
             }
-            if let Some(new) = object.as_ref().filter(|new| !new.gone())
-                && let Some(value) = new.properties.get(property)
-            {
-                index.insert(value.clone(), id);
+            for value in object.iter().filter(|new| !new.gone()).flat_map(|new| new.unique(property)) {
+                index.insert(value, id);
             }
         }
         if let Some(object) = object {

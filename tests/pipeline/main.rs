@@ -6,6 +6,7 @@ mod delivery;
 mod edges;
 mod forget;
 mod history;
+mod hubspot;
 mod judge;
 mod names;
 mod rebuild;

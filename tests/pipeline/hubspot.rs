@@ -1,0 +1,267 @@
+//! HubSpot in full: contacts beside companies, what they are associated with, and records that people merge or delete.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vitalsync::config::Config;
+use vitalsync::report::DestinationReport;
+use vitalsync_core::Timestamp;
+use vitalsync_core::connector::{Answer, Connector, Key, Known, Operation, Outcome, Reply, Step, Wanted};
+use vitalsync_core::mapping::WantedRecord;
+use vitalsync_sandbox::{Request, Sandbox, Vendor};
+
+use crate::site::{Site, TOKEN, Use, end};
+
+/// A config with HubSpot alone: what is found by our own properties, what is missing.
+fn config(site: &Site, missing: &str, more_ways: &str) -> String {
+    let hubspot = format!(
+        r##"  crm:
+    type: hubspot
+    mode: live
+    token: "{TOKEN}"
+    base_url: {}
+    companies:
+      match: [ property: vitalsync_account_id{more_ways} ]
+      missing: {missing}
+      properties:
+        vitalsync_health_score: health.score
+        vitalsync_health_band: {{ value: health.band, type: enumeration }}
+    contacts:
+      missing: {missing}
+      properties: {{ vitalsync_account_score: account.health.score, vitalsync_days: user.frequency.active_days }}
+"##,
+        site.hubspot.base_url()
+    );
+    let all = site.config("");
+    format!("{}destinations:\n{hubspot}", all.split("destinations:\n").next().unwrap())
+}
+
+async fn run(site: &Site, missing: &str, offset: i32) -> DestinationReport {
+    let engine = site.open_with(&config(site, missing, ", domain: traits.domain"));
+    engine.run_once(end(offset)).await.unwrap().destinations.remove("crm").unwrap()
+}
+
+fn journal(site: &Site, from: usize) -> Vec<String> {
+    let vendor = site.hubspot.vendor();
+    let mut calls: Vec<String> =
+        vendor.journal()[from..].iter().map(|entry| format!("{} {}", entry.method, entry.path)).collect();
+    calls.sort();
+    calls
+}
+
+fn calls(site: &Site) -> usize {
+    site.hubspot.vendor().journal().len()
+}
+
+fn contacts(site: &Site) -> Vec<Value> {
+    let state = site.hubspot.vendor().state();
+    state["contacts"].as_array().unwrap().clone()
+}
+
+fn post(vendor: &mut Sandbox, method: &str, path: &str, body: &Value, at: i64) -> vitalsync_sandbox::Reply {
+    let headers = vec![("authorization".into(), format!("Bearer {TOKEN}"))];
+    let body = body.to_string().into_bytes();
+    vendor.handle(&Request { method: method.into(), path: path.into(), headers, body }, at)
+}
+
+/// What a person does in HubSpot.
+fn send(site: &Site, method: &str, path: &str, body: &Value) -> Value {
+    let mut vendor = site.hubspot.vendor();
+    let now = vendor.journal().last().map_or(0, |entry| entry.at);
+    let reply = post(&mut vendor, method, path, body, now);
+    assert!(reply.status < 300, "{reply:?}");
+    serde_json::from_str(&reply.body).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn contacts_and_their_companies_take_the_fewest_calls() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
+    let stories = |from, each| names.iter().map(|name| Use(name, "Core", from, 1, each)).collect::<Vec<_>>();
+    let run = |offset| {
+        let engine = site.open_with(&config(&site, "create", ""));
+        async move { engine.run_once(end(offset)).await.unwrap().destinations.remove("crm").unwrap().delivered }
+    };
+    site.customers("1.ndjson", &stories(4, 1));
+    let first = run(4).await;
+    assert_eq!((first.rejected, first.waiting, first.absent), (0, 0, 0), "{first:?}");
+    let made = contacts(&site);
+    assert_eq!((made.len(), &made[0]["properties"]["email"]), (1000, &json!("c0-u@c0.example")));
+    let state = site.hubspot.vendor().state();
+    assert_eq!(state["associations"].as_array().unwrap().len(), 1000);
+    let associated = journal(&site, 0).iter().filter(|call| call.contains("associate")).count();
+    assert_eq!(associated, 1, "a thousand associations are one call");
+    let before = calls(&site);
+    site.customers("2.ndjson", &stories(6, 2));
+    let second = run(7).await;
+    assert_eq!((second.changed, second.acknowledged), (2000, 2000), "{second:?}");
+    let made = journal(&site, before);
+    assert_eq!(made.iter().filter(|call| *call == "POST /crm/objects/2026-09/companies/batch/update").count(), 10);
+    assert_eq!(made.iter().filter(|call| *call == "POST /crm/objects/2026-09/contacts/batch/update").count(), 10);
+    assert_eq!(made.len(), 20, "{made:?}");
+    let third = run(7).await;
+    assert_eq!((third.changed, third.sent_calls), (0, 0));
+}
+
+/// What a sync asks of the vendor, without the shell's evaluation: from a plan to what is known, by the vendor's own answers.
+fn tell(connector: &dyn Connector, vendor: &mut Sandbox, wanted: &Wanted, known: &mut Known) -> (usize, usize) {
+    let before = vendor.journal().len();
+    let operations = connector.plan(wanted, known);
+    let mut by_key: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
+    for operation in &operations {
+        by_key.entry(operation.batch_key.clone()).or_default().push(operation.clone());
+    }
+    // Groups, then properties, then records, then what needs them.
+    let order =
+        |key: &str| ["group", "property", "update", "match", "create"].iter().position(|what| key.ends_with(what));
+    let mut by_key: Vec<(String, Vec<Operation>)> = by_key.into_iter().collect();
+    by_key.sort_by_key(|(key, _)| order(key));
+    for (key, operations) in by_key {
+        for batch in operations.chunks(connector.batch_size(&key)) {
+            let mut batch = batch.to_vec();
+            for operation in &mut batch {
+                let ids =
+                    operation.needs.iter().filter_map(|need| Some((need.slot.clone(), known.remote_id(&need.slot)?)));
+                operation.refs = ids.map(|(slot, id)| (slot, id.to_owned())).collect();
+            }
+            let mut replies = Vec::new();
+            let receipts = loop {
+                match connector.step(&batch, &replies) {
+                    Step::Send(request) => {
+                        let path = request.path.clone();
+                        let body = request.body.map_or(Value::Null, |body| serde_json::from_str(&body).unwrap());
+                        // Ten a second: neither limit is ever met.
+                        let at = (vendor.journal().len() as i64) * 250;
+                        let reply = post(vendor, request.method.as_str(), &path, &body, at);
+                        let headers =
+                            reply.headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+                        let answer = Answer { status: reply.status, headers, body: reply.body, at: Timestamp(at) };
+                        replies.push(Reply::Answer(answer));
+                    }
+                    Step::Done(receipts) => break receipts,
+                    other => panic!("{other:?}"),
+                }
+            };
+            for (operation, receipt) in batch.iter().zip(receipts) {
+                assert!(matches!(receipt.outcome, Outcome::Done { .. }), "{receipt:?}");
+                known.confirm(operation, &receipt.outcome);
+            }
+        }
+    }
+    (operations.len(), vendor.journal().len() - before)
+}
+
+#[test]
+fn ten_thousand_changed_companies_and_contacts_take_a_hundred_calls_each() {
+    let text = include_str!("../../config/vitalsync.yaml").split("destinations:").next().unwrap();
+    let text = format!(
+        "{text}destinations:\n  crm:\n    type: hubspot\n    token: {TOKEN}\n    companies:\n      match: [ property: vitalsync_account_id ]\n      missing: create\n      properties: {{ score: health.score }}\n    contacts:\n      match: [ property: vitalsync_user_id ]\n      missing: create\n      properties: {{ score: account.health.score }}\n"
+    );
+    let config = Config::parse(&text, Path::new("vitalsync.yaml"), &|_| Some(TOKEN.into()))
+        .unwrap_or_else(|refused| panic!("{refused}"));
+    let connector = &*config.destinations[0].connector;
+    let mut vendor = Sandbox::new(Vendor::HubSpot, TOKEN);
+    let mut known = Known::default();
+    let record = |kind, n: u32, score: f64, key: (&str, String), create: &[(&str, String)]| WantedRecord {
+        kind,
+        subject: format!("{kind}-{n}"),
+        keys: vec![Key { by: key.0.into(), value: key.1 }],
+        create: Some(create.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()),
+        fields: [("score".to_owned(), score.into())].into(),
+        tags: BTreeMap::new(),
+    };
+    let wanted = |score: f64| {
+        let company = |n: u32| {
+            let id = format!("company-{n}");
+            record("company", n, score, ("property:vitalsync_account_id", id.clone()), &[("name", id)])
+        };
+        let contact = |n: u32| {
+            let id = format!("contact-{n}");
+            record("contact", n, score, ("property:vitalsync_user_id", id), &[("email", format!("u{n}@x.example"))])
+        };
+        let association = |n: u32| WantedRecord {
+            subject: format!("contact-{n}"),
+            create: None,
+            fields: BTreeMap::new(),
+            ..record("association", n, score, ("company", format!("company-{}", n / 2)), &[])
+        };
+        let all = 0..10_000;
+        let records = all.clone().map(company).chain(all.clone().map(contact)).chain(all.map(association)).collect();
+        Wanted { records, alerts: Vec::new() }
+    };
+    let (first, calls) = tell(connector, &mut vendor, &wanted(1.0), &mut known);
+    // For each hundred of both kinds a read and an upsert; 5 for the associations, 4 for groups, and 6 for properties.
+    assert_eq!((first, calls <= 400 + 5 + 10), (30_000 + 6, true), "{calls}");
+    assert_eq!(tell(connector, &mut vendor, &wanted(2.0), &mut known), (20_000, 200));
+    assert_eq!(tell(connector, &mut vendor, &wanted(2.0), &mut known), (0, 0));
+}
+
+#[tokio::test]
+async fn contacts_that_are_there_are_taken_by_their_address_and_never_twice() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 5, 1), Use("a1", "Core", 0, 5, 1), Use("a2", "Core", 0, 5, 1)]);
+    let old = send(&site, "POST", "/crm/v3/objects/contacts", &json!({"properties": {"email": "A0-U@a0.example"}}));
+    let seeded = |properties: Value| site.hubspot.vendor().seed(&json!({"contacts": [properties]})).unwrap();
+    seeded(json!({"email": "other@a1.example", "hs_additional_emails": "a1-u@a1.example"}));
+    let report = run(&site, "skip", 4).await.delivered;
+    // No company of theirs is there, and the user of a2 is not.
+    assert_eq!((report.absent, report.rejected), (4, 0), "{report:?}");
+    let found = contacts(&site);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0]["id"], old["id"]);
+    for (contact, user) in found.iter().zip(["a0-u", "a1-u"]) {
+        assert_eq!(contact["properties"]["vitalsync_user_id"], user);
+    }
+    assert_eq!(found[1]["properties"]["email"], "other@a1.example", "what only creation writes");
+    let before = calls(&site);
+    assert_eq!((run(&site, "skip", 4).await.delivered.changed, calls(&site)), (0, before));
+}
+
+#[tokio::test]
+async fn merged_records_are_followed_and_deleted_ones_never_made_again() {
+    let site = Site::new().await;
+    site.customers(
+        "1.ndjson",
+        &[
+            Use("a0", "Core", 0, 5, 1),
+            Use("a1", "Core", 0, 5, 1),
+            Use("a2", "Core", 0, 5, 1),
+            Use("a3", "Core", 0, 5, 1),
+        ],
+    );
+    run(&site, "create", 4).await;
+    let id = |account: &str| site.company(account)["hs_object_id"].as_str().unwrap().to_owned();
+    let (merged, deleted) = (id("a0"), id("a1"));
+    let score = site.company("a0")["vitalsync_health_score"].clone();
+    // Somebody merges the company of a0 into another one, and deletes that of a1.
+    let other = site.hubspot.vendor().seed_company(&[("name", "The real A0")]);
+    send(
+        &site,
+        "POST",
+        "/crm/v3/objects/companies/merge",
+        &json!({"primaryObjectId": other, "objectIdToMerge": merged}),
+    );
+    send(&site, "DELETE", &format!("/crm/v3/objects/companies/{deleted}"), &Value::Null);
+    site.customers("2.ndjson", &[Use("a0", "Core", 6, 1, 9), Use("a1", "Core", 6, 1, 9)]);
+    let report = run(&site, "create", 7).await.delivered;
+    assert_eq!((report.rejected, report.waiting), (0, 0), "{report:?}");
+    let company = site.company("a0");
+    assert_eq!((&company["hs_object_id"], &company["name"]), (&json!(other), &json!("The real A0")));
+    assert!(company["vitalsync_health_score"].is_string() && company["vitalsync_health_score"] != score, "{company}");
+    assert_eq!(site.company("a1"), Value::Null, "deleted is deleted");
+    let state = site.hubspot.vendor().state();
+    let of_other = state["associations"].as_array().unwrap().iter().filter(|pair| pair[1] == json!(other)).count();
+    assert_eq!(of_other, 1, "the contact belongs to the company that is left");
+    // The contact is associated with the new id once more, and nothing else is told or asked.
+    assert_eq!(run(&site, "create", 7).await.delivered.changed, 1);
+    // The deleted one is not asked for again at once, nor made again a day later.
+    let before = calls(&site);
+    assert_eq!((run(&site, "create", 7).await.delivered.changed, calls(&site)), (0, before));
+    run(&site, "create", 9).await;
+    assert_eq!(site.hubspot.vendor().companies().len(), 3);
+    // It is found again once it is there again.
+    let again = site.hubspot.vendor().seed_company(&[("name", "A1 again"), ("domain", "a1.example")]);
+    run(&site, "create", 11).await;
+    assert_eq!(site.company("a1")["hs_object_id"], json!(again));
+}

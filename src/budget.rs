@@ -1,109 +1,277 @@
 //! Rate budgets: how fast each quota of a vendor account may be drawn from.
 //!
-//! A limit of N in any window is kept with a burst b and a rate of (N − b) per window: the worst window then holds N, where
-//! a burst of N would let almost 2N through. When a tool says *wait*, the whole pool waits.
+//! A limit of N in any window is kept by spacing: requests come at 95 % of the rate, with room for 3 % at once, so that the
+//! worst window holds N less 2 %, and what the way to the tool squeezes together has room there. When a tool says *too fast*, the
+//! rate is halved and comes back a sixteenth a window; when it says *wait*, the whole pool waits. What a tool says of its limit
+//! replaces what the manifest guesses.
+//!
+//! Turns are given one at a time: whoever draws from one pool (destinations, and of each what is fresh and what is sent again)
+//! takes turns, however much each of them has to send.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
 use tokio::time::Instant;
-use vitalsync_core::connector::{Pool, Quota};
+use vitalsync_core::connector::{Limit, Pool, Quota};
+
+/// How much of a limit is used.
+const USED: f64 = 0.95;
+/// How much of a limit may come at once.
+const AT_ONCE: f64 = 0.03;
+/// The rate is never slowed down to less than this part.
+const SLOWEST: f64 = 1.0 / 16.0;
+/// How much of the full rate comes back with each window in which nothing was refused.
+const COMES_BACK: f64 = 1.0 / 16.0;
 
 /// The budgets of one vendor account.
 #[derive(Debug, Default)]
 pub struct Budget {
     quotas: &'static [Quota],
-    pools: Mutex<HashMap<Pool, Arc<Lane>>>,
+    lanes: Mutex<HashMap<Pool, Arc<Lane>>>,
 }
 
-#[derive(Debug)]
+/// Who draws: a destination, and whether it sends something again.
+pub type Turn = (String, bool);
+
+#[derive(Debug, Default)]
 struct Lane {
-    limiter: Option<DefaultDirectRateLimiter>,
-    blocked_until: Mutex<Option<Instant>>,
+    /// One for everybody who draws, so that only the first of each waits for the next turn.
+    own: Mutex<HashMap<Turn, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held by whoever has the next turn; given in the order in which it was asked for.
+    next: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pace: Option<Pace>,
+    blocked_until: Option<Instant>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Budget {
     /// Budgets by a connector's quotas.
     pub fn new(quotas: &'static [Quota]) -> Self {
-        Self { quotas, pools: Mutex::default() }
+        Self { quotas, lanes: Mutex::default() }
     }
 
     fn lane(&self, pool: &Pool) -> Arc<Lane> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = pools.entry(pool.clone()).or_insert_with(|| {
+        let mut lanes = lock(&self.lanes);
+        let lane = lanes.entry(pool.clone()).or_insert_with(|| {
             let quota = self.quotas.iter().find(|quota| quota.pool == pool.name);
-            Arc::new(Lane { limiter: quota.and_then(rate).map(RateLimiter::direct), blocked_until: Mutex::default() })
+            let pace = quota.map(|quota| Pace::new(Limit { requests: quota.limit, window: quota.window }));
+            Arc::new(Lane { state: Mutex::new(State { pace, blocked_until: None }), ..Lane::default() })
         });
         Arc::clone(lane)
     }
 
     /// When a pool may be drawn from again, if the tool said *wait*.
     pub fn blocked_until(&self, pool: &Pool) -> Option<Instant> {
-        *self.lane(pool).blocked_until.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lane(pool).state).blocked_until
     }
 
     /// Waits for its turn.
-    pub async fn draw(&self, pool: &Pool) {
+    pub async fn draw(&self, pool: &Pool, turn: &Turn) {
         let lane = self.lane(pool);
+        let own = Arc::clone(lock(&lane.own).entry(turn.clone()).or_default());
+        let _own = own.lock().await;
+        let _next = lane.next.lock().await;
         loop {
-            let until = *lane.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
-            match until {
-                Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
-                _ => break,
-            }
-        }
-        if let Some(limiter) = &lane.limiter {
-            limiter.until_ready().await;
+            let now = Instant::now();
+            let at = {
+                let mut state = lock(&lane.state);
+                let ready = state.pace.as_mut().map_or(now, |pace| pace.ready(now));
+                let at = state.blocked_until.map_or(ready, |until| until.max(ready));
+                if at <= now {
+                    state.pace.iter_mut().for_each(|pace| pace.take(now));
+                    return;
+                }
+                at
+            };
+            tokio::time::sleep_until(at).await;
         }
     }
 
     /// The tool said *wait*: nothing is drawn from the pool before then.
     pub fn block(&self, pool: &Pool, after: Duration) {
         let lane = self.lane(pool);
-        let mut blocked = lane.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&lane.state);
         let until = Instant::now() + after;
-        *blocked = Some(blocked.map_or(until, |before| before.max(until)));
+        state.blocked_until = Some(state.blocked_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// The tool said *too fast*.
+    pub fn refused(&self, pool: &Pool) {
+        lock(&self.lane(pool).state).pace.iter_mut().for_each(|pace| pace.refused(Instant::now()));
+    }
+
+    /// The tool said what its limit is.
+    pub fn learn(&self, pool: &Pool, limit: Limit) {
+        let lane = self.lane(pool);
+        let mut state = lock(&lane.state);
+        match &mut state.pace {
+            Some(pace) => pace.learn(limit),
+            pace => *pace = Some(Pace::new(limit)),
+        }
     }
 }
 
-/// Burst b and rate (N − b) per window.
-fn rate(quota: &Quota) -> Option<Rate> {
-    let burst = (quota.limit / 10).max(1);
-    let steady = quota.limit.saturating_sub(burst).max(1);
-    Some(Rate::with_period(quota.window / steady)?.allow_burst(NonZeroU32::new(burst)?))
+/// When the next request may be sent, as a function of the moments handed in.
+#[derive(Debug, Clone)]
+struct Pace {
+    limit: Limit,
+    /// The part of the rate that is used now.
+    part: f64,
+    /// When the last refusal slowed it down, or it last came back.
+    changed: Option<Instant>,
+    /// When all that was taken would have come if it had come evenly.
+    even: Option<Instant>,
+}
+
+impl Pace {
+    fn new(limit: Limit) -> Self {
+        Self { limit, part: 1.0, changed: None, even: None }
+    }
+
+    fn requests(&self) -> f64 {
+        f64::from(self.limit.requests.max(1))
+    }
+
+    fn spacing(&self) -> Duration {
+        self.limit.window.div_f64(self.requests() * USED * self.part)
+    }
+
+    /// The earliest moment from `now` on at which one may be sent.
+    fn ready(&mut self, now: Instant) -> Instant {
+        self.come_back(now);
+        let at_once = (self.requests() * AT_ONCE * self.part).floor().max(1.0) as u32;
+        let ahead = self.spacing() * (at_once - 1);
+        self.even.and_then(|even| even.checked_sub(ahead)).map_or(now, |at| at.max(now))
+    }
+
+    fn take(&mut self, now: Instant) {
+        let from = self.even.map_or(now, |even| even.max(now));
+        self.even = Some(from + self.spacing());
+    }
+
+    /// Halves the rate; once for all that was under way together.
+    fn refused(&mut self, now: Instant) {
+        let slowed = self.part < 1.0;
+        if slowed && self.changed.is_some_and(|at| now.saturating_duration_since(at) < self.limit.window / 2) {
+            return;
+        }
+        self.part = (self.part / 2.0).max(SLOWEST);
+        self.changed = Some(now);
+    }
+
+    fn come_back(&mut self, now: Instant) {
+        let Some(changed) = self.changed.filter(|_| self.part < 1.0) else { return };
+        let windows = now.saturating_duration_since(changed).as_secs_f64() / self.limit.window.as_secs_f64().max(1e-3);
+        if windows >= 1.0 {
+            self.part = (self.part + COMES_BACK * windows.floor()).min(1.0);
+            self.changed = Some(now);
+        }
+    }
+
+    fn learn(&mut self, limit: Limit) {
+        if limit.requests > 0 && !limit.window.is_zero() {
+            self.limit = limit;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_window_holds_more_than_the_limit() {
-        use governor::clock::FakeRelativeClock;
-        for (limit, window) in [(100, 10), (4, 1), (1600, 10), (20, 60)] {
-            let quota = Quota { pool: "p", limit, window: Duration::from_secs(window), keyed: false };
-            let clock = FakeRelativeClock::default();
-            let limiter = RateLimiter::direct_with_clock(rate(&quota).unwrap(), clock.clone());
-            let (mut sent, step) = (Vec::new(), Duration::from_millis(5));
-            for tick in 0..window * 1000 / 5 * 4 {
-                while limiter.check().is_ok() {
-                    sent.push(tick * 5);
-                }
-                clock.advance(step);
+    const TEN_SECONDS: Limit = Limit { requests: 100, window: Duration::from_secs(10) };
+
+    /// When requests are sent, in milliseconds, if there is always one to send.
+    fn sent(pace: &mut Pace, from: Instant, span: Duration) -> Vec<u64> {
+        let (mut sent, mut now) = (Vec::new(), from);
+        loop {
+            now = pace.ready(now);
+            if now > from + span {
+                return sent;
             }
-            let worst = sent
-                .iter()
-                .map(|from| sent.iter().filter(|at| (*from..from + window * 1000).contains(at)).count())
-                .max();
-            assert!(worst.unwrap() <= limit as usize, "{limit} in {window} s: {worst:?}");
-            assert!(
-                sent.len() as u32 * 10 >= limit * 4 * 7,
-                "{limit} in {window} s: only {} sent in four windows",
-                sent.len()
-            );
+            pace.take(now);
+            sent.push((now - from).as_millis() as u64);
         }
+    }
+
+    #[test]
+    fn no_window_holds_more_than_the_limit_and_nine_tenths_of_it_are_used() {
+        for (requests, seconds) in [(100, 10), (190, 10), (4, 1), (1, 1), (1600, 10), (20, 60)] {
+            let window = Duration::from_secs(seconds);
+            let mut pace = Pace::new(Limit { requests, window });
+            let sent = sent(&mut pace, Instant::now(), window * 10);
+            let within = |from: u64| sent.iter().filter(|at| (from..from + seconds * 1000).contains(*at)).count();
+            let worst = sent.iter().map(|from| within(*from)).max().unwrap();
+            assert!(worst <= requests as usize, "{requests} in {seconds} s: {worst}");
+            assert!(sent.len() * 100 >= requests as usize * 10 * 90, "{requests} in {seconds} s: {}", sent.len());
+        }
+    }
+
+    #[test]
+    fn a_refusal_halves_the_rate_once_and_it_comes_back_slowly() {
+        let (mut pace, now) = (Pace::new(TEN_SECONDS), Instant::now());
+        let full = pace.spacing();
+        // All that was under way together is refused together.
+        (0..16).for_each(|n| pace.refused(now + Duration::from_millis(n * 50)));
+        assert_eq!(pace.spacing(), full * 2);
+        assert!(sent(&mut pace, now, Duration::from_secs(9)).len() <= 45);
+        pace.ready(now + Duration::from_secs(11));
+        assert!(pace.part > 0.56 && pace.part < 0.57, "{}", pace.part);
+        (1..=9).for_each(|n| drop(pace.ready(now + Duration::from_secs(11 + n * 11))));
+        assert_eq!(pace.part, 1.0);
+        (0..20).for_each(|n| pace.refused(now + Duration::from_secs(200 + n * 10)));
+        assert_eq!(pace.part, SLOWEST);
+    }
+
+    #[test]
+    fn what_the_tool_says_of_its_limit_counts() {
+        let mut pace = Pace::new(TEN_SECONDS);
+        pace.learn(Limit { requests: 190, ..TEN_SECONDS });
+        let sent = sent(&mut pace, Instant::now(), Duration::from_secs(100));
+        assert!((1710..=1900).contains(&sent.len()), "{}", sent.len());
+        pace.learn(Limit { requests: 0, ..TEN_SECONDS });
+        assert_eq!(pace.limit.requests, 190, "no limit is no limit of nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_draw_take_turns_however_much_they_have() {
+        static QUOTAS: [Quota; 1] = [Quota { pool: "api", limit: 100, window: Duration::from_secs(10), keyed: false }];
+        let budget = Arc::new(Budget::new(&QUOTAS));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = tokio::task::JoinSet::new();
+        let many = (0..40).map(|_| ("many".to_owned(), false));
+        let others = (0..5).flat_map(|_| [("many".to_owned(), true), ("few".to_owned(), false)]);
+        for turn in many.chain(others) {
+            let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
+            tasks.spawn(async move {
+                budget.draw(&Pool::of("api"), &turn).await;
+                lock(&order).push(turn);
+            });
+        }
+        tasks.join_all().await;
+        let order = lock(&order);
+        let few = order.iter().rposition(|(who, _)| who == "few").unwrap();
+        let again = order.iter().rposition(|(_, again)| *again).unwrap();
+        assert!(few < 20 && again < 20, "{order:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_that_is_told_to_wait_waits_as_a_whole() {
+        static QUOTAS: [Quota; 1] = [Quota { pool: "api", limit: 100, window: Duration::from_secs(10), keyed: false }];
+        let (budget, pool, from) = (Budget::new(&QUOTAS), Pool::of("api"), Instant::now());
+        budget.block(&pool, Duration::from_secs(7));
+        budget.block(&pool, Duration::from_secs(3));
+        budget.draw(&pool, &("crm".to_owned(), false)).await;
+        assert!(Instant::now() - from >= Duration::from_secs(7));
+        assert!(Instant::now() - from < Duration::from_secs(8));
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod attribution;
 mod backtest;
+mod delivery;
 mod events;
 mod figures;
 mod init;
@@ -27,6 +28,7 @@ pub use vitalsync_core::portfolio::Portfolio;
 pub use self::account::{AccountReport, ChampionReport, DayReport, ExplainReport, Part, RiskPart, SHOWN_DAYS};
 pub use self::attribution::{AttributedPart, AttributionReport, points};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
+pub use self::delivery::{BrakeReport, CircuitReport, DriftReport, ParkedReport};
 pub use self::events::{EventReport, EventsReport};
 pub use self::init::{BandsReport, InitReport};
 pub use self::page::page;
@@ -237,6 +239,18 @@ pub struct DestinationReport {
     pub quarantined: u64,
     /// Its alerts.
     pub alerts: Alerts,
+    /// What holds it up until somebody releases it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub braked: Option<BrakeReport>,
+    /// That the tool lets it in no more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parked: Option<ParkedReport>,
+    /// That the tool fails, and is tried now and then only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circuit: Option<CircuitReport>,
+    /// What others changed in the tool, as far as it was seen.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub drift: Vec<DriftReport>,
 }
 
 /// The exit code that sources lead to: 1 if one failed, 3 if a file can't be read or not to its end, else 0. Broken lines
@@ -252,8 +266,10 @@ pub fn exit_code_of_sources(sources: &BTreeMap<String, SourceReport>) -> u8 {
 impl RunReport {
     /// The exit code: 1 if a source failed, 3 if something was rejected or waits, else 0.
     pub fn exit_code(&self) -> u8 {
-        let left =
-            |report: &DestinationReport| report.delivered.waiting + report.delivered.rejected + report.quarantined > 0;
+        let left = |report: &DestinationReport| {
+            let count = report.delivered.waiting + report.delivered.rejected + report.quarantined;
+            count > 0 || report.braked.is_some() || report.parked.is_some()
+        };
         match exit_code_of_sources(&self.sources) {
             0 if self.destinations.values().any(left) => 3,
             code => code,
@@ -274,6 +290,12 @@ pub struct PlanReport {
     pub operations: Vec<PlannedOperation>,
     /// Operations that were refused and are not tried now, with why.
     pub quarantined: Vec<(String, String)>,
+    /// What would hold it up until somebody releases it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub braked: Option<BrakeReport>,
+    /// What others changed in the tool, as far as it was seen.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub drift: Vec<DriftReport>,
     /// What else there is to know.
     pub notes: Vec<String>,
     /// What is odd about the config, until a destination was told anything: the same in every plan.
@@ -399,6 +421,15 @@ pub struct DestinationStatus {
     pub last: Option<DestinationReport>,
     /// When it is synced next, while a daemon runs.
     pub next_run: Option<String>,
+    /// What holds it up until somebody releases it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub braked: Option<BrakeReport>,
+    /// That the tool lets it in no more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parked: Option<ParkedReport>,
+    /// What others changed in the tool and is not mended.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub drift: Vec<DriftReport>,
     /// Alerts that wait.
     pub outbox: usize,
     /// What was refused.

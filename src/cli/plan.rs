@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::ask::{self, Source};
+use super::run::drift;
 use super::{Failure, Options, Outcome, say, say_json};
 use crate::report::PlanReport;
 
@@ -47,6 +48,7 @@ fn diff(plan: &PlanReport) -> String {
     for note in &plan.notes {
         let _ = writeln!(out, "  {note}");
     }
+    out.push_str(&drift(&plan.drift));
     for operation in plan.operations.iter().take(SHOWN) {
         let _ = writeln!(out, "  {} {}", operation.title, operation.slot);
         for (field, change) in operation.fields.iter().filter(|(field, _)| *field != "blocks") {

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::{DestinationReport, RunReport, said_of_stale};
+use crate::deliver::Delivered;
+use crate::report::{DestinationReport, DriftReport, RunReport, said_of_stale};
 use crate::tick::Engine;
 use crate::{app, web};
 
@@ -173,12 +174,46 @@ fn destination_line(name: &str, report: &DestinationReport) -> String {
             let _ = write!(out, ", {} sent again", delivered.retried);
         }
     }
+    if delivered.read > 0 {
+        let _ = write!(out, "; {} read back, {} changed by others", delivered.read, delivered.drifted);
+    }
     out.push('\n');
+    out.push_str(&reasons(delivered));
     for note in &delivered.notes {
         let _ = writeln!(out, "  {note}");
     }
+    if let Some(circuit) = &report.circuit {
+        let _ = writeln!(out, "  {}", circuit.said());
+    }
+    out.push_str(&drift(&report.drift));
     if report.quarantined > 0 {
-        let _ = writeln!(out, "  {} in quarantine: `vitalsync status` says why", report.quarantined);
+        let _ = writeln!(out, "  {} in quarantine: `vitalsync quarantine` says why", report.quarantined);
+    }
+    out
+}
+
+/// Why records were rejected, wait or are absent, with how many each.
+pub(super) fn reasons(delivered: &Delivered) -> String {
+    let mut out = String::new();
+    let kinds =
+        [("rejected", &delivered.rejected_why), ("waiting", &delivered.waiting_why), ("absent", &delivered.absent_why)];
+    for (kind, reasons) in kinds {
+        for (why, count) in &reasons.0 {
+            let _ = writeln!(out, "  {count} {kind}: {why}");
+        }
+    }
+    out
+}
+
+/// What others changed; the first few.
+pub(super) fn drift(drift: &[DriftReport]) -> String {
+    const SHOWN: usize = 10;
+    let mut out = String::new();
+    for one in drift.iter().take(SHOWN) {
+        let _ = writeln!(out, "  changed by others: {}", one.said());
+    }
+    if drift.len() > SHOWN {
+        let _ = writeln!(out, "  … and {} more fields (all of them with --format json)", drift.len() - SHOWN);
     }
     out
 }

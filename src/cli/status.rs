@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::ask::{self, Source};
+use super::run::{drift, reasons};
 use super::table::text;
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::{StatusReport, said_of_stale};
+use crate::report::{ParkedReport, StatusReport, said_of_stale};
 
 pub(super) async fn run(options: &Options, daemon_only: bool) -> Outcome {
     let config = options.load()?;
@@ -76,6 +77,13 @@ fn lines(status: &StatusReport) -> String {
             let _ = write!(out, ", next {}", text(destination.next_run.as_deref()));
         }
         out.push('\n');
+        let braked = destination.braked.iter().map(|braked| braked.said(name));
+        let parked = destination.parked.iter().map(ParkedReport::said);
+        let circuit = destination.last.iter().filter_map(|last| Some(last.circuit.as_ref()?.said()));
+        let standing: Vec<String> = braked.chain(parked).chain(circuit).collect();
+        for said in &standing {
+            let _ = writeln!(out, "  {said}");
+        }
         if let Some(last) = &destination.last {
             let last = &last.delivered;
             let _ = writeln!(
@@ -83,10 +91,12 @@ fn lines(status: &StatusReport) -> String {
                 "  {} changed, {} calls sent, {} acknowledged, {} absent, {} rejected, {} waiting",
                 last.changed, last.sent_calls, last.acknowledged, last.absent, last.rejected, last.waiting
             );
-            last.notes.iter().for_each(|note| {
+            out.push_str(&reasons(last));
+            for note in last.notes.iter().filter(|note| !standing.iter().any(|said| said.contains(note.as_str()))) {
                 let _ = writeln!(out, "  {note}");
-            });
+            }
         }
+        out.push_str(&drift(&destination.drift));
         if destination.outbox > 0 {
             let _ = writeln!(out, "  {} alerts wait", destination.outbox);
         }

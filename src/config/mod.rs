@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use vitalsync_core::call::AccountPaths;
 use vitalsync_core::connector::{Connector, Manifest};
 use vitalsync_core::lint;
+use vitalsync_core::mapping::Ownership;
 use vitalsync_core::model::Model;
 use vitalsync_core::pulse::Expect;
 use vitalsync_core::section::{Fault, Faults, Place};
@@ -100,6 +101,53 @@ pub struct Destination {
     pub schedule: Schedule,
     /// True: writes; false: plans and reports until approved.
     pub live: bool,
+    /// How it behaves, whatever it is.
+    pub conduct: Conduct,
+}
+
+/// How a destination behaves, whichever connector it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conduct {
+    /// What a run may do without being asked.
+    pub brake: Brake,
+    /// Every record is read back once in so many days; `None`: only when asked for.
+    pub refresh_days: Option<u32>,
+    /// Whose a field is, unless its mapping says otherwise.
+    pub ownership: Ownership,
+    /// What becomes of records of accounts and users that are not asked for any more.
+    pub when_gone: WhenGone,
+}
+
+impl Default for Conduct {
+    /// Reading back costs one call for every hundred companies and one for each contact: of 100,000 companies a day less than
+    /// one percent of the smallest plan's daily limit, so that it is done daily.
+    fn default() -> Self {
+        Self { brake: Brake::default(), refresh_days: Some(1), ownership: Ownership::Win, when_gone: WhenGone::Keep }
+    }
+}
+
+/// What a run may do in a destination without being asked; a bound that is `None` holds nothing up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brake {
+    /// The most accounts that may change their band, in percent of those that had one.
+    pub bands: Option<u32>,
+    /// The most records that may be created.
+    pub creates: Option<u32>,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self { bands: Some(20), creates: Some(50) }
+    }
+}
+
+/// What becomes of the records of those who are gone: excluded, churned, erased at the source, no longer in `only`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenGone {
+    /// Fields stay as they are; tags that were set are removed.
+    Keep,
+    /// Mapped fields are cleared as well.
+    Clear,
 }
 
 /// What proves to a tool who we are.
@@ -213,6 +261,11 @@ impl Config {
 }
 
 impl Config {
+    /// A hash of the file: what was refused under another one is worth another try.
+    pub fn version(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.text.expose().as_bytes())
+    }
+
     /// A warning about the file for people, with the line that it is about.
     pub fn shown(&self, fault: &Fault) -> String {
         render(fault, self.text.expose(), &self.file)

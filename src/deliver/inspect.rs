@@ -61,7 +61,7 @@ impl Lanes<'_> {
         if !heard.waiting.is_empty() {
             let notes = std::mem::take(&mut lock(&progress.report).notes).join("; ");
             // A token that is refused is for the config to mend; a tool that can't be reached is not.
-            match progress.parked.load(std::sync::atomic::Ordering::Relaxed) {
+            match lock(&progress.parked).is_some() {
                 true => inspected.faults.push(fault(self.destination.place, notes)),
                 false => inspected.unasked = Some(notes),
             }

@@ -1,13 +1,17 @@
 //! One conversation with a tool: ask the connector, send, wait, ask again, until it says how it ended.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
 
-use super::{Lanes, Progress, lock};
+use super::breaker::Breaker;
+use super::{Lanes, Progress, STOPPED, lock};
+use crate::budget::Budget;
 use crate::clock;
 use crate::http::Sent;
 use crate::store::records::Outgoing;
@@ -25,8 +29,8 @@ const NAP: Duration = Duration::from_millis(200);
 pub(super) struct Heard {
     /// What the tool confirmed or refused.
     pub receipts: Vec<Receipt>,
-    /// Slots that are left for the next pass.
-    pub waiting: Vec<String>,
+    /// Slots that are left for the next pass, with why.
+    pub waiting: BTreeMap<String, String>,
     /// Slots that are to be planned again.
     pub again: Vec<String>,
 }
@@ -34,7 +38,7 @@ pub(super) struct Heard {
 enum Talked {
     Done(Vec<Receipt>),
     Split,
-    Waiting,
+    Waiting(String),
     Again,
 }
 
@@ -57,7 +61,7 @@ impl Lanes<'_> {
             let slots = operations.iter().map(|operation| operation.slot.clone());
             match self.talk(&operations, progress).await? {
                 Talked::Done(done) => heard.receipts.extend(done),
-                Talked::Waiting => heard.waiting.extend(slots),
+                Talked::Waiting(why) => heard.waiting.extend(slots.map(|slot| (slot, why.clone()))),
                 Talked::Again => heard.again.extend(slots),
                 Talked::Split => {
                     let mut operations = operations;
@@ -92,9 +96,8 @@ impl Lanes<'_> {
                         heard = replies.len();
                         attempt = 0;
                     }
-                    let late = self.out_of_patience(&request.pool, progress);
-                    if progress.parked.load(Ordering::Relaxed) || late || !self.turn(&request.pool).await {
-                        return Ok(Talked::Waiting);
+                    if let Err(why) = self.turn(&request.pool, attempt > 0, progress).await {
+                        return Ok(Talked::Waiting(why));
                     }
                     self.mark_attempted(operations)?;
                     {
@@ -102,16 +105,20 @@ impl Lanes<'_> {
                         report.sent_calls += 1;
                         report.retried += u64::from(attempt > 0);
                     }
-                    match self.client.send(&request).await {
-                        Sent::Reply(reply) => replies.push(reply),
+                    match self.tool.client.send(&request).await {
+                        Sent::Reply(reply) => {
+                            self.heed(&request.pool, &reply);
+                            replies.push(reply);
+                        }
                         Sent::Unreachable(why) => {
+                            lock(&self.tool.breaker).failed(Instant::now());
                             if replies.is_empty() {
                                 self.unmark_attempted(operations)?;
                             }
                             let (title, url) = (self.destination.manifest.title, &self.destination.base_url);
                             let why = format!("{title} can't be reached at {url}: {why}");
-                            if !self.pause(None, attempt, &why, Some(&request.pool), progress).await {
-                                return Ok(Talked::Waiting);
+                            if let Err(why) = self.pause(None, attempt, &why, Some(&request.pool), progress).await {
+                                return Ok(Talked::Waiting(why));
                             }
                             attempt += 1;
                         }
@@ -124,10 +131,15 @@ impl Lanes<'_> {
                 }
                 Step::Retry { after, why } => {
                     self.unmark_if_refused(operations, &replies)?;
-                    replies.pop();
+                    let answered = replies.pop();
                     let pool = sent.as_ref().map(|request| &request.pool);
-                    if !self.pause(after, attempt, &why, pool, progress).await {
-                        return Ok(Talked::Waiting);
+                    if let (Some(Reply::Answer(answer)), Some(pool)) = (answered, pool)
+                        && answer.status == 429
+                    {
+                        self.budget(pool).refused(pool);
+                    }
+                    if let Err(why) = self.pause(after, attempt, &why, pool, progress).await {
+                        return Ok(Talked::Waiting(why));
                     }
                     attempt += 1;
                 }
@@ -144,11 +156,13 @@ impl Lanes<'_> {
                 Step::NeedsLogin { why } => {
                     self.unmark_if_refused(operations, &replies)?;
                     let why = self.clean(&why);
-                    if !progress.parked.swap(true, Ordering::Relaxed) {
+                    let mut parked = lock(&progress.parked);
+                    if parked.is_none() {
                         tracing::error!(destination = %self.destination.name, why, "stopped");
-                        lock(&progress.report).notes.push(why);
+                        lock(&progress.report).notes.push(why.clone());
+                        *parked = Some(why.clone());
                     }
-                    return Ok(Talked::Waiting);
+                    return Ok(Talked::Waiting(why));
                 }
             }
         }
@@ -159,10 +173,19 @@ impl Lanes<'_> {
         let why = self.clean(why);
         tracing::info!(destination = %self.destination.name, why, "changed by somebody else; planned again");
         let mut batch = Batch::default();
+        let mut chosen = false;
         for operation in operations {
-            batch.put_kept(&progress.namespace, &operation.slot, &Default::default());
+            let before = self.store.kept_slot(&progress.namespace, &operation.slot)?;
+            chosen |= before.chosen && before.record.remote_id.is_some();
+            if !before.chosen {
+                batch.put_kept(&progress.namespace, &operation.slot, &Default::default());
+            }
         }
         self.store.apply(batch)?;
+        if chosen {
+            let why = format!("the record that `vitalsync match import` named is not to be had: {why}");
+            return Ok(Talked::reject_all(operations, &why));
+        }
         Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })
     }
 
@@ -226,9 +249,23 @@ impl Lanes<'_> {
         lock(&progress.failing_since).unwrap_or_else(Instant::now) + self.patience
     }
 
-    fn out_of_patience(&self, pool: &Pool, progress: &Progress) -> bool {
-        let deadline = self.deadline(progress);
-        Instant::now() > deadline || self.budget.blocked_until(pool).is_some_and(|until| until > deadline)
+    pub(super) fn budget(&self, pool: &Pool) -> Arc<Budget> {
+        self.tool.budget(self.destination, pool)
+    }
+
+    /// What an answer says besides what it answers: whether the tool works, and how fast it may be asked.
+    fn heed(&self, pool: &Pool, reply: &Reply) {
+        let mut breaker = lock(&self.tool.breaker);
+        if Breaker::is_failure(reply) {
+            breaker.failed(Instant::now())
+        } else {
+            breaker.succeeded()
+        }
+        if let Reply::Answer(answer) = reply
+            && let Some(limit) = self.destination.connector.limit(pool, answer)
+        {
+            self.budget(pool).learn(pool, limit);
+        }
     }
 
     fn stopping(&self) -> bool {
@@ -242,17 +279,55 @@ impl Lanes<'_> {
         }
     }
 
-    /// Waits for its turn in a pool; false if the process is to end.
-    async fn turn(&self, pool: &Pool) -> bool {
+    /// Waits until one request may be sent; `Err`: not in this pass, and why.
+    async fn turn(&self, pool: &Pool, again: bool, progress: &Progress) -> Result<(), String> {
+        let budget = self.budget(pool);
+        let turn = (self.destination.name.clone(), again);
+        loop {
+            if let Some(why) = lock(&progress.parked).clone() {
+                return Err(why);
+            }
+            let deadline = self.deadline(progress);
+            if budget.blocked_until(pool).is_some_and(|until| until > deadline) {
+                return Err(format!("{} asks for more patience than a pass has", self.destination.manifest.title));
+            }
+            let asked = lock(&self.tool.breaker).ask(Instant::now());
+            let until = match asked {
+                Ok(()) if Instant::now() <= deadline => break,
+                Ok(()) => {
+                    lock(&self.tool.breaker).gave_up();
+                    return Err(format!("{} gave no good answer in time", self.destination.manifest.title));
+                }
+                Err(until) if until > deadline => return Err(self.broken()),
+                Err(until) => until,
+            };
+            tokio::select! {
+                biased;
+                () = self.stopped() => return Err(STOPPED.to_owned()),
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
         tokio::select! {
             biased;
-            () = self.stopped() => false,
-            () = self.budget.draw(pool) => true,
+            () = self.stopped() => {
+                lock(&self.tool.breaker).gave_up();
+                Err(STOPPED.to_owned())
+            }
+            () = budget.draw(pool, &turn) => Ok(()),
         }
     }
 
-    /// Waits before the same request is sent again: as long as the tool said, else longer each time, with jitter. False: not in
-    /// this pass any more.
+    /// That the breaker is open, in words.
+    fn broken(&self) -> String {
+        let title = self.destination.manifest.title;
+        match lock(&self.tool.breaker).state(Instant::now()) {
+            Some((failures, _)) => format!("{title} failed {failures} times in a row; it is tried again now and then"),
+            None => format!("{title} failed"),
+        }
+    }
+
+    /// Waits before the same request is sent again: as long as the tool said, else longer each time, with jitter. `Err`: not
+    /// in this pass any more, and why.
     async fn pause(
         &self,
         after: Option<Duration>,
@@ -260,14 +335,14 @@ impl Lanes<'_> {
         why: &str,
         pool: Option<&Pool>,
         progress: &Progress,
-    ) -> bool {
+    ) -> Result<(), String> {
         let mut hasher = rustc_hash::FxHasher::default();
         (attempt, clock::system().0).hash(&mut hasher);
         let jitter = 0.5 + (hasher.finish() % 1000) as f64 / 2000.0;
         let backoff = Duration::from_secs_f64((0.25 * 2f64.powi(attempt.min(8) as i32)).min(30.0) * jitter);
         let wait = after.unwrap_or(backoff);
         if let (Some(after), Some(pool)) = (after, pool) {
-            self.budget.block(pool, after);
+            self.budget(pool).block(pool, after);
         }
         lock(&progress.failing_since).get_or_insert_with(Instant::now);
         let late = Instant::now() + wait > self.deadline(progress) || attempt >= MAX_ATTEMPTS;
@@ -275,14 +350,11 @@ impl Lanes<'_> {
             tracing::debug!(destination = %self.destination.name, wait_ms = wait.as_millis() as u64, why = self.clean(why), "sent again later");
             tokio::select! {
                 () = self.stopped() => {}
-                () = tokio::time::sleep(wait) => return true,
+                () = tokio::time::sleep(wait) => return Ok(()),
             }
         }
-        let note = format!("waits: {}", self.clean(why));
-        let mut report = lock(&progress.report);
-        if !report.notes.contains(&note) {
-            report.notes.push(note);
-        }
-        false
+        let why = self.clean(why);
+        lock(&progress.report).note(format!("waits: {why}"));
+        Err(why)
     }
 }

@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{Alert, EdgeState};
-use vitalsync_core::connector::{Known, KnownRecord, Operation};
+use vitalsync_core::connector::{KnownRecord, Operation};
 use vitalsync_core::evaluate::Since;
+use vitalsync_core::value::Value;
 
 use super::{Batch, Store, StoreError, keys};
 
@@ -30,8 +31,20 @@ pub struct Kept {
     pub subject: String,
     /// When it was looked for in vain.
     pub absent_since: Option<Timestamp>,
-    /// When it last confirmed something.
+    /// When it last confirmed something, as of the run.
     pub told_at: Option<Timestamp>,
+    /// When it last confirmed something or was read back, by the clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seen: Option<Timestamp>,
+    /// Fields that somebody else changed since, as they were last seen.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub differs: BTreeMap<String, Value>,
+    /// True: a person said which record it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub chosen: bool,
+    /// True: a person said that there is none, and none to be made.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub ignored: bool,
 }
 
 /// An operation that a tool refused.
@@ -47,6 +60,23 @@ pub struct Quarantined {
     pub at: Timestamp,
     /// What was refused: the same again is not sent before a day is over or the config changed.
     pub hash: u64,
+    /// Under which config, by a hash.
+    #[serde(default)]
+    pub config: u64,
+    /// True: a person said that it is not to be tried again unless it changes.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub dropped: bool,
+}
+
+/// A tool that lets a destination in no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Since when, by the clock.
+    pub since: Timestamp,
+    /// Why, and what to do.
+    pub why: String,
+    /// A hash of the token and address that were refused.
+    pub credentials: u64,
 }
 
 /// An alert on its way.
@@ -105,17 +135,6 @@ impl Store {
         self.list(b'k', namespace)
     }
 
-    /// What an account of a destination was told, as planning sees it at a time.
-    pub fn known(&self, namespace: &str, now: Timestamp) -> Result<Known, StoreError> {
-        let mut known = Known::default();
-        for (slot, kept) in self.kept(namespace)? {
-            let mut record = kept.record;
-            record.absent = kept.absent_since.is_some_and(|since| now.0 - since.0 < ABSENT_MS);
-            known.records.insert(slot, record);
-        }
-        Ok(known)
-    }
-
     /// One slot of it.
     pub fn kept_slot(&self, namespace: &str, slot: &str) -> Result<Kept, StoreError> {
         Ok(self
@@ -127,6 +146,11 @@ impl Store {
     /// What a destination refused.
     pub fn quarantine(&self, destination: &str) -> Result<Vec<Quarantined>, StoreError> {
         Ok(self.list(b'q', destination)?.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// Since when and why a tool lets a destination in no more, if so.
+    pub fn parked(&self, destination: &str) -> Result<Option<Parked>, StoreError> {
+        Ok(self.meta::<Option<Parked>>(&format!("parked:{destination}"))?.flatten())
     }
 
     /// The alerts that wait.
@@ -176,6 +200,11 @@ impl Batch {
     /// Takes a slot out of quarantine.
     pub fn remove_quarantined(&mut self, destination: &str, slot: &str) {
         self.remove(keys::record(b'q', destination, slot));
+    }
+
+    /// Notes that a tool lets a destination in no more, or that it does again.
+    pub fn put_parked(&mut self, destination: &str, parked: Option<&Parked>) {
+        self.put_meta(&format!("parked:{destination}"), &parked);
     }
 
     /// Sets an alert that waits.

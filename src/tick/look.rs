@@ -19,11 +19,11 @@ use super::alerts::Fired;
 use super::attribute::Between;
 use super::{Dated, Engine};
 use crate::clock;
-use crate::config::{Config, Destination};
+use crate::config::{Config, Destination, WhenGone};
 use crate::report::{
-    AccountReport, BenchmarkReport, ChampionReport, DayReport, DestinationReport, DestinationStatus, EventsReport,
-    ExplainReport, HeldOutReport, Part, PlanReport, PlannedOperation, Refused, RiskPart, SourceStatus, StatusReport,
-    Told, Warning,
+    AccountReport, BenchmarkReport, BrakeReport, ChampionReport, DayReport, DestinationReport, DestinationStatus,
+    EventsReport, ExplainReport, HeldOutReport, ParkedReport, Part, PlanReport, PlannedOperation, Refused, RiskPart,
+    SourceStatus, StatusReport, Told, Warning,
 };
 use crate::store::records::told;
 use crate::store::{StoreError, portable};
@@ -50,11 +50,15 @@ impl Engine {
         for destination in &self.config.destinations {
             let Some(lanes) = self.lanes(destination, at) else { continue };
             let account = lanes.known_account()?;
-            let known = self.known(destination, account.as_deref(), at)?;
-            let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &known, false)?;
+            let view = self.view(destination, account.as_deref(), at)?;
+            let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &view, false)?;
+            let weighed = self.weigh(destination, &operations, &evaluation)?;
             operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
             let live = self.is_live(destination)?;
             let fired = if live { self.fire(destination, &evaluation, false)? } else { Fired::default() };
+            let count = operations.len() + fired.operations.len();
+            let braked = (live && weighed.too_much && count > 0)
+                .then(|| BrakeReport { alerts: fired.operations.len() as u64, ..BrakeReport::of(&weighed.held) });
             operations.extend(fired.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
             notes.extend(fired.notes);
@@ -62,13 +66,14 @@ impl Engine {
             if !first {
                 notes.extend(evaluation.doubts.iter().map(ToString::to_string));
             }
-            notes.extend(left_as_written(destination, &evaluation, &known, &operations));
+            notes.extend(left_as_written(destination, &evaluation, &view.known, &operations));
             if account.is_none() && !operations.is_empty() {
                 notes.push(format!(
                     "{} was not asked yet: records that are there will be found and updated",
                     destination.manifest.title
                 ));
             }
+            notes.extend(braked.as_ref().map(|braked| braked.said(&destination.name)));
             if !live {
                 notes.push(format!("observes: nothing is written until `vitalsync approve {}`", destination.name));
             }
@@ -78,6 +83,8 @@ impl Engine {
                 observing: !live,
                 operations: operations.iter().map(PlannedOperation::of).collect(),
                 quarantined,
+                braked,
+                drift: self.drift(destination, &view),
                 notes,
                 warnings: warnings.clone(),
             });
@@ -242,9 +249,16 @@ impl Engine {
         for destination in &self.config.destinations {
             let last: Option<Dated<DestinationReport>> =
                 self.store.meta(&format!("report:destination:{}", destination.name))?;
+            let account = self.lanes(destination, now).map(|lanes| lanes.known_account()).transpose()?.flatten();
+            let view = self.view(destination, account.as_deref(), now)?;
+            let observing = !self.is_live(destination)?;
+            let held = self.held(destination)?.filter(|held| !held.released && !observing);
             let entry = DestinationStatus {
                 kind: destination.manifest.name.to_owned(),
-                observing: !self.is_live(destination)?,
+                observing,
+                braked: held.as_ref().map(BrakeReport::of),
+                parked: self.store.parked(&destination.name)?.as_ref().map(ParkedReport::of),
+                drift: self.drift(destination, &view),
                 last_run: last.as_ref().map(|last| last.at.to_string()),
                 last: last.map(|last| last.report),
                 next_run: destination.schedule.after(now).map(|next| next.to_string()),
@@ -305,6 +319,10 @@ fn left_as_written(
         1 => ("1 record that was written is".to_owned(), "its fields stay as they are"),
         count => (format!("{count} records that were written are"), "their fields stay as they are"),
     };
+    if destination.conduct.when_gone == WhenGone::Clear {
+        return Some(format!("{records} of accounts or users that are excluded or gone: its fields are cleared"))
+            .filter(|_| operations.iter().any(|operation| left.contains(&&operation.slot)));
+    }
     let tags = if operations.iter().any(|operation| left.contains(&&operation.slot)) {
         ", tags that were set are removed"
     } else {

@@ -6,7 +6,9 @@
 
 mod alerts;
 pub mod attribute;
+mod brake;
 pub mod compaction;
+mod drift;
 pub mod forget;
 mod history;
 pub mod ingest;
@@ -18,7 +20,7 @@ pub mod read;
 mod retention;
 mod sync;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -38,11 +40,10 @@ use vitalsync_core::pulse::Stopped;
 
 use self::ingest::names::Filing;
 use self::ingest::{Grain, check_time_zone, generation};
-use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver::PATIENCE;
-use crate::http::Client;
+use crate::deliver::tool::Tools;
 use crate::report::{BenchmarkReport, HeldOutReport, MissedReport, RunReport, StoppedReport};
 use crate::store::usage::Kept;
 use crate::store::{Store, StoreError};
@@ -59,7 +60,7 @@ pub struct Engine {
     /// Set when the process is to end.
     pub stop: Arc<AtomicBool>,
     filing: RwLock<Filing>,
-    tools: HashMap<String, (Client, Arc<Budget>)>,
+    tools: Tools,
     secrets: Vec<String>,
     /// How long a pass waits for a tool.
     pub patience: Duration,
@@ -108,15 +109,7 @@ impl Engine {
         // An erasure that a kill broke off.
         forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
-        let mut budgets: HashMap<(String, String), Arc<Budget>> = HashMap::new();
-        let mut tools = HashMap::new();
-        for destination in &config.destinations {
-            let client = Client::new(destination).map_err(anyhow::Error::msg)?;
-            // Destinations of one vendor account share its budgets.
-            let key = (destination.base_url.clone(), destination.credentials.secret().expose().to_owned());
-            let budget = budgets.entry(key).or_insert_with(|| Arc::new(Budget::new(destination.manifest.quotas)));
-            tools.insert(destination.name.clone(), (client, Arc::clone(budget)));
-        }
+        let tools = Tools::new(&config.destinations).map_err(anyhow::Error::msg)?;
         let secrets = config.destinations.iter().flat_map(|destination| destination.credentials.secrets());
         let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {

@@ -1,31 +1,48 @@
 //! Bringing a destination into step: what is wanted, what is known, what is to be done, and what it came to.
 //!
-//! A sync takes no hints: it plans from what the tool last confirmed and obeys the plan. Whether a destination writes at all is
-//! decided here, once.
+//! A sync takes no hints: it plans from what the tool last confirmed and obeys the plan. Whether a destination writes at all, is
+//! held by its brake or rests because the tool lets it in no more is decided here, once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{Known, Operation, Wanted};
+use vitalsync_core::connector::{Known, Operation, Slot, Wanted};
 use vitalsync_core::evaluate::Evaluation;
-use vitalsync_core::mapping::{Level, WantedRecord};
+use vitalsync_core::expr::Names;
+use vitalsync_core::mapping::{Level, RecordSet, WantedRecord};
 use vitalsync_core::names::{AccountNames, UserNames};
+use vitalsync_core::value::Value;
 
-use super::{Dated, Engine};
-use crate::config::Destination;
+use super::{Dated, Engine, poisoned};
+use crate::config::{Destination, WhenGone};
+use crate::deliver::ownership::{self, Differs};
 use crate::deliver::{Lanes, Work, operation_hash};
-use crate::report::DestinationReport;
-use crate::store::records::told;
+use crate::report::{BrakeReport, CircuitReport, DestinationReport, ParkedReport};
+use crate::store::records::{ABSENT_MS, Parked, told};
 use crate::store::{Batch, StoreError};
 
 /// A refused operation is tried again after so long.
 pub(super) const RETRY_REFUSED_MS: i64 = 24 * 3_600_000;
-
 /// So often in one pass is planned anew what somebody else changed meanwhile.
 const ROUNDS: usize = 3;
+/// A tool that lets us in no more is tried again after so long, and at every start.
+const TRY_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Operations, and the slots that are not tried now, with why.
 type Planned = (Vec<Operation>, Vec<(String, String)>);
+
+/// What planning sees of a tool.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// What it last confirmed.
+    pub known: Known,
+    /// What others changed since.
+    pub differs: Differs,
+    /// Records that a person said not to look for.
+    pub ignored: BTreeSet<Slot>,
+}
 
 impl Engine {
     /// True if a destination writes: by its mode, or because its plan was approved.
@@ -33,42 +50,36 @@ impl Engine {
         Ok(destination.live || self.store.meta::<bool>(&format!("approved:{}", destination.name))? == Some(true))
     }
 
-    /// Releases a destination.
-    pub fn approve(&self, name: &str) -> anyhow::Result<String> {
-        let Some(destination) = self.config.destinations.iter().find(|destination| destination.name == name) else {
-            let names: Vec<&str> =
-                self.config.destinations.iter().map(|destination| destination.name.as_str()).collect();
-            anyhow::bail!("there is no destination `{name}`; there are: {}", names.join(", "));
-        };
-        if self.is_live(destination)? {
-            return Ok(format!("{name} writes already"));
-        }
-        let mut batch = Batch::default();
-        batch.put_meta(&format!("approved:{name}"), &true);
-        self.store.apply(batch)?;
-        Ok(format!("{name} is released: the next sync writes"))
-    }
-
-    /// The records that a destination should hold.
-    fn wanted(&self, destination: &Destination, evaluation: &Evaluation) -> Vec<WantedRecord> {
-        let model = &self.config.model;
+    /// The records that a destination should hold; of those who are gone, with nothing in them, where the config says so.
+    fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<WantedRecord> {
         let mut records = Vec::new();
         for set in destination.connector.record_sets() {
+            // Whoever is there and asked for, though perhaps with nothing to say today.
+            let mut asked: HashSet<&str> = HashSet::new();
+            let mut want = |subject, names: &dyn Names| {
+                let record = set.wanted(subject, names, &self.config.model.calendar);
+                if record.is_some() || set.only.as_ref().is_none_or(|only| only.holds(names)) {
+                    asked.insert(subject);
+                }
+                records.extend(record);
+            };
             match set.level {
-                Level::Account => records.extend(
-                    evaluation
-                        .accounts
-                        .iter()
-                        .filter_map(|account| set.wanted(&account.id, &AccountNames { account }, &model.calendar)),
-                ),
-                Level::User => records.extend(
-                    evaluation
-                        .users
-                        .iter()
-                        .filter_map(|user| set.wanted(&user.id, &UserNames { user, evaluation }, &model.calendar)),
-                ),
+                Level::Account => {
+                    evaluation.accounts.iter().for_each(|account| want(&account.id, &AccountNames { account }));
+                }
+                Level::User => {
+                    evaluation.users.iter().for_each(|user| want(&user.id, &UserNames { user, evaluation }));
+                }
+            }
+            if destination.conduct.when_gone == WhenGone::Clear {
+                let of_set = |slot: &str| slot.strip_prefix(set.kind)?.strip_prefix('/').map(str::to_owned);
+                let there = view.known.records.iter().filter(|(_, record)| record.remote_id.is_some());
+                let gone =
+                    there.filter_map(|(slot, _)| of_set(slot)).filter(|subject| !asked.contains(subject.as_str()));
+                records.extend(gone.map(|subject| emptied(set, subject)));
             }
         }
+        records.retain(|record| !view.ignored.contains(&format!("{}/{}", record.kind, record.subject)));
         records
     }
 
@@ -77,131 +88,300 @@ impl Engine {
         &self,
         destination: &Destination,
         evaluation: &Evaluation,
-        known: &Known,
+        view: &View,
         retry_refused: bool,
     ) -> Result<Planned, StoreError> {
-        let wanted = Wanted { records: self.wanted(destination, evaluation), alerts: Vec::new() };
-        let mut operations = destination.connector.plan(&wanted, known);
+        let mut wanted = Wanted { records: self.wanted(destination, evaluation, view), alerts: Vec::new() };
+        let mut known = view.known.clone();
+        let sets = destination.connector.record_sets();
+        let default = destination.conduct.ownership;
+        ownership::settle(&mut wanted.records, &mut known, &view.differs, |slot, field| {
+            ownership::policy(sets, slot, field, default)
+        });
+        let mut operations = destination.connector.plan(&wanted, &known);
         let mut held = Vec::new();
-        if !retry_refused {
-            let refused: HashMap<String, _> = self
-                .store
-                .quarantine(&destination.name)?
-                .into_iter()
-                .map(|entry| (entry.slot.clone(), entry))
-                .collect();
-            operations.retain(|operation| match refused.get(&operation.slot) {
-                Some(entry)
-                    if entry.hash == operation_hash(operation) && evaluation.at.0 - entry.at.0 < RETRY_REFUSED_MS =>
-                {
+        let refused: HashMap<String, _> =
+            self.store.quarantine(&destination.name)?.into_iter().map(|entry| (entry.slot.clone(), entry)).collect();
+        operations.retain(|operation| match refused.get(&operation.slot) {
+            Some(entry) if entry.hash == operation_hash(operation) => {
+                let fresh = entry.config == self.config.version() && evaluation.at.0 - entry.at.0 < RETRY_REFUSED_MS;
+                let rests = entry.dropped || (fresh && !retry_refused);
+                if rests {
                     held.push((entry.slot.clone(), entry.why.clone()));
-                    false
                 }
-                _ => true,
-            });
-        }
+                !rests
+            }
+            _ => true,
+        });
         Ok((operations, held))
     }
 
     pub(super) fn lanes<'a>(&'a self, destination: &'a Destination, at: Timestamp) -> Option<Lanes<'a>> {
-        let (client, budget) = self.tools.get(&destination.name)?;
         Some(Lanes {
             store: &self.store,
             destination,
-            client,
-            budget,
+            tool: self.tools.of(destination)?,
             at,
             stop: &self.stop,
             patience: self.patience,
+            config: self.config.version(),
             secrets: &self.secrets,
         })
     }
 
-    /// Brings a destination into step. `retry_refused`: also what it refused before.
+    /// Brings a destination into step. `by_hand`: also what it refused before, and however it stands with the tool.
     pub async fn sync(
         &self,
         destination: &Destination,
         evaluation: &Evaluation,
-        retry_refused: bool,
+        by_hand: bool,
     ) -> anyhow::Result<DestinationReport> {
-        let at = evaluation.at;
         let mut report = DestinationReport { observing: !self.is_live(destination)?, ..DestinationReport::default() };
-        let Some(lanes) = self.lanes(destination, at) else { return Ok(report) };
-        let account = lanes.known_account()?;
-        let known = self.known(destination, account.as_deref(), at)?;
+        let Some(lanes) = self.lanes(destination, evaluation.at) else { return Ok(report) };
         if report.observing {
-            let (operations, _) = self.plan_records(destination, evaluation, &known, true)?;
-            report.delivered.changed = operations.len() as u64;
-            let name = &destination.name;
-            report.delivered.notes.push(format!(
-                "observes: {} changes planned and none written; look with `vitalsync plan`, release with `vitalsync approve {name}`",
-                operations.len()
-            ));
-            self.save_report(destination, &report)?;
-            return Ok(report);
-        }
-        self.check_stop()?;
-        let fired = self.fire(destination, evaluation, true)?;
-        report.alerts = fired.alerts;
-        let (mut due, stale) = self.due(destination, at, retry_refused)?;
-        report.alerts.suppressed += stale;
-        report.delivered.alerts_stale = stale;
-        let (mut operations, mut held) = self.plan_records(destination, evaluation, &known, retry_refused)?;
-        if !operations.is_empty() || !due.is_empty() {
-            match lanes.account().await? {
-                Err(failed) => {
-                    report.delivered = failed;
-                    report.delivered.changed = (operations.len() + due.len()) as u64;
-                    report.delivered.waiting = report.delivered.changed;
-                }
-                Ok((account_id, asked)) => {
-                    if account.as_deref() != Some(account_id.as_str()) {
-                        // Another account than the plan was made for, or the first look at it.
-                        let known = self.known(destination, Some(&account_id), at)?;
-                        (operations, held) = self.plan_records(destination, evaluation, &known, retry_refused)?;
-                    }
-                    operations.append(&mut due);
-                    report.delivered.add(asked);
-                    for round in 0..ROUNDS {
-                        let work = Work { operations, held, last: round + 1 == ROUNDS };
-                        let (delivered, again) = lanes.deliver(&account_id, work).await?;
-                        report.delivered.add(delivered);
-                        if again.is_empty() {
-                            break;
-                        }
-                        let known = self.known(destination, Some(&account_id), at)?;
-                        (operations, held) = self.plan_records(destination, evaluation, &known, false)?;
-                        // The rest of it is waiting or refused, and counted.
-                        let needed: HashSet<String> = operations
-                            .iter()
-                            .filter(|operation| again.contains(&operation.slot))
-                            .flat_map(|operation| &operation.needs)
-                            .map(|need| need.slot.clone())
-                            .collect();
-                        operations
-                            .retain(|operation| again.contains(&operation.slot) || needed.contains(&operation.slot));
-                    }
-                }
+            self.observe(&lanes, evaluation, &mut report)?;
+        } else {
+            self.check_stop()?;
+            match self.rests(&lanes, by_hand)? {
+                Some(parked) => self.rest(&lanes, evaluation, &parked, &mut report)?,
+                None => self.bring(&lanes, evaluation, by_hand, &mut report).await?,
             }
+            report.parked = self.store.parked(&destination.name)?.map(|parked| ParkedReport::of(&parked));
+            let state = lanes.tool.breaker.lock().unwrap_or_else(poisoned).state(Instant::now());
+            report.circuit =
+                state.map(|(failures, pause)| CircuitReport { failures, pause_ms: pause.as_millis() as u64 });
+            report.quarantined = self.clear_quarantine(destination, evaluation, lanes.known_account()?.as_deref())?;
         }
-        report.alerts.sent = report.delivered.alerts_sent;
-        report.delivered.notes.extend(fired.notes);
-        report.quarantined = self.clear_quarantine(destination, evaluation, lanes.known_account()?.as_deref())?;
         self.save_report(destination, &report)?;
-        tracing::info!(
-            destination = %destination.name,
-            changed = report.delivered.changed,
-            sent_calls = report.delivered.sent_calls,
-            acknowledged = report.delivered.acknowledged,
-            rejected = report.delivered.rejected,
-            waiting = report.delivered.waiting,
-            alerts_sent = report.alerts.sent,
-            "synced"
-        );
+        if !report.observing {
+            let delivered = &report.delivered;
+            tracing::info!(
+                destination = %destination.name,
+                read = delivered.read,
+                changed = delivered.changed,
+                sent_calls = delivered.sent_calls,
+                acknowledged = delivered.acknowledged,
+                rejected = delivered.rejected,
+                waiting = delivered.waiting,
+                alerts_sent = report.alerts.sent,
+                "synced"
+            );
+        }
         Ok(report)
     }
 
-    /// Forgets refusals of what is not asked for any more; the number of those that stand.
+    /// Plans and reports, writes nothing and asks nobody.
+    fn observe(
+        &self,
+        lanes: &Lanes<'_>,
+        evaluation: &Evaluation,
+        report: &mut DestinationReport,
+    ) -> Result<(), StoreError> {
+        let destination = lanes.destination;
+        let view = self.view(destination, lanes.known_account()?.as_deref(), evaluation.at)?;
+        let (operations, _) = self.plan_records(destination, evaluation, &view, true)?;
+        let weighed = self.weigh(destination, &operations, evaluation)?;
+        if weighed.too_much {
+            self.hold(destination, &weighed.held)?;
+        }
+        report.delivered.changed = operations.len() as u64;
+        let name = &destination.name;
+        report.delivered.note(format!(
+            "observes: {} changes planned and none written; look with `vitalsync plan`, release with `vitalsync approve {name}`",
+            operations.len()
+        ));
+        Ok(())
+    }
+
+    /// Why a destination rests, if it does: the tool lets it in no more, and it was tried in this process not long ago.
+    fn rests(&self, lanes: &Lanes<'_>, by_hand: bool) -> Result<Option<Parked>, StoreError> {
+        let parked = self.store.parked(&lanes.destination.name)?;
+        let Some(parked) = parked.filter(|parked| parked.credentials == lanes.credentials()) else { return Ok(None) };
+        let mut tried = lanes.tool.tried.lock().unwrap_or_else(poisoned);
+        if !by_hand && tried.is_some_and(|at| at.elapsed() < TRY_AGAIN) {
+            return Ok(Some(parked));
+        }
+        *tried = Some(Instant::now());
+        Ok(None)
+    }
+
+    /// Says what waits while a destination rests. Alerts fire and wait.
+    fn rest(
+        &self,
+        lanes: &Lanes<'_>,
+        evaluation: &Evaluation,
+        parked: &Parked,
+        report: &mut DestinationReport,
+    ) -> Result<(), StoreError> {
+        let destination = lanes.destination;
+        let view = self.view(destination, lanes.known_account()?.as_deref(), evaluation.at)?;
+        let (operations, _) = self.plan_records(destination, evaluation, &view, false)?;
+        let fired = self.fire(destination, evaluation, true)?;
+        report.alerts = fired.alerts;
+        let (due, stale) = self.due(destination, evaluation.at, false)?;
+        report.alerts.suppressed += stale;
+        report.delivered.alerts_stale = stale;
+        report.delivered.changed = (operations.len() + due.len()) as u64;
+        report.delivered.leave(report.delivered.changed, &parked.why);
+        report.delivered.note(parked.why.clone());
+        fired.notes.into_iter().for_each(|note| report.delivered.note(note));
+        Ok(())
+    }
+
+    /// Asks whose account a destination writes to, if that is not known or to be asked `anew`. `None`: the tool won't say, and the
+    /// report says why.
+    async fn access(
+        &self,
+        lanes: &Lanes<'_>,
+        anew: bool,
+        report: &mut DestinationReport,
+    ) -> Result<Option<String>, StoreError> {
+        match lanes.account(anew).await? {
+            Ok((account, asked)) => {
+                self.tools.know(lanes.destination, &account);
+                report.delivered.add(asked);
+                Ok(Some(account))
+            }
+            Err(failed) => {
+                report.delivered.add(failed);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn bring(
+        &self,
+        lanes: &Lanes<'_>,
+        evaluation: &Evaluation,
+        by_hand: bool,
+        report: &mut DestinationReport,
+    ) -> anyhow::Result<()> {
+        let (destination, at) = (lanes.destination, evaluation.at);
+        let mut barred = false;
+        let mut account = lanes.known_account()?;
+        if self.store.parked(&destination.name)?.is_some() {
+            account = self.access(lanes, true, report).await?;
+            barred = account.is_none();
+        }
+        if let Some(account) = &account {
+            self.tools.know(destination, account);
+            let slots = self.due_for_reading(destination, account)?;
+            self.read_back(lanes, account, slots, &mut report.delivered).await?;
+        }
+        let mut view = self.view(destination, account.as_deref(), at)?;
+        let mut planned = self.plan_records(destination, evaluation, &view, by_hand)?;
+        if account.is_none() && !barred && (!planned.0.is_empty() || !self.store.outbox(&destination.name)?.is_empty())
+        {
+            account = self.access(lanes, false, report).await?;
+            barred = account.is_none();
+            if account.is_some() {
+                // The first look at this account, which may have been told before.
+                view = self.view(destination, account.as_deref(), at)?;
+                planned = self.plan_records(destination, evaluation, &view, by_hand)?;
+            }
+        }
+        report.drift = self.drift(destination, &view);
+        let (operations, held) = planned;
+        // Of a tool that does not say whose account it is nobody knows what it holds.
+        let weighed = self.weigh(destination, if account.is_some() { &operations } else { &[] }, evaluation)?;
+        let (mut operations, held) = (operations, held);
+        let waits_for_approval =
+            weighed.too_much && self.brakes(lanes, evaluation, &operations, &weighed.held, report)?;
+        let mut notes = Vec::new();
+        if waits_for_approval {
+            operations.clear();
+        } else {
+            let fired = self.fire(destination, evaluation, true)?;
+            report.alerts = fired.alerts;
+            notes = fired.notes;
+        }
+        let (due, stale) = self.due(destination, at, by_hand)?;
+        report.alerts.suppressed += stale;
+        report.delivered.alerts_stale = stale;
+        operations.extend(due);
+        if account.is_none() && !barred && !operations.is_empty() {
+            account = self.access(lanes, false, report).await?;
+        }
+        match account {
+            Some(account) => {
+                self.carry_out(lanes, evaluation, &account, Work { operations, held, last: false }, report).await?;
+            }
+            None => {
+                let count = operations.len() as u64;
+                report.delivered.changed += count;
+                let why = report.delivered.notes.last().cloned();
+                report.delivered.leave(count, why.as_deref().unwrap_or("the tool did not say whose account this is"));
+            }
+        }
+        let delivered = &report.delivered;
+        if !waits_for_approval && (delivered.waiting == 0 || delivered.acknowledged > 0) {
+            self.let_go(destination, evaluation, delivered.waiting > 0)?;
+        }
+        report.alerts.sent = report.delivered.alerts_sent;
+        notes.into_iter().for_each(|note| report.delivered.note(note));
+        Ok(())
+    }
+
+    /// Holds a run that would do too much, and says so; false if it would do nothing at all. What was fired before goes out.
+    fn brakes(
+        &self,
+        lanes: &Lanes<'_>,
+        evaluation: &Evaluation,
+        operations: &[Operation],
+        held: &crate::deliver::brake::Held,
+        report: &mut DestinationReport,
+    ) -> Result<bool, StoreError> {
+        let destination = lanes.destination;
+        // What rules remember stands still, so that they fire once it is released.
+        let alerts = self.fire(destination, evaluation, false)?.operations.len() as u64;
+        let count = operations.len() as u64 + alerts;
+        if count == 0 {
+            return Ok(false);
+        }
+        self.hold(destination, held)?;
+        let braked = BrakeReport { alerts, ..BrakeReport::of(held) };
+        report.delivered.changed += count;
+        report.delivered.leave(count, "held by the brake");
+        report.delivered.note(braked.said(&destination.name));
+        report.braked = Some(braked);
+        Ok(true)
+    }
+
+    /// Does what is planned, and once more what somebody else changed meanwhile.
+    async fn carry_out(
+        &self,
+        lanes: &Lanes<'_>,
+        evaluation: &Evaluation,
+        account: &str,
+        mut work: Work,
+        report: &mut DestinationReport,
+    ) -> Result<(), StoreError> {
+        for round in 0..ROUNDS {
+            if work.operations.is_empty() {
+                break;
+            }
+            work.last = round + 1 == ROUNDS;
+            let (delivered, again) = lanes.deliver(account, work).await?;
+            report.delivered.add(delivered);
+            if again.is_empty() {
+                break;
+            }
+            let view = self.view(lanes.destination, Some(account), evaluation.at)?;
+            let (mut operations, held) = self.plan_records(lanes.destination, evaluation, &view, false)?;
+            // The rest of it is waiting or refused, and counted.
+            let needed: HashSet<String> = operations
+                .iter()
+                .filter(|operation| again.contains(&operation.slot))
+                .flat_map(|operation| &operation.needs)
+                .map(|need| need.slot.clone())
+                .collect();
+            operations.retain(|operation| again.contains(&operation.slot) || needed.contains(&operation.slot));
+            work = Work { operations, held, last: false };
+        }
+        Ok(())
+    }
+
+    /// Forgets refusals of what is not asked for any more; the number of those that stand and are still tried.
     fn clear_quarantine(
         &self,
         destination: &Destination,
@@ -212,16 +392,17 @@ impl Engine {
         if refused.is_empty() {
             return Ok(0);
         }
-        let known = self.known(destination, account, evaluation.at)?;
-        let (operations, _) = self.plan_records(destination, evaluation, &known, true)?;
+        let view = self.view(destination, account, evaluation.at)?;
+        let (operations, rests) = self.plan_records(destination, evaluation, &view, true)?;
         let outbox = self.store.outbox(&destination.name)?;
         let mut batch = Batch::default();
         let mut left = 0;
         for entry in refused {
             let asked = operations.iter().any(|operation| operation.slot == entry.slot)
+                || rests.iter().any(|(slot, _)| *slot == entry.slot)
                 || outbox.iter().any(|waiting| waiting.operation.slot == entry.slot);
             if asked {
-                left += 1;
+                left += u64::from(!entry.dropped);
             } else {
                 batch.remove_quarantined(&destination.name, &entry.slot);
             }
@@ -230,16 +411,27 @@ impl Engine {
         Ok(left)
     }
 
-    pub(super) fn known(
+    /// What planning sees of a tool at a time.
+    pub(super) fn view(
         &self,
         destination: &Destination,
         account: Option<&str>,
         at: Timestamp,
-    ) -> Result<Known, StoreError> {
-        match account {
-            Some(account) => self.store.known(&told(&destination.name, account), at),
-            None => Ok(Known::default()),
+    ) -> Result<View, StoreError> {
+        let mut view = View::default();
+        let Some(account) = account else { return Ok(view) };
+        for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
+            let mut record = kept.record;
+            record.absent = kept.absent_since.is_some_and(|since| at.0 - since.0 < ABSENT_MS);
+            if !kept.differs.is_empty() {
+                view.differs.insert(slot.clone(), kept.differs);
+            }
+            if kept.ignored {
+                view.ignored.insert(slot.clone());
+            }
+            view.known.records.insert(slot, record);
         }
+        Ok(view)
     }
 
     fn save_report(&self, destination: &Destination, report: &DestinationReport) -> Result<(), StoreError> {
@@ -247,5 +439,17 @@ impl Engine {
         let dated = Dated { at: self.clock.now(), report: report.clone() };
         batch.put_meta(&format!("report:destination:{}", destination.name), &dated);
         self.store.apply(batch)
+    }
+}
+
+/// The record of somebody who is gone: it is found by what is known of it, and nothing is left in it.
+fn emptied(set: &RecordSet, subject: String) -> WantedRecord {
+    WantedRecord {
+        kind: set.kind,
+        subject,
+        keys: Vec::new(),
+        create: None,
+        fields: set.fields.iter().map(|map| (map.field.clone(), Value::Null)).collect(),
+        tags: set.groups.iter().map(|group| (group.name.clone(), None)).collect(),
     }
 }

@@ -6,6 +6,7 @@ use vitalsync_core::expr::Scopes;
 use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 
 use super::super::{Credentials, Destination, Secret};
+use super::conduct::conduct;
 use super::{chosen_name, schedule};
 use crate::connectors;
 
@@ -85,14 +86,8 @@ fn destination(
             "write `on_forget: keep`, or leave it out: `vitalsync forget` says which records to delete by hand",
         );
     }
-    if let Some(node) = table.get("brake") {
-        let off =
-            matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
-        if !off {
-            faults.error_with_hint(node.place, "this version has no brake", "write `brake: off`, or leave it out");
-        }
-    }
-    debug_assert!(COMMON_KEYS.len() == 6, "a common key was added that is not read here");
+    let conduct = conduct(&table, faults);
+    debug_assert!(COMMON_KEYS.len() == 9, "a common key was added that is not read here");
     let connector = (registered.read)(node, scopes, faults)?;
     Some(Destination {
         name: name.to_owned(),
@@ -103,6 +98,7 @@ fn destination(
         base_url: base_url?,
         schedule: schedule?,
         live,
+        conduct,
     })
 }
 

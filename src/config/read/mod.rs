@@ -2,6 +2,7 @@
 
 mod accounts;
 mod activation;
+mod conduct;
 mod destinations;
 mod events;
 mod features;

@@ -550,3 +550,40 @@ profiles:
         assert!(found.iter().any(|fault| fault.contains(part)), "{part}: {found:?}");
     }
 }
+
+#[test]
+fn a_destination_behaves_as_the_config_says() {
+    let with = |keys: &str| {
+        format!(
+            "destinations:\n  crm:\n    type: hubspot\n    token: sandbox\n{keys}    companies: {{ match: [ domain: traits.domain ], properties: {{ x: health.score }} }}\n"
+        )
+    };
+    let conduct = |keys: &str| read(&with(keys)).destinations.remove(0).conduct;
+    assert_eq!(conduct(""), Conduct::default());
+    let said = conduct(
+        "    brake: { bands: 5, creates: off }\n    refresh: weekly\n    ownership: yield\n    when_gone: clear\n",
+    );
+    assert_eq!(said.brake, Brake { bands: Some(5), creates: None });
+    assert_eq!((said.refresh_days, said.ownership, said.when_gone), (Some(7), Ownership::Yield, WhenGone::Clear));
+    assert_eq!(conduct("    brake: off\n    refresh: off\n").brake, Brake { bands: None, creates: None });
+    assert_eq!(conduct("    brake: { creates: 500 }\n").brake, Brake { bands: Some(20), creates: Some(500) });
+    assert_eq!(
+        faults(&with("    brake: on\n    refresh: hourly\n    ownership: wins\n    when_gone: delete\n")),
+        [
+            "5:12 a brake is `off` or two bounds; as in {bands: 20, creates: 50}: percent of accounts that change their band, records that are created",
+            "6:14 expected how often records are read back: one of daily, weekly, off, found the text `hourly`",
+            "7:16 expected whose the field is: one of win, yield, report, found the text `wins`; did you mean `win`?",
+            "8:16 expected what becomes of records of those who are gone: one of keep, clear, found the text `delete`",
+            "4 errors"
+        ]
+    );
+    assert_eq!(
+        faults(&with("    brake: { bands: 101, creates: -1, alerts: 5 }\n")),
+        [
+            "5:21 a percentage is at most 100",
+            "5:35 expected how many records a run may create, or off, found -1",
+            "5:39 unknown key `alerts` in the brake",
+            "3 errors"
+        ]
+    );
+}

@@ -412,6 +412,15 @@ pub struct Quota {
     pub keyed: bool,
 }
 
+/// What a tool says of a quota while it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The most requests in any window.
+    pub requests: u32,
+    /// The window.
+    pub window: Duration,
+}
+
 /// A connector's facts, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -447,6 +456,16 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
 
     /// True if batches of a key must be sent one after the other, because one may find what another has just taken.
     fn in_turn(&self, _batch_key: &str) -> bool {
+        false
+    }
+
+    /// What an answer says of the limit of the pool that its request drew from; none where it says nothing.
+    fn limit(&self, _pool: &Pool, _answer: &Answer) -> Option<Limit> {
+        None
+    }
+
+    /// True if a pool is shared by everybody who writes to a vendor account, whatever their tokens are.
+    fn is_shared(&self, _pool: &str) -> bool {
         false
     }
 
@@ -497,7 +516,8 @@ impl Manifest {
 }
 
 /// The keys of every destination, beside that of its [`Auth`].
-pub const COMMON_KEYS: [&str; 6] = ["type", "base_url", "schedule", "mode", "brake", "on_forget"];
+pub const COMMON_KEYS: [&str; 9] =
+    ["type", "base_url", "schedule", "mode", "brake", "on_forget", "ownership", "refresh", "when_gone"];
 
 /// One line of the registry.
 #[derive(Debug, Clone, Copy)]

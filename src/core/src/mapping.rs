@@ -82,6 +82,16 @@ impl Ownership {
     pub const NAMES: [&str; 3] = ["win", "yield", "report"];
     const ALL: [Self; 3] = [Self::Win, Self::Yield, Self::Report];
 
+    /// The word of the config.
+    pub fn name(self) -> &'static str {
+        let [win, yields, report] = Self::NAMES;
+        match self {
+            Self::Win => win,
+            Self::Yield => yields,
+            Self::Report => report,
+        }
+    }
+
     /// Reads one of the words.
     pub fn read(node: &Node, faults: &mut Faults) -> Option<Self> {
         Self::ALL.get(node.one_of(faults, "the ownership", &Self::NAMES)?).copied()

@@ -1,0 +1,152 @@
+//! What a tool confirmed or refused is written before anything else is sent for that record.
+
+use vitalsync_core::connector::{KnownRecord, Mode, Operation, Outcome};
+
+use super::{Lanes, Progress, Settled, lock, operation_hash};
+use crate::clock;
+use crate::store::records::{Parked, Quarantined};
+use crate::store::{Batch, StoreError};
+
+impl Lanes<'_> {
+    /// Writes what a tool confirmed.
+    pub(super) fn record(&self, confirmed: Vec<(Operation, Outcome)>, progress: &Progress) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (operation, outcome) in &confirmed {
+            let mut kept = self.store.kept_slot(&progress.namespace, &operation.slot)?;
+            match outcome {
+                Outcome::Done { remote_id } => {
+                    if remote_id.is_some() {
+                        kept.record.remote_id.clone_from(remote_id);
+                    }
+                    for (name, change) in &operation.fields {
+                        kept.record.fields.insert(name.clone(), change.new.clone());
+                        kept.differs.remove(name);
+                    }
+                    kept.absent_since = None;
+                    kept.record.gone = false;
+                    kept.told_at = Some(self.at);
+                    kept.seen = Some(clock::system());
+                    kept.subject.clone_from(&operation.subject);
+                }
+                // What is known stays what we told it: whose a field is decides what follows from a difference.
+                Outcome::Found { remote_id, differs } => {
+                    if remote_id.is_some() {
+                        kept.record.remote_id.clone_from(remote_id);
+                    }
+                    kept.differs.retain(|name, _| !operation.fields.contains_key(name));
+                    kept.differs.extend(differs.clone());
+                    kept.absent_since = None;
+                    kept.seen = Some(clock::system());
+                }
+                Outcome::Gone { .. } => {
+                    kept.record = KnownRecord { gone: true, ..KnownRecord::default() };
+                    kept.differs.clear();
+                    kept.absent_since = Some(self.at);
+                }
+                Outcome::Absent { .. } | Outcome::Rejected { .. } => kept.absent_since = Some(self.at),
+            }
+            if self.is_forgotten(operation)? {
+                continue;
+            }
+            batch.put_kept(&progress.namespace, &operation.slot, &kept);
+            if operation.mode != Mode::Read {
+                batch.remove_quarantined(&self.destination.name, &operation.slot);
+            }
+            if operation.mode == Mode::Once {
+                batch.remove_outgoing(&self.destination.name, &operation.slot);
+            }
+        }
+        self.store.apply(batch)?;
+        let mut report = lock(&progress.report);
+        let mut settled = lock(&progress.settled);
+        for (operation, outcome) in confirmed {
+            if operation.mode == Mode::Read {
+                report.read += 1;
+                let moved = |id: &Option<String>| id.is_some() && *id != operation.remote_id;
+                report.drifted += match &outcome {
+                    Outcome::Found { differs, remote_id } => u64::from(!differs.is_empty() || moved(remote_id)),
+                    Outcome::Gone { .. } => 1,
+                    _ => 0,
+                };
+                continue;
+            }
+            match outcome {
+                Outcome::Done { remote_id } => {
+                    report.acknowledged += 1;
+                    report.alerts_sent += u64::from(operation.mode == Mode::Once);
+                    settled.insert(operation.slot, Settled::Done(remote_id));
+                }
+                outcome => {
+                    report.absent += 1;
+                    report.absent_why.count(outcome.why().unwrap_or("it is not there"));
+                    if matches!(outcome, Outcome::Absent { .. } | Outcome::Gone { .. }) {
+                        settled.insert(operation.slot, Settled::Absent);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an operation into quarantine.
+    pub(super) fn reject(&self, operation: &Operation, why: &str, progress: &Progress) -> Result<(), StoreError> {
+        let why = self.clean(why);
+        if operation.mode == Mode::Read {
+            tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "not read back");
+            return Ok(());
+        }
+        tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "refused");
+        if self.is_forgotten(operation)? {
+            lock(&progress.settled).insert(operation.slot.clone(), Settled::Refused(why));
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        batch.put_quarantined(
+            &self.destination.name,
+            &Quarantined {
+                slot: operation.slot.clone(),
+                subject: operation.subject.clone(),
+                why: why.clone(),
+                at: self.at,
+                hash: operation_hash(operation),
+                config: self.config,
+                dropped: false,
+            },
+        );
+        if operation.mode == Mode::Once {
+            let outbox = self.store.outbox(&self.destination.name)?;
+            if let Some(mut entry) = outbox.into_iter().find(|entry| entry.operation.slot == operation.slot) {
+                entry.refused = Some((self.at, why.clone()));
+                batch.put_outgoing(&self.destination.name, &entry);
+            }
+        }
+        self.store.apply(batch)?;
+        {
+            let mut report = lock(&progress.report);
+            report.rejected += 1;
+            report.rejected_why.count(&why);
+        }
+        lock(&progress.settled).insert(operation.slot.clone(), Settled::Refused(why));
+        Ok(())
+    }
+
+    /// Remembers that a tool lets us in no more, until it does again.
+    pub(super) fn park(&self, progress: &Progress, let_in: bool) -> Result<(), StoreError> {
+        let why = lock(&progress.parked).clone();
+        let before = self.store.parked(&self.destination.name)?;
+        let after = match why {
+            Some(why) => {
+                let since = before.as_ref().map_or_else(clock::system, |before| before.since);
+                Some(Parked { since, why, credentials: self.credentials() })
+            }
+            None if let_in => None,
+            None => return Ok(()),
+        };
+        if before != after {
+            let mut batch = Batch::default();
+            batch.put_parked(&self.destination.name, after.as_ref());
+            self.store.apply(batch)?;
+        }
+        Ok(())
+    }
+}

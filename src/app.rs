@@ -50,6 +50,11 @@ impl Daemon {
         }
     }
 
+    /// Keeps the state from being made small while tools are asked.
+    pub async fn syncing(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.syncs.read().await
+    }
+
     fn a_source_failed(&self) -> bool {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().any(|failed| *failed)
     }

@@ -28,7 +28,9 @@ pub use vitalsync_core::portfolio::Portfolio;
 pub use self::account::{AccountReport, ChampionReport, DayReport, ExplainReport, Part, RiskPart, SHOWN_DAYS};
 pub use self::attribution::{AttributedPart, AttributionReport, points};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
-pub use self::delivery::{BrakeReport, CircuitReport, DriftReport, ParkedReport};
+pub use self::delivery::{
+    BrakeReport, CircuitReport, DriftReport, ImportReport, MatchReport, ParkedReport, RefusedReport,
+};
 pub use self::events::{EventReport, EventsReport};
 pub use self::init::{BandsReport, InitReport};
 pub use self::page::page;

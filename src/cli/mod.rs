@@ -10,9 +10,11 @@ mod events;
 mod explain;
 mod forget;
 mod init;
+mod matches;
 mod plan;
 mod portfolio;
 mod preview;
+mod quarantine;
 mod reasons;
 mod run;
 mod sandbox;
@@ -124,10 +126,13 @@ enum Command {
         /// Exit with 4 if something would change.
         #[arg(long)]
         exit_code: bool,
+        /// Read back first what the tools hold: what others changed is shown, and planned as its ownership says.
+        #[arg(long)]
+        refresh: bool,
         /// Only this destination.
         destination: Option<String>,
     },
-    /// Release a destination that observes: from now on it writes.
+    /// Release a destination: it writes from now on if it observed, and does what its brake holds.
     Approve {
         /// The destination's name in the config.
         destination: String,
@@ -169,6 +174,16 @@ enum Command {
         /// The config in force, whose state is asked; `vitalsync.yaml` beside the other if left out.
         #[arg(long, value_name = "FILE")]
         current: Option<PathBuf>,
+    },
+    /// Which account is which record in which tool; what is ambiguous or not found.
+    Match {
+        #[command(subcommand)]
+        command: Option<matches::Command>,
+    },
+    /// What tools refused, with the reason; try it again, or drop it.
+    Quarantine {
+        #[command(subcommand)]
+        command: Option<quarantine::Command>,
     },
     /// Runs, lag, and what was rejected with the reason.
     Status {
@@ -302,7 +317,11 @@ pub fn main() -> ExitCode {
             Command::Validate { online } => validate::run(&options, online).await,
             Command::Run { once: true, batch, block } => run::once(&options, batch, block).await,
             Command::Run { once: false, .. } => run::daemon(&options).await,
-            Command::Plan { exit_code, destination } => plan::run(&options, exit_code, destination.as_deref()).await,
+            Command::Plan { exit_code, refresh, destination } => {
+                plan::run(&options, exit_code, refresh, destination.as_deref()).await
+            }
+            Command::Match { command } => matches::run(&options, command).await,
+            Command::Quarantine { command } => quarantine::run(&options, command).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Events { known } => events::run(&options, &known).await,

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use super::ask::{self, Source};
 use super::run::drift;
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::report::PlanReport;
+use crate::deliver::Delivered;
+use crate::report::{PlanReport, PlannedOperation};
 
 /// So many operations of a destination are shown in full to people.
 const SHOWN: usize = 200;
 
-pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<&str>) -> Outcome {
+pub(super) async fn run(options: &Options, exit_code: bool, refresh: bool, destination: Option<&str>) -> Outcome {
     let config = options.load()?;
     let at = options.at(&config.model.calendar)?;
     if let Some(wanted) = destination
@@ -20,9 +21,22 @@ pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<
     }
     let mut plans: Vec<PlanReport> = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => {
+            if refresh {
+                let of = destination.map(|name| ("destination", name.to_owned()));
+                let parameters: Vec<_> = of.into_iter().collect();
+                let read: Option<Vec<(String, Delivered)>> =
+                    ask::ask(&client, reqwest::Method::POST, "/v1/refresh", &parameters).await?;
+                read.iter().flatten().for_each(|(name, delivered)| eprint!("{}", said_of_reading(name, delivered)));
+            }
             ask::ask(&client, reqwest::Method::GET, "/v1/plan", &ask::as_of(at)).await?.unwrap_or_default()
         }
-        Source::State(engine) => engine.plan(engine.clock.now())?,
+        Source::State(engine) => {
+            if refresh {
+                let read = engine.refresh(destination).await?;
+                read.iter().for_each(|(name, delivered)| eprint!("{}", said_of_reading(name, delivered)));
+            }
+            engine.plan(engine.clock.now())?
+        }
     };
     plans.retain(|plan| destination.is_none_or(|wanted| plan.destination == wanted));
     if options.json() {
@@ -35,6 +49,16 @@ pub(super) async fn run(options: &Options, exit_code: bool, destination: Option<
     }
     let changes = plans.iter().any(|plan| !plan.operations.is_empty());
     Ok(if exit_code && changes { 4 } else { 0 })
+}
+
+/// What reading a destination back came to, on standard error: the plan itself is what is asked for.
+fn said_of_reading(name: &str, delivered: &Delivered) -> String {
+    let Delivered { read, drifted, sent_calls, .. } = delivered;
+    let mut out = format!("{name}: {read} records read back in {sent_calls} calls, {drifted} changed by others\n");
+    for note in &delivered.notes {
+        let _ = writeln!(out, "  {note}");
+    }
+    out
 }
 
 fn diff(plan: &PlanReport) -> String {
@@ -51,14 +75,7 @@ fn diff(plan: &PlanReport) -> String {
     out.push_str(&drift(&plan.drift));
     for operation in plan.operations.iter().take(SHOWN) {
         let _ = writeln!(out, "  {} {}", operation.title, operation.slot);
-        for (field, change) in operation.fields.iter().filter(|(field, _)| *field != "blocks") {
-            let shown = |value: &serde_json::Value| match value {
-                serde_json::Value::Null => "–".to_owned(),
-                serde_json::Value::String(text) => text.replace('\n', " "),
-                other => other.to_string(),
-            };
-            let _ = writeln!(out, "      {field}: {} → {}", shown(&change.old), shown(&change.new));
-        }
+        out.push_str(&fields(operation));
         if let Some(create) = operation.create.as_ref().filter(|create| !create.is_empty()) {
             let fields: Vec<String> =
                 create.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or("–"))).collect();
@@ -70,6 +87,20 @@ fn diff(plan: &PlanReport) -> String {
     }
     for (slot, why) in &plan.quarantined {
         let _ = writeln!(out, "  refused before, not tried now: {slot}: {why}");
+    }
+    out
+}
+
+/// The fields of an operation, a line each.
+pub(super) fn fields(operation: &PlannedOperation) -> String {
+    let mut out = String::new();
+    for (field, change) in operation.fields.iter().filter(|(field, _)| *field != "blocks") {
+        let shown = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => "–".to_owned(),
+            serde_json::Value::String(text) => text.replace('\n', " "),
+            other => other.to_string(),
+        };
+        let _ = writeln!(out, "      {field}: {} → {}", shown(&change.old), shown(&change.new));
     }
     out
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, account_operation, scrub};
+use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, Quota, account_operation, scrub};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
 
@@ -36,9 +36,10 @@ use crate::config::Destination;
 use crate::store::records::{VendorAccount, told};
 use crate::store::{Batch, Store, StoreError, suppressed};
 
-/// So many batches of one destination are under way at once.
-/// They cover what the way to the tool takes: 16 of them keep up 19 calls a second, HubSpot's highest rate, if each takes 0.8 s.
-const LANES: usize = 16;
+/// So many batches of one destination are under way at once, at least and at most.
+const LANES: (f64, f64) = (16.0, 64.0);
+/// The way to a tool and back that they cover at its full rate: 16 keep up HubSpot's highest, 19 a second, at 0.8 s each.
+const WAY: f64 = 0.8;
 /// Why what was not begun before the end waits.
 const STOPPED: &str = "the process was asked to end";
 /// How long a pass waits for a tool in all before it leaves the rest to the next one.
@@ -230,9 +231,10 @@ impl Lanes<'_> {
             let turn = usize::try_from(self.at.seconds()).unwrap_or(0) % queue.len().max(1);
             queue.rotate_left(turn);
             let mut queue = queue.into_iter();
+            let lanes = self.abreast();
             let mut running = FuturesUnordered::new();
             loop {
-                while running.len() < LANES {
+                while running.len() < lanes {
                     let Some(batch) = queue.next() else { break };
                     running.push(self.batches(batch, &progress));
                 }
@@ -247,6 +249,13 @@ impl Lanes<'_> {
         let again = std::mem::take(&mut *lock(&progress.again));
         let report = progress.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok((report, again))
+    }
+
+    /// How many batches may be under way at once, so that the rate and not the way is what limits.
+    fn abreast(&self) -> usize {
+        let rate = |quota: &Quota| f64::from(quota.limit) / quota.window.as_secs_f64().max(1e-3);
+        let fastest = self.destination.manifest.quotas.iter().map(rate).fold(0.0, f64::max);
+        (fastest * WAY).clamp(LANES.0, LANES.1) as usize
     }
 
     /// Fills in the ids behind what an operation needs; fields whose need was refused drop out alone. `None`: it can't be done

@@ -22,6 +22,8 @@ pub struct Tool {
     pub client: Client,
     /// Whether it may be sent to.
     pub breaker: Mutex<Breaker>,
+    /// Held by whoever asks it something or changes what is known of it: a sync, a look back, decisions about matches.
+    pub under_way: tokio::sync::Mutex<()>,
     /// When it was last tried although it refuses us; none in this process yet.
     pub tried: Mutex<Option<Instant>>,
     budget: Arc<Budget>,
@@ -57,6 +59,7 @@ impl Tools {
             let tool = Tool {
                 client: Client::new(destination)?,
                 breaker: Mutex::default(),
+                under_way: tokio::sync::Mutex::default(),
                 tried: Mutex::default(),
                 budget: Arc::clone(budget),
                 shared: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PlannedOperation;
 use crate::deliver::brake::Held;
 use crate::store::records::Parked;
 
@@ -116,4 +117,62 @@ impl DriftReport {
         let Self { slot, field, told, holds, .. } = self;
         format!("{slot} {field}: told {}, holds {}: {follows}", shown(told), shown(holds))
     }
+}
+
+/// What a tool refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedReport {
+    /// The destination.
+    pub destination: String,
+    /// What about.
+    pub slot: String,
+    /// The account or user; empty for schema.
+    pub subject: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: String,
+    /// True: it is not tried again until the record changes.
+    pub dropped: bool,
+    /// When it is tried next, if neither the record nor the config changes: a time, or in words.
+    pub next_try: String,
+    /// What would be sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub operation: Option<PlannedOperation>,
+}
+
+/// Which record an account or user is in a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchReport {
+    /// The destination.
+    pub destination: String,
+    /// The kind of record: `company`, `contact`.
+    pub record: String,
+    /// The account's or user's id.
+    pub account: String,
+    /// Its name, where it has one.
+    pub name: String,
+    /// The vendor's id of the record; empty if there is none.
+    pub record_id: String,
+    /// `matched`, `unmatched`, `ambiguous`, `refused`, `gone`, `ignored`, `unknown`.
+    pub state: String,
+    /// Why it is no match.
+    pub why: String,
+    /// What it is looked for by.
+    pub candidates: String,
+}
+
+/// What taking decisions in came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// Lines that were read.
+    pub lines: u64,
+    /// Records that were named.
+    pub chosen: u64,
+    /// Accounts and users that have no record and get none.
+    pub ignored: u64,
+    /// Those of which that is no longer so.
+    pub looked_for_again: u64,
+    /// Lines that decide nothing.
+    pub unchanged: u64,
 }

@@ -108,6 +108,7 @@ impl Engine {
                 continue;
             }
             let Some(lanes) = self.lanes(destination, self.clock.now()) else { continue };
+            let _one = lanes.tool.under_way.lock().await;
             let Some(account) = lanes.known_account()? else { continue };
             let mut delivered = Delivered::default();
             self.read_back(&lanes, &account, Slots::All, &mut delivered).await?;

@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// The records that a destination should hold; of those who are gone, with nothing in them, where the config says so.
-    fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<WantedRecord> {
+    pub(super) fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<WantedRecord> {
         let mut records = Vec::new();
         for set in destination.connector.record_sets() {
             // Whoever is there and asked for, though perhaps with nothing to say today.
@@ -83,6 +83,18 @@ impl Engine {
         records
     }
 
+    /// What is to be done in a destination for its records.
+    pub(super) fn operations(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<Operation> {
+        let mut wanted = Wanted { records: self.wanted(destination, evaluation, view), alerts: Vec::new() };
+        let mut known = view.known.clone();
+        let sets = destination.connector.record_sets();
+        let default = destination.conduct.ownership;
+        ownership::settle(&mut wanted.records, &mut known, &view.differs, |slot, field| {
+            ownership::policy(sets, slot, field, default)
+        });
+        destination.connector.plan(&wanted, &known)
+    }
+
     /// What is to be done in a destination for its records, without what was refused and is not to be tried now.
     pub(super) fn plan_records(
         &self,
@@ -91,14 +103,7 @@ impl Engine {
         view: &View,
         retry_refused: bool,
     ) -> Result<Planned, StoreError> {
-        let mut wanted = Wanted { records: self.wanted(destination, evaluation, view), alerts: Vec::new() };
-        let mut known = view.known.clone();
-        let sets = destination.connector.record_sets();
-        let default = destination.conduct.ownership;
-        ownership::settle(&mut wanted.records, &mut known, &view.differs, |slot, field| {
-            ownership::policy(sets, slot, field, default)
-        });
-        let mut operations = destination.connector.plan(&wanted, &known);
+        let mut operations = self.operations(destination, evaluation, view);
         let mut held = Vec::new();
         let refused: HashMap<String, _> =
             self.store.quarantine(&destination.name)?.into_iter().map(|entry| (entry.slot.clone(), entry)).collect();
@@ -138,6 +143,7 @@ impl Engine {
     ) -> anyhow::Result<DestinationReport> {
         let mut report = DestinationReport { observing: !self.is_live(destination)?, ..DestinationReport::default() };
         let Some(lanes) = self.lanes(destination, evaluation.at) else { return Ok(report) };
+        let _one = lanes.tool.under_way.lock().await;
         if report.observing {
             self.observe(&lanes, evaluation, &mut report)?;
         } else {

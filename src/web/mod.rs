@@ -27,6 +27,8 @@ use crate::progress::{Lines, clock};
 use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
+use crate::tick::matches::Line;
+use crate::tick::quarantine::{Verdict, Which};
 use crate::tick::read::{Backfill, BackfillReport};
 
 /// The socket's name in the state directory.
@@ -80,6 +82,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/preview", post(preview))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
+        .route("/v1/refresh", post(refresh))
+        .route("/v1/match", get(matches).post(decide))
+        .route("/v1/quarantine", get(refusals).post(judge_refusals))
         .route("/v1/backfill", post(backfill))
         .route("/v1/forget", post(forget))
         .route("/v1/export", get(export))
@@ -214,6 +219,72 @@ async fn approve(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> R
         let said = daemon.engine.approve(&destination)?;
         daemon.wake(&destination);
         Ok(Some(said))
+    })
+    .await
+}
+
+/// The answer to what asks tools, and so waits for them.
+fn told<T: Serialize>(report: anyhow::Result<T>) -> Response {
+    match report {
+        Ok(report) => Json(report).into_response(),
+        Err(error) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"error": format!("{error:#}")}))).into_response()
+        }
+    }
+}
+
+async fn refresh(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    let _syncs = daemon.syncing().await;
+    told(daemon.engine.refresh(parameters.get("destination").map(String::as_str)).await)
+}
+
+async fn matches(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.matches(at(&daemon, &parameters)).map(Some)).await
+}
+
+/// Decisions come as the text of their file.
+async fn decide(State(daemon): State<Arc<Daemon>>, parameters: Parameters, text: String) -> Response {
+    let _syncs = daemon.syncing().await;
+    let lines = match Line::read(&text) {
+        Ok(lines) => lines,
+        Err(why) => return told::<()>(Err(anyhow::anyhow!(why))),
+    };
+    told(daemon.engine.decide(&lines, at(&daemon, &parameters)).await)
+}
+
+fn which(parameters: &Parameters) -> Which {
+    let text = |name: &str| parameters.get(name).cloned();
+    Which {
+        slot: text("slot"),
+        destination: text("destination"),
+        reason: text("reason"),
+        since: parameters.get("since").and_then(|time| Timestamp::parse(time)),
+    }
+}
+
+async fn refusals(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let which = which(&parameters);
+        match parameters.get("full").map(String::as_str) {
+            Some("true") => daemon.engine.refusals_in_full(&which, at(&daemon, &parameters)).map(Some),
+            _ => daemon.engine.refusals(&which).map(Some),
+        }
+    })
+    .await
+}
+
+async fn judge_refusals(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let verdict = match parameters.get("verdict").map(String::as_str) {
+            Some("retry") => Verdict::Retry,
+            Some("drop") => Verdict::Drop,
+            _ => anyhow::bail!("a verdict is retry or drop"),
+        };
+        let judged = daemon.engine.judge_refusals(&which(&parameters), verdict)?;
+        if verdict == Verdict::Retry {
+            judged.iter().for_each(|one| daemon.wake(&one.destination));
+        }
+        Ok(Some(judged))
     })
     .await
 }

@@ -18,7 +18,9 @@ mod wire;
 
 use std::time::Duration;
 
-use vitalsync_core::connector::{Auth, Known, Manifest, Operation, Quota, Registered, Reply, Step, Wanted};
+use vitalsync_core::connector::{
+    Answer, Auth, Known, Limit, Manifest, Operation, Pool, Quota, Registered, Reply, Step, Wanted,
+};
 use vitalsync_core::mapping::RecordSet;
 use vitalsync_core::section::Place;
 use vitalsync_core::{Connector, Type};
@@ -171,6 +173,18 @@ impl Connector for HubSpot {
 
     fn inspect(&self) -> Vec<(Place, Operation)> {
         plan::inspect(self)
+    }
+
+    /// HubSpot says with every answer but search's how much the plan allows.
+    fn limit(&self, pool: &Pool, answer: &Answer) -> Option<Limit> {
+        let number = |name: &str| answer.header(name)?.trim().parse::<u32>().ok().filter(|number| *number > 0);
+        let requests = number("x-hubspot-ratelimit-max").filter(|_| pool.name == API)?;
+        let window = number("x-hubspot-ratelimit-interval-milliseconds").unwrap_or(10_000);
+        Some(Limit { requests, window: Duration::from_millis(window.into()) })
+    }
+
+    fn is_shared(&self, pool: &str) -> bool {
+        pool == SEARCH
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

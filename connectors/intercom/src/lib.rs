@@ -11,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vitalsync_core::connector::{
-    Auth, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Slot, Step, Wanted,
+    Answer, Auth, Change, Connector, Known, Limit, Manifest, Need, Operation, Pool, Quota, Registered, Reply, Slot,
+    Step, Wanted,
 };
 use vitalsync_core::expr::{Expr, Scope, Scopes};
 use vitalsync_core::mapping::{FieldMap, Level, Missing, RecordSet, TagGroup, WantedRecord};
 use vitalsync_core::section::{Faults, Kind, Node, Place, Table, nearest};
 use vitalsync_core::{Type, Value};
 
+/// The window of Intercom's limits. Source: Intercom's guide *Rate limiting*.
+const WINDOW: Duration = Duration::from_secs(10);
 /// The kind of record in slots and record sets.
 const CONTACT: &str = "contact";
 /// Batch key and slot kind of a contact's data attribute.
@@ -42,7 +45,7 @@ static MANIFEST: Manifest = Manifest {
     base_url: "https://api.intercom.io",
     auth: &[Auth::Bearer],
     content_type: "application/json",
-    quotas: &[Quota { pool: "api", limit: 1_600, window: Duration::from_secs(10), keyed: false }],
+    quotas: &[Quota { pool: "api", limit: 1_600, window: WINDOW, keyed: false }],
 };
 
 /// The line of the registry.
@@ -370,6 +373,12 @@ impl Connector for Intercom {
         let mut operations: Vec<Operation> = needs.into_iter().filter_map(|slot| self.plan_need(slot, known)).collect();
         operations.extend(contacts);
         operations
+    }
+
+    /// Intercom says with every answer how much a window of ten seconds allows.
+    fn limit(&self, _pool: &Pool, answer: &Answer) -> Option<Limit> {
+        let requests = answer.header("x-ratelimit-limit")?.trim().parse().ok().filter(|number| *number > 0)?;
+        Some(Limit { requests, window: WINDOW })
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

@@ -5,10 +5,11 @@ mod scoring;
 use std::path::{Path, PathBuf};
 
 use vitalsync_core::expr::Names;
+use vitalsync_core::mapping::Ownership;
 use vitalsync_core::model::{Done, UserSpans};
 use vitalsync_core::value::Value;
 
-use super::super::{Config, Retention};
+use super::super::{Brake, Conduct, Config, Retention, WhenGone};
 
 const SOURCES: &str = "sources:\n  product: { type: segment_archive, location: ./archive }\n";
 /// A profile of one event, and its line.

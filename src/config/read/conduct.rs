@@ -12,8 +12,12 @@ pub(super) fn conduct(table: &Table<'_>, faults: &mut Faults) -> Conduct {
         conduct.brake = brake(node, faults);
     }
     if let Some(node) = table.get("refresh") {
-        let often = node.one_of(faults, "how often records are read back", &["daily", "weekly", "off"]);
-        conduct.refresh_days = [Some(1), Some(7), None].get(often.unwrap_or(0)).copied().flatten();
+        conduct.refresh_days = match is_off(node) {
+            true => None,
+            false => node
+                .one_of(faults, "how often records are read back", &["daily", "weekly", "off"])
+                .and_then(|often| [1, 7].get(often).copied()),
+        };
     }
     if let Some(ownership) = table.get("ownership").and_then(|node| Ownership::read(node, faults)) {
         conduct.ownership = ownership;

@@ -573,7 +573,7 @@ fn a_destination_behaves_as_the_config_says() {
         [
             "5:12 a brake is `off` or two bounds; as in {bands: 20, creates: 50}: percent of accounts that change their band, records that are created",
             "6:14 expected how often records are read back: one of daily, weekly, off, found the text `hourly`",
-            "7:16 expected whose the field is: one of win, yield, report, found the text `wins`; did you mean `win`?",
+            "7:16 expected the ownership: one of win, yield, report, found the text `wins`; did you mean `win`?",
             "8:16 expected what becomes of records of those who are gone: one of keep, clear, found the text `delete`",
             "4 errors"
         ]

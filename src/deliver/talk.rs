@@ -103,7 +103,10 @@ impl Lanes<'_> {
                         report.retried += u64::from(attempt > 0);
                     }
                     match self.client.send(&request).await {
-                        Sent::Reply(reply) => replies.push(reply),
+                        Sent::Reply(reply) => {
+                            self.rest(&request.pool, &reply, progress);
+                            replies.push(reply);
+                        }
                         Sent::Unreachable(why) => {
                             if replies.is_empty() {
                                 self.unmark_attempted(operations)?;
@@ -248,6 +251,19 @@ impl Lanes<'_> {
             biased;
             () = self.stopped() => false,
             () = self.budget.draw(pool) => true,
+        }
+    }
+
+    /// Leaves the last calls of a long span to others, where the tool says how few there are.
+    fn rest(&self, pool: &Pool, reply: &Reply, progress: &Progress) {
+        let Reply::Answer(answer) = reply else { return };
+        if let Some((rest, why)) = self.destination.connector.rest(answer) {
+            self.budget.block(pool, rest);
+            let note = format!("waits: {why}");
+            let mut report = lock(&progress.report);
+            if !report.notes.contains(&note) {
+                report.notes.push(note);
+            }
         }
     }
 

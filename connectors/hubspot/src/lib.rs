@@ -18,7 +18,7 @@ mod wire;
 
 use std::time::Duration;
 
-use vitalsync_core::connector::{Auth, Known, Manifest, Operation, Quota, Registered, Reply, Step, Wanted};
+use vitalsync_core::connector::{Answer, Auth, Known, Manifest, Operation, Quota, Registered, Reply, Step, Wanted};
 use vitalsync_core::mapping::RecordSet;
 use vitalsync_core::section::Place;
 use vitalsync_core::{Connector, Type};
@@ -171,6 +171,10 @@ impl Connector for HubSpot {
 
     fn inspect(&self) -> Vec<(Place, Operation)> {
         plan::inspect(self)
+    }
+
+    fn rest(&self, answer: &Answer) -> Option<(Duration, String)> {
+        wire::rest(answer)
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

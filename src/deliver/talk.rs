@@ -108,6 +108,7 @@ impl Lanes<'_> {
                     match self.tool.client.send(&request).await {
                         Sent::Reply(reply) => {
                             self.heed(&request.pool, &reply);
+                            self.rest(&request.pool, &reply, progress);
                             replies.push(reply);
                         }
                         Sent::Unreachable(why) => {
@@ -323,6 +324,19 @@ impl Lanes<'_> {
         match lock(&self.tool.breaker).state(Instant::now()) {
             Some((failures, _)) => format!("{title} failed {failures} times in a row; it is tried again now and then"),
             None => format!("{title} failed"),
+        }
+    }
+
+    /// Leaves the last calls of a long span to others, where the tool says how few there are.
+    fn rest(&self, pool: &Pool, reply: &Reply, progress: &Progress) {
+        let Reply::Answer(answer) = reply else { return };
+        if let Some((rest, why)) = self.destination.connector.rest(answer) {
+            self.budget(pool).block(pool, rest);
+            let note = format!("waits: {why}");
+            let mut report = lock(&progress.report);
+            if !report.notes.contains(&note) {
+                report.notes.push(note);
+            }
         }
     }
 

@@ -26,13 +26,14 @@ use vitalsync_core::section::{Faults, Node};
 
 /// Batch key and slot kind.
 const ALERT: &str = "alert";
-/// The fields of an operation. `about` is not sent: it says whom to forget with it.
+/// The fields of an operation. `about` and `carries` are not sent: whom to forget with it, and which alerts it is made of.
 const CHANNEL: &str = "channel";
 const FALLBACK: &str = "fallback";
 const THREAD: &str = "thread";
 const TEXT: &str = "text";
 const BLOCKS: &str = "blocks";
 const ABOUT: &str = "about";
+const CARRIES: &str = "carries";
 /// So many channels are looked for in one reading of the list.
 const CHANNELS: usize = 100;
 /// The key of an incoming webhook's address.
@@ -111,6 +112,9 @@ impl Slack {
         put(TEXT, message.text.into());
         put(BLOCKS, message.blocks.into());
         put(ABOUT, Value::List(alert.about().into_iter().map(Value::from).collect()));
+        if let What::Many { alerts, .. } = &alert.what {
+            put(CARRIES, Value::List(alerts.iter().map(|alert| alert.occasion.as_str().into()).collect()));
+        }
         if self.hook.is_some() {
             return operation;
         }

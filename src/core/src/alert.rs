@@ -382,7 +382,8 @@ impl Alert {
     }
 
     /// Sends it where its rule does.
-    fn goes(mut self, rule: &AlertRule, whom: Option<&Whom<'_>>) -> Self {
+    #[must_use]
+    pub fn goes(mut self, rule: &AlertRule, whom: Option<&Whom<'_>>) -> Self {
         match rule.to.place(whom) {
             Some(place) => (self.to, self.fallback) = (place, rule.fallback.clone()),
             None => self.to = rule.fallback.clone().unwrap_or_default(),

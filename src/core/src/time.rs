@@ -276,6 +276,11 @@ impl Calendar {
         day.midnight_utc().plus_ms(i64::from(minutes) * 60_000)
     }
 
+    /// A moment as people read it here: the date, and the time of day to the minute.
+    pub fn shown(&self, moment: Timestamp) -> String {
+        moment.utc().with_timezone(&self.zone).format("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// The last millisecond of a day: what a bare date means as an as-of time.
     pub fn end(&self, day: Day) -> Timestamp {
         self.start(day.plus(1)).plus_ms(-1)

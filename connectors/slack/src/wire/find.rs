@@ -56,7 +56,8 @@ fn list(kinds: &str, names: &[String], exchange: &mut Exchange<'_>) -> Next<Opti
         let path = format!("/api/conversations.list?types={kinds}&exclude_archived=false&limit=999{cursor}");
         let page = match exchange.ask(Method::Get, path, None, "list")? {
             Ok(page) => page,
-            Err(_) => return Ok(None),
+            Err(refusal) if refusal.code == "missing_scope" => return Ok(None),
+            Err(refusal) => return reject(format!("listing the channels: {}", refusal.said())),
         };
         let Some(channels) = page.get("channels").and_then(Json::as_array) else {
             return retry(None, "Slack did not list the channels");

@@ -104,7 +104,7 @@ fn places(operation: &Operation) -> (Vec<Place>, Option<String>) {
 fn body(place: &Place, text: &str, blocks: &[Json], occasion: &str, missed: Option<&str>) -> Json {
     let mut blocks = blocks.to_vec();
     if let Some(missed) = missed {
-        let said = format!("Meant for {}, which was not found in Slack", crate::render::escaped(missed, 200));
+        let said = format!("Meant for {}, where it could not be posted", crate::render::escaped(missed, 200));
         blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": said, "verbatim": true }] }));
     }
     let mut body = json!({

@@ -43,7 +43,7 @@ fn moved(alert: &Alert) -> Option<(f64, f64)> {
 
 impl Alert {
     /// What is said after the name, without figures of the destination's own making.
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         match &self.what {
             What::Moved { from_score, within_days, .. } => {
                 let by = (self.score.unwrap_or(*from_score) + 0.5).floor() - (from_score + 0.5).floor();

@@ -1,6 +1,7 @@
 //! Typed reports: what a pass came to, what an account is, what a plan would do. CLI, socket and logs render these.
 
 mod account;
+mod alerts;
 mod attribution;
 mod backtest;
 mod delivery;
@@ -26,6 +27,7 @@ use vitalsync_core::health::Pegged;
 pub use vitalsync_core::portfolio::Portfolio;
 
 pub use self::account::{AccountReport, ChampionReport, DayReport, ExplainReport, Part, RiskPart, SHOWN_DAYS};
+pub use self::alerts::{AlertReport, AlertsReport, SnoozeReport};
 pub use self::attribution::{AttributedPart, AttributionReport, points};
 pub use self::backtest::{BacktestReport, FitReport, LeadReport, PredictorReport};
 pub use self::delivery::{
@@ -206,16 +208,25 @@ pub fn said_of_stale(source: &str, last: &str) -> String {
 pub struct Alerts {
     /// Rules that fired.
     pub fired: u64,
-    /// Alerts that were sent.
+    /// Messages that were sent: a digest is one.
     pub sent: u64,
-    /// Alerts that were held back: by a cooldown, or too old.
+    /// Alerts that nobody is told: by a cooldown, too old, over before anybody heard of it.
     pub suppressed: u64,
     /// What rules look for and what came about by a config, a benchmark or late data: nobody is told.
     #[serde(default)]
     pub not_theirs: u64,
     /// What may have come about for want of data: it is looked at again.
     #[serde(default)]
+    pub undecided: u64,
+    /// Alerts that wait for a digest or the end of quiet hours.
+    #[serde(default)]
     pub held: u64,
+    /// Alerts that went together in one message, because there were too many for one run.
+    #[serde(default)]
+    pub capped: u64,
+    /// Alerts about accounts of which nobody wants to hear for a while.
+    #[serde(default)]
+    pub snoozed: u64,
 }
 
 impl Alerts {
@@ -225,7 +236,22 @@ impl Alerts {
         self.sent += other.sent;
         self.suppressed += other.suppressed;
         self.not_theirs += other.not_theirs;
+        self.undecided += other.undecided;
         self.held += other.held;
+        self.capped += other.capped;
+        self.snoozed += other.snoozed;
+    }
+
+    /// In words.
+    pub fn said(&self) -> String {
+        let Self { fired, sent, held, capped, snoozed, suppressed, .. } = self;
+        let mut said = format!("{fired} fired, {sent} messages sent");
+        for (count, what) in [(held, "held"), (capped, "capped"), (snoozed, "snoozed")] {
+            if *count > 0 {
+                said.push_str(&format!(", {count} {what}"));
+            }
+        }
+        said + &format!(", {suppressed} suppressed")
     }
 }
 
@@ -394,6 +420,9 @@ pub struct StatusReport {
     pub sources: BTreeMap<String, SourceStatus>,
     /// By destination: the last sync.
     pub destinations: BTreeMap<String, DestinationStatus>,
+    /// Accounts of which nobody wants to hear for a while.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub snoozed: Vec<SnoozeReport>,
 }
 
 /// How a source stands.

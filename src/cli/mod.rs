@@ -2,6 +2,7 @@
 //! or waits, 4 (`plan --exit-code`) something would change.
 
 mod accounts;
+mod alerts;
 mod ask;
 mod backfill;
 mod backtest;
@@ -141,6 +142,11 @@ enum Command {
     Accounts {
         #[command(flatten)]
         known: KnownOn,
+    },
+    /// Alerts that wait, and accounts of which nobody wants to hear for a while.
+    Alerts {
+        #[command(subcommand)]
+        command: alerts::Command,
     },
     /// Events: how often and by whom each is done, what it counts for, and what the config misses.
     Events {
@@ -324,6 +330,7 @@ pub fn main() -> ExitCode {
             Command::Quarantine { command } => quarantine::run(&options, command).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
+            Command::Alerts { command } => alerts::run(&options, command).await,
             Command::Events { known } => events::run(&options, &known).await,
             Command::Explain(arguments) => explain::run(&options, &arguments).await,
             Command::Users { account, known } => users::run(&options, account.as_deref(), &known).await,

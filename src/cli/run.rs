@@ -145,8 +145,7 @@ pub(super) fn summary(report: &RunReport) -> String {
     for (name, destination) in &report.destinations {
         out.push_str(&destination_line(name, destination));
     }
-    let alerts = report.alerts;
-    let _ = writeln!(out, "alerts: {} fired, {} sent, {} suppressed", alerts.fired, alerts.sent, alerts.suppressed);
+    let _ = writeln!(out, "alerts: {}", report.alerts.said());
     if let Some(compacted) = &report.compacted {
         let _ = writeln!(out, "state written anew: {}", compacted.said());
     }

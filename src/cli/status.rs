@@ -104,5 +104,8 @@ fn lines(status: &StatusReport) -> String {
             let _ = writeln!(out, "  refused {} at {}: {}", refused.slot, refused.at, refused.why);
         }
     }
+    for snooze in &status.snoozed {
+        let _ = writeln!(out, "{}", snooze.said());
+    }
     out
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where health goes.
     pub destinations: Vec<Destination>,
+    /// Where people reach the pages of this installation, without a slash at the end; for links in messages.
+    pub public_url: Option<String>,
     /// How long counts are kept.
     pub retention: Retention,
     /// About whom nothing is kept.

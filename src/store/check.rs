@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use vitalsync_core::alert::EdgeState;
+use vitalsync_core::alert::{EdgeState, Snooze};
 use vitalsync_core::evaluate::Since;
 
 use super::codec::{self, Broken};
 use super::keys;
-use super::records::{Kept, MEMBERSHIP, Outgoing, Quarantined};
+use super::records::{Kept, MEMBERSHIP, Outgoing, Quarantined, SNOOZE};
 use super::{Store, StoreError};
 
 /// The most problems that are told.
@@ -55,6 +55,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
         Some(b'q') => json::<Quarantined>(value),
         Some(b'o') => json::<Outgoing>(value),
         Some(b'e') if key.starts_with(&keys::records(b'e', MEMBERSHIP)) => json::<Since>(value),
+        Some(b'e') if key.starts_with(&keys::records(b'e', SNOOZE)) => json::<Snooze>(value),
         Some(b'e') => json::<EdgeState>(value),
         Some(b'n') => json::<Vec<(u32, u32)>>(value),
         Some(b'i') => codec::read_names(value, |_| {}).map_err(not_read),

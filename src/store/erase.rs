@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use vitalsync_core::alert::{Alert, What};
 use vitalsync_core::usage::{About, Content, Id, Ids};
 
 use super::records::{Kept, Outgoing, Quarantined};
@@ -68,7 +69,9 @@ pub enum Said<'a> {
     Refused(&'a Quarantined),
     /// Waits.
     Waits(&'a Outgoing),
-    /// What a rule remembers of an account.
+    /// Waits, and is told with others.
+    Alert(&'a Alert),
+    /// What a rule remembers, and under which name: of an account or a user.
     Edge(&'a str),
 }
 
@@ -184,8 +187,23 @@ impl Store {
                     }
                     b'q' => serde_json::from_slice(&value)
                         .is_ok_and(|entry| about(&destination, &name, Said::Refused(&entry))),
-                    b'o' => serde_json::from_slice(&value)
-                        .is_ok_and(|entry| about(&destination, &name, Said::Waits(&entry))),
+                    b'o' => serde_json::from_slice(&value).is_ok_and(|mut entry: Outgoing| {
+                        let unsent = entry.attempted_at.is_none();
+                        let Some(What::Many { alerts, .. }) =
+                            entry.alert.as_mut().map(|alert| &mut alert.what).filter(|_| unsent)
+                        else {
+                            return about(&destination, &name, Said::Waits(&entry));
+                        };
+                        // The others are told all the same; the message is put together anew.
+                        let count = alerts.len();
+                        alerts.retain(|alert| !about(&destination, &name, Said::Alert(alert)));
+                        let left = alerts.len();
+                        if (1..count).contains(&left) {
+                            entry.operation.fields.clear();
+                            batch.put_outgoing(&destination, &entry);
+                        }
+                        left == 0
+                    }),
                     _ => name
                         .split_once('\u{1f}')
                         .is_some_and(|(_, account)| about(&destination, &name, Said::Edge(account))),

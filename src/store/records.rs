@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::{Alert, EdgeState};
+use vitalsync_core::alert::{Alert, EdgeState, Snooze};
 use vitalsync_core::connector::{KnownRecord, Operation};
 use vitalsync_core::evaluate::Since;
 use vitalsync_core::value::Value;
 
 use super::{Batch, Store, StoreError, keys};
+
+/// Stands for the destination of snoozes: kept like what a rule remembers of an account, too.
+pub(super) const SNOOZE: &str = "#snooze";
 
 /// Stands for the destination, and for the rule, of what is remembered of memberships.
 pub(super) const MEMBERSHIP: &str = "#since";
@@ -80,7 +83,7 @@ pub struct Parked {
 }
 
 /// An alert on its way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// What to send, rendered.
     pub operation: Operation,
@@ -163,6 +166,11 @@ impl Store {
         self.list(b'e', destination)
     }
 
+    /// Of which accounts nobody wants to hear for a while; also what is over.
+    pub fn snoozes(&self) -> Result<Vec<Snooze>, StoreError> {
+        Ok(self.list(b'e', SNOOZE)?.into_iter().map(|(_, snooze)| snooze).collect())
+    }
+
     /// Since when rules hold, by account.
     pub fn memberships(&self) -> Result<BTreeMap<String, Since>, StoreError> {
         let list = self.list(b'e', MEMBERSHIP)?.into_iter();
@@ -179,6 +187,10 @@ impl Store {
 /// The name of what a rule remembers of an account.
 pub fn edge_name(rule: &str, account: &str) -> String {
     format!("{rule}\u{1f}{account}")
+}
+
+fn snooze_key(snooze: &Snooze) -> Vec<u8> {
+    keys::record(b'e', SNOOZE, &edge_name(snooze.rule.as_deref().unwrap_or_default(), &snooze.account))
 }
 
 impl Batch {
@@ -220,6 +232,16 @@ impl Batch {
     /// Sets what a rule remembers of an account.
     pub fn put_edge(&mut self, destination: &str, rule: &str, account: &str, state: &EdgeState) {
         self.put(keys::record(b'e', destination, &edge_name(rule, account)), to_json(state));
+    }
+
+    /// Keeps a snooze; a longer or shorter one of the same kind takes its place.
+    pub fn put_snooze(&mut self, snooze: &Snooze) {
+        self.put(snooze_key(snooze), to_json(snooze));
+    }
+
+    /// Ends a snooze.
+    pub fn remove_snooze(&mut self, snooze: &Snooze) {
+        self.remove(snooze_key(snooze));
     }
 
     /// Notes since when rules hold for an account; nothing for one that no rule holds for.

@@ -1,20 +1,26 @@
 //! Alerts of a pass: which rules fire, what they remember, what waits to be sent. What a rule remembers and what it sends are
 //! one write.
 
+mod links;
+mod outbox;
+mod snooze;
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{
-    self, Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, data_stopped, edge, may_fire, renewals, settled,
-    stopped_subject,
+    Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, Whom, data_stopped, edge, may_fire, renewals, settled,
+    stopped_subject, tell,
 };
 use vitalsync_core::connector::{Known, Operation, Wanted};
-use vitalsync_core::evaluate::{Account, Evaluation};
+use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
+use vitalsync_core::mapping::Level;
+use vitalsync_core::usage::USER;
 
-use super::sync::RETRY_REFUSED_MS;
+pub use self::snooze::Wish;
 use super::{Engine, asks_of_users, poisoned};
 use crate::config::Destination;
 use crate::report::Alerts;
@@ -38,8 +44,10 @@ struct LastPass {
 pub(super) struct Fired {
     /// In numbers.
     pub alerts: Alerts,
-    /// The messages.
+    /// The messages, as if each were told by itself.
     pub operations: Vec<Operation>,
+    /// What waits to be told since.
+    pub waiting: Vec<Outgoing>,
     /// What fired nothing although it changed much, in words.
     pub notes: Vec<String>,
 }
@@ -62,16 +70,23 @@ impl Engine {
         // States of old know rules without a last pass.
         let known = |rule: &AlertRule| last.as_ref().is_none_or(|last| last.rules.contains(&rule.name));
         let remembered: HashMap<String, EdgeState> = self.store.edges(&destination.name)?.into_iter().collect();
-        let state = |rule: &AlertRule, account: &Account| remembered.get(&edge_name(&rule.name, &account.id));
-        let mut accounts: Vec<&Account> = evaluation.accounts.iter().collect();
-        {
+        let state = |rule: &AlertRule, whom: &Whom<'_>| remembered.get(&edge_name(&rule.name, &whom.key()));
+        let subjects = |level: Level| {
+            let mut all = Whom::all(level, evaluation);
             // Erased while it was measured.
             let filing = self.filing.read().unwrap_or_else(poisoned);
-            accounts.retain(|account| !filing.suppressed.has(ACCOUNT, &account.id));
-        }
+            all.retain(|whom| {
+                let account = whom.account().is_some_and(|account| filing.suppressed.has(ACCOUNT, &account.id));
+                !account && !whom.user().is_some_and(|user| filing.suppressed.has(USER, &user.id))
+            });
+            all
+        };
+        let has_users = rules.iter().any(|rule| rule.level == Level::User);
+        let (accounts, users) = (subjects(Level::Account), if has_users { subjects(Level::User) } else { Vec::new() });
+        let of = |rule: &AlertRule| if rule.level == Level::User { &users } else { &accounts };
         let asks = |rule: &&AlertRule| {
             let known = known(rule);
-            accounts.iter().any(|account| may_fire(rule, account, state(rule, account), known))
+            of(rule).iter().any(|whom| may_fire(rule, whom, state(rule, whom), known))
         };
         let asking: Vec<&AlertRule> = rules.iter().filter(asks).collect();
         let past = match &last {
@@ -86,15 +101,15 @@ impl Engine {
             past: past.as_ref(),
         };
         let mut batch = Batch::default();
-        let mut alerts: Vec<Alert> = Vec::new();
+        let mut happenings: Vec<(&AlertRule, Option<Whom<'_>>, Edge)> = Vec::new();
         for rule in rules {
-            for account in &accounts {
-                let before = state(rule, account);
-                let Some((next, happened)) = edge(&pass, rule, account, before, known(rule)) else { continue };
+            for whom in of(rule) {
+                let before = state(rule, whom);
+                let Some((next, happened)) = edge(&pass, rule, whom, before, known(rule)) else { continue };
                 if before != Some(&next) {
-                    batch.put_edge(&destination.name, &rule.name, &account.id, &next);
+                    batch.put_edge(&destination.name, &rule.name, &whom.key(), &next);
                 }
-                count(&mut fired.alerts, &mut alerts, happened);
+                happenings.push((rule, Some(*whom), happened));
             }
         }
         let stale = self.stale(evaluation.at)?;
@@ -108,18 +123,59 @@ impl Engine {
                 if before != Some(&next) {
                     batch.put_edge(&destination.name, &rule.name, &subject, &next);
                 }
-                count(&mut fired.alerts, &mut alerts, happened);
+                happenings.push((rule, None, happened));
             }
         }
+        let mut alerts: Vec<Alert> = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        for (rule, whom, happened) in happenings {
+            let counts = &mut fired.alerts;
+            let mut alert = match happened {
+                Edge::Quiet => continue,
+                Edge::Held => {
+                    counts.undecided += 1;
+                    continue;
+                }
+                Edge::NotTheirs => {
+                    counts.not_theirs += 1;
+                    continue;
+                }
+                Edge::Suppressed => {
+                    counts.suppressed += 1;
+                    continue;
+                }
+                Edge::Fired(alert) => *alert,
+                // Whoever was not told that it began is not told that it is over.
+                Edge::Over(alert) => match self.told_before(destination, *alert, evaluation.at)? {
+                    Some(alert) => alert,
+                    None => continue,
+                },
+            };
+            counts.fired += 1;
+            alert.links = self.links(destination, whom.as_ref(), evaluation.at)?;
+            if let Err(why) = tell(&mut alert, rule, whom.as_ref()) {
+                let note = format!("the alerts of {} are put as usual: {why}", rule.name);
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            alerts.push(alert);
+        }
         fired.notes = self.summed_up(evaluation, last.as_ref(), fired.alerts.not_theirs);
+        fired.notes.append(&mut notes);
         let wanted = Wanted { records: Vec::new(), alerts };
         fired.operations = destination.connector.plan(&wanted, &Known::default());
+        for alert in wanted.alerts {
+            let Some(operation) = fired.operations.iter().find(|operation| operation.slot.ends_with(&alert.occasion))
+            else {
+                continue;
+            };
+            let (at, operation) = (evaluation.at, operation.clone());
+            fired.waiting.push(Outgoing { operation, alert: Some(alert), at, attempted_at: None, refused: None });
+        }
         if write {
-            for operation in &fired.operations {
-                let alert = wanted.alerts.iter().find(|alert| operation.slot.ends_with(&alert.occasion)).cloned();
-                let (at, operation) = (evaluation.at, operation.clone());
-                let entry = Outgoing { operation, alert, at, attempted_at: None, refused: None };
-                batch.put_outgoing(&destination.name, &entry);
+            for entry in &fired.waiting {
+                batch.put_outgoing(&destination.name, entry);
             }
             let this = LastPass {
                 at: evaluation.at,
@@ -136,7 +192,7 @@ impl Engine {
     fn looked_at_anew(&self, now: Timestamp, last: Timestamp, rules: &[&AlertRule]) -> Result<Past, StoreError> {
         let model = &self.config.model;
         let unrenewed_since = Some(settled(model, last));
-        let users = rules.iter().any(|rule| rule.only.as_ref().is_some_and(asks_of_users))
+        let users = rules.iter().any(|rule| rule.level == Level::User || rule.exprs().any(asks_of_users))
             || model.segments.iter().any(|(_, rule)| asks_of_users(rule));
         let seen = |at| {
             self.ask(model, Ask { milestones: self.milestones(), users, unrenewed_since, ..Ask::of(Horizon::at(at)) })
@@ -163,57 +219,5 @@ impl Engine {
             ));
         }
         notes
-    }
-
-    /// The alerts that wait and may still be sent. Those that are too old are dropped and counted.
-    pub(super) fn due(
-        &self,
-        destination: &Destination,
-        at: Timestamp,
-        retry_refused: bool,
-    ) -> Result<(Vec<Operation>, u64), StoreError> {
-        let mut due = Vec::new();
-        let mut stale = 0;
-        let mut batch = Batch::default();
-        let rules = destination.connector.alert_rules();
-        for mut entry in self.store.outbox(&destination.name)? {
-            // Certainly not sent: it goes where its rule sends it now, and nowhere if the rule is gone.
-            let unsent = entry.attempted_at.is_none();
-            let rule = entry.alert.as_ref().map(|alert| rules.iter().find(|rule| rule.name == alert.rule));
-            let gone = unsent && matches!(rule, Some(None));
-            if let (true, Some(Some(rule)), Some(alert)) = (unsent, rule, &mut entry.alert)
-                && rule.to != alert.to
-            {
-                alert.to.clone_from(&rule.to);
-                let wanted = Wanted { records: Vec::new(), alerts: vec![alert.clone()] };
-                if let Some(anew) = destination.connector.plan(&wanted, &Known::default()).pop() {
-                    entry.operation = anew;
-                    entry.refused = None;
-                    batch.put_outgoing(&destination.name, &entry);
-                }
-            }
-            if gone || at.0 - entry.at.0 > alert::STALE_MS {
-                batch.remove_outgoing(&destination.name, &entry.operation.slot);
-                batch.remove_quarantined(&destination.name, &entry.operation.slot);
-                stale += 1;
-            } else if retry_refused || entry.refused.is_none_or(|(when, _)| at.0 - when.0 >= RETRY_REFUSED_MS) {
-                due.push(entry.operation);
-            }
-        }
-        self.store.apply(batch)?;
-        Ok((due, stale))
-    }
-}
-
-fn count(counts: &mut Alerts, alerts: &mut Vec<Alert>, happened: Edge) {
-    match happened {
-        Edge::Quiet => {}
-        Edge::Held => counts.held += 1,
-        Edge::NotTheirs => counts.not_theirs += 1,
-        Edge::Suppressed => counts.suppressed += 1,
-        Edge::Fired(alert) => {
-            counts.fired += 1;
-            alerts.push(*alert);
-        }
     }
 }

@@ -11,9 +11,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vitalsync_core::Timestamp;
+use vitalsync_core::alert::{Alert, user_of};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::{About, Content, DEVICE, Id, Ids, USER, members};
+use vitalsync_core::{Timestamp, Value};
 
 use super::ingest::names::{Filing, parts};
 use super::{Engine, poisoned};
@@ -478,10 +479,22 @@ impl Engine {
                 None => named(ACCOUNT, subject),
             }
         };
+        let is_about = |alert: &Alert| {
+            let user = alert.user.as_ref().is_some_and(|user| named(USER, user));
+            user || named(ACCOUNT, &alert.account)
+                || alert.about().iter().any(|id| named(ACCOUNT, id) || named(USER, id))
+        };
+        // A message may be about several.
+        let told_of = |fields: &BTreeMap<String, Value>| match fields.get("about") {
+            Some(Value::List(about)) => {
+                about.iter().filter_map(Value::as_text).any(|id| named(ACCOUNT, id) || named(USER, id))
+            }
+            _ => false,
+        };
         self.store.erase_records(
             |destination, slot, said| match said {
                 Said::Told(kept) => {
-                    let goes = is(slot, &kept.subject);
+                    let goes = is(slot, &kept.subject) || told_of(&kept.record.fields);
                     if goes && slot.starts_with("alert/") {
                         done.messages += 1;
                     } else if goes && let Some(id) = &kept.record.remote_id {
@@ -491,11 +504,9 @@ impl Engine {
                     goes
                 }
                 Said::Refused(entry) => is(slot, &entry.subject),
-                Said::Waits(entry) => {
-                    is(slot, &entry.operation.subject)
-                        || entry.alert.as_ref().is_some_and(|alert| named(ACCOUNT, &alert.account))
-                }
-                Said::Edge(account) => named(ACCOUNT, account),
+                Said::Waits(entry) => is(slot, &entry.operation.subject) || entry.alert.as_ref().is_some_and(is_about),
+                Said::Alert(alert) => is_about(alert),
+                Said::Edge(key) => user_of(key).map_or_else(|| named(ACCOUNT, key), |user| named(USER, user)),
             },
             batch,
         )

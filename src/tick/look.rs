@@ -53,15 +53,15 @@ impl Engine {
             let view = self.view(destination, account.as_deref(), at)?;
             let (mut operations, quarantined) = self.plan_records(destination, &evaluation, &view, false)?;
             let weighed = self.weigh(destination, &operations, &evaluation)?;
-            operations.extend(self.store.outbox(&destination.name)?.into_iter().map(|entry| entry.operation));
             let live = self.is_live(destination)?;
             let fired = if live { self.fire(destination, &evaluation, false)? } else { Fired::default() };
             let count = operations.len() + fired.operations.len();
             let braked = (live && weighed.too_much && count > 0)
                 .then(|| BrakeReport { alerts: fired.operations.len() as u64, ..BrakeReport::of(&weighed.held) });
-            operations.extend(fired.operations);
+            let outlook = self.outlook(destination, &evaluation, &fired.waiting)?;
+            operations.extend(outlook.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();
-            notes.extend(fired.notes);
+            notes.extend(fired.notes.into_iter().chain(outlook.notes));
             // The warnings of the first plan have them with their places.
             if !first {
                 notes.extend(evaluation.doubts.iter().map(ToString::to_string));
@@ -236,6 +236,7 @@ impl Engine {
         };
         let now = clock::system();
         let stale = self.stale(now)?;
+        status.snoozed = self.alerts(now)?.snoozed;
         for source in &self.config.sources {
             let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
             let entry = SourceStatus {

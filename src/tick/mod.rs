@@ -40,6 +40,7 @@ use vitalsync_core::model::Model;
 use vitalsync_core::names;
 use vitalsync_core::pulse::Stopped;
 
+pub use self::alerts::Wish;
 use self::ingest::names::Filing;
 use self::ingest::{Grain, check_time_zone, generation};
 use crate::clock::Clock;
@@ -89,7 +90,7 @@ fn needs_users(config: &Config) -> bool {
     let mut sets = connectors().flat_map(|connector| connector.record_sets());
     let mut alerts = connectors().flat_map(|connector| connector.alert_rules());
     sets.any(|set| set.level == Level::User || set.exprs().any(asks_of_users))
-        || alerts.any(|rule| rule.only.as_ref().is_some_and(asks_of_users))
+        || alerts.any(|rule| rule.level == Level::User || rule.exprs().any(asks_of_users))
         || config.model.segments.iter().any(|(_, rule)| asks_of_users(rule))
 }
 
@@ -97,10 +98,15 @@ fn asks_of_users(rule: &Expr) -> bool {
     rule.names().iter().any(|name| names::OF_USERS.contains(name))
 }
 
-/// The longest span of an alert rule, and what trends need.
+/// The longest span of an alert rule about accounts, and what trends need.
 fn recent_days(config: &Config) -> i32 {
+    longest_span(config, Level::Account).max(30)
+}
+
+/// The longest span of an alert rule about those at a level; 0 if there is none.
+fn longest_span(config: &Config, level: Level) -> i32 {
     let rules = config.destinations.iter().flat_map(|destination| destination.connector.alert_rules());
-    rules.map(|rule| rule.trigger.within_days()).max().unwrap_or(0).max(30)
+    rules.filter(|rule| rule.level == level).map(|rule| rule.trigger.within_days()).max().unwrap_or(0)
 }
 
 impl Engine {
@@ -155,6 +161,7 @@ impl Engine {
     ) -> Result<Evaluation, StoreError> {
         let past = self.past(&config.model, horizon)?;
         let mut ask = Ask { recent_days: recent_days(config), users: needs_users(config), past, ..Ask::of(horizon) };
+        ask.recent_user_days = longest_span(config, Level::User);
         more(&mut ask);
         self.ask(&config.model, ask)
     }

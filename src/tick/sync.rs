@@ -224,13 +224,13 @@ impl Engine {
         let (operations, _) = self.plan_records(destination, evaluation, &view, false)?;
         let fired = self.fire(destination, evaluation, true)?;
         report.alerts = fired.alerts;
-        let (due, stale) = self.due(destination, evaluation.at, false)?;
-        report.alerts.suppressed += stale;
-        report.delivered.alerts_stale = stale;
-        report.delivered.changed = (operations.len() + due.len()) as u64;
+        let due = self.due(destination, evaluation, false)?;
+        report.alerts.add(due.alerts);
+        report.delivered.alerts_stale = due.stale;
+        report.delivered.changed = (operations.len() + due.operations.len()) as u64;
         report.delivered.leave(report.delivered.changed, &parked.why);
         report.delivered.note(parked.why.clone());
-        fired.notes.into_iter().for_each(|note| report.delivered.note(note));
+        fired.notes.into_iter().chain(due.notes).for_each(|note| report.delivered.note(note));
         Ok(())
     }
 
@@ -301,10 +301,11 @@ impl Engine {
             report.alerts = fired.alerts;
             notes = fired.notes;
         }
-        let (due, stale) = self.due(destination, at, by_hand)?;
-        report.alerts.suppressed += stale;
-        report.delivered.alerts_stale = stale;
-        operations.extend(due);
+        let due = self.due(destination, evaluation, by_hand)?;
+        report.alerts.add(due.alerts);
+        report.delivered.alerts_stale = due.stale;
+        notes.extend(due.notes);
+        operations.extend(due.operations);
         if account.is_none() && !barred && !operations.is_empty() {
             account = self.access(lanes, false, report).await?;
         }

@@ -24,6 +24,7 @@ use vitalsync_core::{Day, Timestamp};
 use crate::app::Daemon;
 use crate::config::Config;
 use crate::progress::{Lines, clock};
+use crate::tick::Wish;
 use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
@@ -85,6 +86,8 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/refresh", post(refresh))
         .route("/v1/match", get(matches).post(decide))
         .route("/v1/quarantine", get(refusals).post(judge_refusals))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/alerts/snooze", post(snooze))
         .route("/v1/backfill", post(backfill))
         .route("/v1/forget", post(forget))
         .route("/v1/export", get(export))
@@ -285,6 +288,20 @@ async fn judge_refusals(State(daemon): State<Arc<Daemon>>, parameters: Parameter
             judged.iter().for_each(|one| daemon.wake(&one.destination));
         }
         Ok(Some(judged))
+    })
+    .await
+}
+
+async fn alerts(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.alerts(at(&daemon, &parameters)).map(Some)).await
+}
+
+async fn snooze(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || {
+        let parameter = |name: &str| parameters.get(name).cloned();
+        let for_ms = parameter("for_ms").map(|ms| ms.parse()).transpose()?;
+        let wish = Wish { account: parameter("account").unwrap_or_default(), rule: parameter("rule"), for_ms };
+        daemon.engine.snooze(&wish, at(&daemon, &parameters))
     })
     .await
 }

@@ -32,7 +32,7 @@ async fn a_stale_source_stops_the_windows_and_is_told_once() {
     assert!(!stale);
     let stopped = run(25).await;
     assert_eq!(stopped.stale.keys().collect::<Vec<_>>(), ["product"]);
-    assert_eq!((score(25), stopped.alerts.held), ((fresh, true), 2), "both look quiet");
+    assert_eq!((score(25), stopped.alerts.undecided), ((fresh, true), 2), "both look quiet");
     assert_eq!(texts(&site), ["No data from product: health stands still until it is back"]);
     let plans = site.open_with(&config).plan(end(25)).unwrap();
     assert!(plans.iter().all(|plan| plan.operations.is_empty()), "whoever looks sees the same: {plans:?}");
@@ -40,7 +40,7 @@ async fn a_stale_source_stops_the_windows_and_is_told_once() {
     // It is back, with what was missing.
     site.customers("2.ndjson", &[Use("a0", "Core", 20, 8, 3), Use("a1", "Core", 20, 8, 1)]);
     let back = run(27).await;
-    assert_eq!((back.stale.len(), back.alerts.fired, back.alerts.held), (0, 0, 0), "{back:?}");
+    assert_eq!((back.stale.len(), back.alerts.fired, back.alerts.undecided), (0, 0, 0), "{back:?}");
     assert_eq!(score(27), (fresh, false));
     assert_eq!(texts(&site).len(), 1);
 }
@@ -80,7 +80,7 @@ async fn an_event_that_stops_for_everybody_is_named_and_its_alerts_wait() {
         stopped.stopped[0].said().split(';').next(),
         Some("Core stopped for everybody: none on 2026-04-09, usually 24")
     );
-    assert_eq!((stopped.alerts.fired, stopped.alerts.held), (0, 8));
+    assert_eq!((stopped.alerts.fired, stopped.alerts.undecided), (0, 8));
     let renamed = run(site.config("events:\n  aliases: { Core Used: Core }\n"), 39).await;
-    assert_eq!((renamed.stopped.len(), renamed.alerts.fired, renamed.alerts.held), (0, 0, 0));
+    assert_eq!((renamed.stopped.len(), renamed.alerts.fired, renamed.alerts.undecided), (0, 0, 0));
 }

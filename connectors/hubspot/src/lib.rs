@@ -145,6 +145,18 @@ impl Connector for HubSpot {
         &MANIFEST
     }
 
+    fn record_url(&self, portal: &str, slot: &str, remote_id: &str) -> Option<String> {
+        // HubSpot's own numbers of its kinds of records.
+        let kind = match slot.split('/').next()? {
+            "company" => "0-2",
+            "contact" => "0-1",
+            _ => return None,
+        };
+        let plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        (plain(portal) && plain(remote_id))
+            .then(|| format!("https://app.hubspot.com/contacts/{portal}/record/{kind}/{remote_id}"))
+    }
+
     fn record_sets(&self) -> &[RecordSet] {
         &self.sets
     }

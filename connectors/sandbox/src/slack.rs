@@ -1,7 +1,7 @@
 //! One Slack workspace with one bot: channels, messages, scopes, and the rate of posts to a channel.
 //!
-//! A logical error is HTTP 200 with `ok: false`. Deliberately not here: threads' listings, users, files, and the per-method
-//! tiers (posts to a channel are limited; other methods only by faults).
+//! A logical error is HTTP 200 with `ok: false`. Of people there is what it takes to send a direct message: an id and an e-mail.
+//! Deliberately not here: files, and the per-method tiers (posts to a channel are limited; other methods only by faults).
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::limits::{Limits, Rolling};
 
 mod blocks;
 mod methods;
+mod people;
 
 /// A message as Slack holds it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,6 +41,8 @@ struct Channel {
     private: bool,
     archived: bool,
     member: bool,
+    /// The person whose direct messages these are.
+    im: Option<String>,
     posts: Rolling,
     messages: Vec<Message>,
 }
@@ -52,12 +55,17 @@ const SCOPES: &[&str] = &[
     "channels:history",
     "groups:read",
     "groups:history",
+    "im:history",
+    "im:write",
+    "users:read",
+    "users:read.email",
 ];
 
 pub(crate) struct Slack {
     team: String,
     scopes: Vec<String>,
     channels: Vec<Channel>,
+    people: Vec<people::Person>,
     /// Path of an incoming webhook → channel id. None given: every path posts to the first channel.
     webhooks: BTreeMap<String, String>,
     burst: (u32, i64),
@@ -86,6 +94,7 @@ impl Slack {
             team: format!("T{:08X}", hash(token) as u32),
             scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
             channels: vec![],
+            people: vec![],
             webhooks: BTreeMap::new(),
             burst: (4, 4000),
             last_ts: 0,
@@ -140,7 +149,9 @@ impl Slack {
             "auth.test" => &[],
             "chat.postMessage" | "chat.update" => &["chat:write"],
             "conversations.list" | "conversations.info" => &["channels:read", "groups:read"],
-            "conversations.history" => &["channels:history", "groups:history"],
+            "conversations.history" | "conversations.replies" => &["channels:history", "groups:history", "im:history"],
+            "conversations.open" => &["im:write"],
+            "users.lookupByEmail" => &["users:read.email"],
             "conversations.join" => &["channels:join"],
             _ => return Err("unknown_method".into()),
         };
@@ -156,6 +167,9 @@ impl Slack {
             "conversations.list" => methods::list(self, &args),
             "conversations.info" => methods::info(self, &args),
             "conversations.history" => methods::history(self, &args),
+            "conversations.replies" => methods::replies(self, &args),
+            "conversations.open" => people::open(self, &args),
+            "users.lookupByEmail" => people::lookup(self, &args),
             _ => methods::join(self, &args),
         }
     }
@@ -209,21 +223,28 @@ impl Slack {
     }
 
     pub fn channel_names(&self) -> Vec<&str> {
-        self.channels.iter().map(|channel| channel.name.as_str()).collect()
+        let channels = self.channels.iter().filter(|channel| channel.im.is_none());
+        channels.map(|channel| channel.name.as_str()).collect()
     }
 
     pub fn state(&self) -> Value {
+        let people: Vec<Value> =
+            self.people.iter().map(|person| json!({"id": person.id, "email": person.email})).collect();
         let channel = |channel: &Channel| {
             json!({"id": channel.id, "name": channel.name, "is_private": channel.private,
                 "is_archived": channel.archived, "is_member": channel.member})
         };
         json!({"vendor": "slack", "team_id": self.team, "scopes": self.scopes,
-            "channels": self.channels.iter().map(channel).collect::<Vec<_>>(), "messages": self.messages()})
+            "users": people,
+            "channels": self.channels.iter().filter(|one| one.im.is_none()).map(channel).collect::<Vec<_>>(), "messages": self.messages()})
     }
 
-    /// `channels` (a name, or `{name, private, archived, member}`; the bot is a member unless told otherwise), `scopes`
+    /// `users` (an e-mail, or `{email, id, deleted}`), `channels` (a name, or `{name, private, archived, member}`; the bot is a member unless told otherwise), `scopes`
     /// (replaces what the token may do), `webhooks` (path → channel name).
     pub fn seed(&mut self, wanted: &Value) -> Result<Value, String> {
+        for one in wanted["users"].as_array().into_iter().flatten() {
+            self.people.push(people::Person::seeded(one, self.people.len())?);
+        }
         let mut ids = vec![];
         for one in wanted["channels"].as_array().into_iter().flatten() {
             let name = one.as_str().or_else(|| one["name"].as_str()).ok_or("a channel needs a name")?;
@@ -243,6 +264,7 @@ impl Slack {
                 private: one["private"].as_bool().unwrap_or(false),
                 archived: one["archived"].as_bool().unwrap_or(false),
                 member: one["member"].as_bool().unwrap_or(true),
+                im: None,
                 posts: Rolling::new(self.burst.0, self.burst.1),
                 messages: vec![],
             });

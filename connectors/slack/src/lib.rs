@@ -1,10 +1,11 @@
 //! Slack: alerts, each posted once.
 //!
-//! This file reads the config and plans; `place.rs` knows where an alert may go, `render.rs` writes the message, `wire.rs` speaks with the API. An alert is
-//! rendered complete when it is planned, so that a dry run shows what would be posted and a restart posts the same.
+//! This file reads the config and plans; `place.rs` knows where an alert may go, `render.rs` writes the message, `wire.rs` speaks
+//! with the API: `post.rs` posts, `find.rs` finds out ids of channels and people, `hook.rs` posts to an incoming webhook. A message
+//! is rendered complete when it is planned, so that a dry run shows what would be posted and a restart posts the same.
 //!
-//! Deliberately not here: incoming webhooks (they return no id and can't be read back, so *once* can't be kept),
-//! threads, editing and deleting, digests, joining channels, and when a rule fires: the core finds the edges.
+//! Deliberately not here: editing and deleting, joining channels, and when a rule fires, whom it is told to and whether alone or
+//! with others: the core decides that.
 
 mod place;
 pub mod render;
@@ -14,65 +15,133 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vitalsync_core::Value;
-use vitalsync_core::alert::{Alert, AlertRule, read};
+use vitalsync_core::alert::read::{self, Tells};
+use vitalsync_core::alert::{Alert, Alerting, What};
 use vitalsync_core::connector::{
-    Auth, Change, Connector, Known, Manifest, Mode, Operation, Quota, Registered, Reply, Step, Wanted,
+    Auth, Change, Connector, Known, Manifest, Mode, Need, Operation, Quota, Registered, Reply, Step, Wanted,
 };
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::mapping::RecordSet;
 use vitalsync_core::section::{Faults, Node};
 
-use crate::place::PLACES;
-
 /// Batch key and slot kind.
 const ALERT: &str = "alert";
-/// The fields of an operation.
+/// The fields of an operation. `about` and `carries` are not sent: whom to forget with it, and which alerts it is made of.
 const CHANNEL: &str = "channel";
+const FALLBACK: &str = "fallback";
+const THREAD: &str = "thread";
 const TEXT: &str = "text";
 const BLOCKS: &str = "blocks";
+const ABOUT: &str = "about";
+const CARRIES: &str = "carries";
+/// So many channels are looked for in one reading of the list.
+const CHANNELS: usize = 100;
+/// The key of an incoming webhook's address.
+const WEBHOOK: &str = "webhook";
 
-/// About one message a second and channel; the reads take part in tier 2 (20 a minute), the lowest of those used.
+/// About one message a second and channel; `conversations.list` is in tier 2 (20 a minute), the other reads in tier 3 (50).
 static MANIFEST: Manifest = Manifest {
     name: "slack",
     title: "Slack",
     base_url: "https://slack.com",
-    auth: &[Auth::Bearer],
+    auth: &[Auth::Bearer, Auth::Address { key: WEBHOOK }],
     content_type: "application/json; charset=utf-8",
     quotas: &[
         Quota { pool: "post", limit: 1, window: Duration::from_secs(1), keyed: true },
-        Quota { pool: "read", limit: 20, window: Duration::from_secs(60), keyed: false },
+        Quota { pool: "list", limit: 20, window: Duration::from_secs(60), keyed: false },
+        Quota { pool: "read", limit: 50, window: Duration::from_secs(60), keyed: false },
     ],
 };
 
 /// The line of the registry.
 pub const SLACK: Registered = Registered { manifest: &MANIFEST, read: configured };
 
-/// A configured Slack destination: its alert rules.
+/// What is done where nobody knows whether an incoming webhook took a message: it can't be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It is not sent again.
+    AtMostOnce,
+    /// It is sent again, and may come twice.
+    AtLeastOnce,
+}
+
+/// A configured Slack destination.
 #[derive(Debug, Clone)]
 pub struct Slack {
-    rules: Vec<AlertRule>,
+    alerting: Alerting,
+    /// Posts to an incoming webhook; `None`: as a bot.
+    hook: Option<Delivery>,
 }
 
 fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "a Slack destination")?;
     MANIFEST.leave_common(&table);
-    let alerts = table.need(faults, "alerts", "which changes of health are told, and where");
+    let hooked = table.get(WEBHOOK).is_some();
+    let delivery = match table.get("delivery") {
+        Some(node) if !hooked => {
+            let why = "`delivery` goes with `webhook`: what a bot posts can be read back, so it comes exactly once";
+            faults.error(node.place, why);
+            None
+        }
+        Some(node) => match node.one_of(faults, "the delivery", &["at_most_once", "at_least_once"])? {
+            0 => Some(Delivery::AtMostOnce),
+            _ => Some(Delivery::AtLeastOnce),
+        },
+        None => Some(Delivery::AtMostOnce),
+    };
+    let tells = Tells { places: (!hooked).then_some(place::PLACES), escape: render::piece };
+    let alerting = read::alerting(&table, &tells, scopes, faults);
     table.finish(faults);
-    let rules = read::rules(alerts?, &PLACES, scopes, faults)?;
-    Some(Box::new(Slack { rules }))
+    Some(Box::new(Slack { alerting: alerting?, hook: hooked.then_some(delivery?) }))
 }
 
-fn plan_alert(alert: &Alert) -> Operation {
-    let message = render::message(alert);
-    let fields = [(CHANNEL, alert.to.clone()), (TEXT, message.text), (BLOCKS, message.blocks)];
-    let mut operation =
-        Operation::new(format!("{ALERT}/{}", alert.occasion), ALERT, format!("post alert {}", alert.rule));
-    operation.mode = Mode::Once;
-    operation.subject.clone_from(&alert.account);
-    for (name, new) in fields {
-        operation.fields.insert(name.to_owned(), Change { old: Value::Null, new: new.into() });
+impl Slack {
+    fn post(&self, alert: &Alert) -> Operation {
+        let message = render::message(alert);
+        let title = match &alert.what {
+            What::Many { alerts, .. } => format!("post {} alerts together", alerts.len()),
+            _ => format!("post alert {}", alert.rule),
+        };
+        let batch_key = if self.hook.is_some() { WEBHOOK } else { ALERT };
+        let mut operation = Operation::new(format!("{ALERT}/{}", alert.occasion), batch_key, title);
+        operation.mode = Mode::Once;
+        operation.subject.clone_from(&alert.account);
+        let mut put = |name: &str, new: Value| {
+            operation.fields.insert(name.to_owned(), Change { old: Value::Null, new });
+        };
+        put(TEXT, message.text.into());
+        put(BLOCKS, message.blocks.into());
+        put(ABOUT, Value::List(alert.about().into_iter().map(Value::from).collect()));
+        if let What::Many { alerts, .. } = &alert.what {
+            put(CARRIES, Value::List(alerts.iter().map(|alert| alert.occasion.as_str().into()).collect()));
+        }
+        if self.hook.is_some() {
+            return operation;
+        }
+        put(CHANNEL, alert.to.as_str().into());
+        let fallback = alert.fallback.as_ref().filter(|fallback| **fallback != alert.to);
+        if let Some(fallback) = fallback {
+            put(FALLBACK, fallback.as_str().into());
+        }
+        if let Some(began) = &alert.reply_to {
+            let slot = format!("{ALERT}/{began}");
+            put(THREAD, slot.as_str().into());
+            operation.needs.push(Need { slot, field: Some(THREAD.into()) });
+        }
+        // Without the one there is the other.
+        let field = |name: &str| fallback.is_some().then(|| name.to_owned());
+        let found = [(CHANNEL, Some(&alert.to)), (FALLBACK, fallback)].into_iter();
+        let needs = found.filter_map(|(name, place)| Some(Need { slot: place::slot(place?)?, field: field(name) }));
+        operation.needs.extend(needs.filter(|need| !alert.to.is_empty() || need.field.as_deref() == Some(FALLBACK)));
+        operation
     }
-    operation
+}
+
+/// The operation that finds out the id of a channel or a person.
+fn find(slot: &str) -> Operation {
+    let (kind, place) = slot.split_once('/').unwrap_or_default();
+    let title = if kind == place::CHANNEL_KIND { format!("find the channel {place}") } else { "find somebody".into() };
+    Operation::new(slot, kind, title)
 }
 
 impl Connector for Slack {
@@ -84,26 +153,28 @@ impl Connector for Slack {
         &[]
     }
 
-    fn alert_rules(&self) -> &[AlertRule] {
-        &self.rules
+    fn alerting(&self) -> Option<&Alerting> {
+        Some(&self.alerting)
     }
 
-    fn batch_size(&self, _: &str) -> usize {
-        1
+    fn batch_size(&self, batch_key: &str) -> usize {
+        if batch_key == place::CHANNEL_KIND { CHANNELS } else { 1 }
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {
         let mut seen = BTreeSet::new();
-        wanted
-            .alerts
-            .iter()
-            .filter(|alert| seen.insert(&alert.occasion))
-            .map(plan_alert)
-            .filter(|operation| !known.records.contains_key(&operation.slot))
-            .collect()
+        let posts = wanted.alerts.iter().filter(|alert| seen.insert(&alert.occasion)).map(|alert| self.post(alert));
+        let posts: Vec<Operation> = posts.filter(|post| !known.records.contains_key(&post.slot)).collect();
+        let needs = posts.iter().flat_map(|post| &post.needs).map(|need| need.slot.as_str());
+        let unknown = |slot: &&str| {
+            let is_absent = known.records.get(*slot).is_some_and(|record| record.absent);
+            !slot.starts_with(ALERT) && known.remote_id(slot).is_none() && !is_absent
+        };
+        let finds: BTreeSet<&str> = needs.filter(unknown).collect();
+        finds.into_iter().map(find).collect::<Vec<_>>().into_iter().chain(posts).collect()
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {
-        wire::step(operations, replies)
+        wire::step(operations, replies, self.hook)
     }
 }

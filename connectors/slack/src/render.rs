@@ -4,9 +4,10 @@
 //! smuggled in), line breaks, control characters and marks that turn the writing direction are dropped, and
 //! `verbatim` keeps Slack from making links of words. Every part has a fixed budget, so that a message can't be refused
 //! for its length: header 150, section 3,000, field 2,000, and about 12,000 in all. Lengths count UTF-16 units, the
-//! longest way to count characters.
+//! longest way to count characters. What a rule's template says takes the place of header, figures and reasons; where to look
+//! and which rule it was stand below either.
 //!
-//! Deliberately not here: templates, and pictures. The default message is meant to be good enough to keep.
+//! Deliberately not here: pictures. The default message is meant to be good enough to keep.
 
 use std::fmt::Write as _;
 
@@ -23,6 +24,16 @@ const REASONS_LIMIT: usize = 2_800;
 const REASON_LIMIT: usize = 400;
 /// The budget of a value within a field or the context; a field takes 2,000.
 const VALUE_LIMIT: usize = 300;
+/// The budget of a line in a digest.
+const LINE_LIMIT: usize = 300;
+/// The budget of a section of running text; it takes 3,000.
+const SECTION_LIMIT: usize = 2_900;
+/// The budget of running text in all: about 13,000 characters of all blocks together are refused.
+const BODY_LIMIT: usize = 9_500;
+/// The budget of one value in a template.
+const PIECE_LIMIT: usize = 1_000;
+/// No longer address is linked.
+const LINK_LIMIT: usize = 500;
 /// The advised limit of a message's text.
 const TEXT_LIMIT: usize = 4_000;
 
@@ -35,43 +46,19 @@ pub struct Message {
     pub blocks: String,
 }
 
-/// The message of an alert.
+/// The message of an alert, or of several.
 pub fn message(alert: &Alert) -> Message {
+    if let What::Many { alerts, kind } = &alert.what {
+        return several(alerts, kind);
+    }
     let headline = headline(alert);
     let reasons = reasons(alert);
-    let mut fields = Vec::new();
-    if let Some(score) = alert.score {
-        fields.push(format!("*Health now*\n{}", whole(score)));
-    }
-    if let What::Moved { from_score, from_day, .. } = &alert.what {
-        fields.push(format!("*Health before*\n{} on {}", whole(*from_score), shown_day(*from_day)));
-    }
-    if let Some(band) = &alert.band {
-        fields.push(format!("*Band*\n{}", escaped(&band.replace('_', " "), VALUE_LIMIT)));
-    }
-    let what = if matches!(alert.what, What::Stopped { .. }) { "Last received" } else { "Last active" };
-    fields.push(format!("*{what}*\n{}", last_active(alert)));
-
-    let mut blocks = vec![
-        json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } }),
-        json!({ "type": "section", "fields": fields.iter().map(|field| mrkdwn(field)).collect::<Json>() }),
-    ];
-    if !reasons.is_empty() {
-        let text = format!("*Why*\n{}", reasons.join("\n"));
-        blocks.push(json!({ "type": "section", "text": mrkdwn(&text) }));
-    }
-    let bound = match &alert.what {
-        What::Moved { threshold, within_days, .. } => {
-            format!(": {} or more points within {}", whole(*threshold), days(*within_days))
-        }
-        What::Said { .. } | What::Stopped { .. } => String::new(),
+    let mut blocks = match &alert.body {
+        Some(body) => templated(body),
+        None => described(alert, &headline, &reasons),
     };
-    let subject = match &alert.what {
-        What::Stopped { source } => format!("source {}", escaped(source, VALUE_LIMIT)),
-        _ => format!("account {}", escaped(&alert.account, VALUE_LIMIT)),
-    };
-    let context = format!("Rule {}{bound} · {subject}", escaped(&alert.rule, VALUE_LIMIT));
-    blocks.push(json!({ "type": "context", "elements": [mrkdwn(&context)] }));
+    blocks.extend(look_further(alert));
+    blocks.push(json!({ "type": "context", "elements": [mrkdwn(&context(alert))] }));
 
     let mut text = headline;
     if let (What::Moved { from_score, .. }, Some(score)) = (&alert.what, alert.score) {
@@ -87,6 +74,138 @@ pub fn message(alert: &Alert) -> Message {
     Message { text, blocks: Json::from(blocks).to_string() }
 }
 
+/// What happened, the figures, and why.
+fn described(alert: &Alert, headline: &str, reasons: &[String]) -> Vec<Json> {
+    let mut fields = Vec::new();
+    if let Some(score) = alert.score {
+        fields.push(format!("*Health now*\n{}", whole(score)));
+    }
+    if let What::Moved { from_score, from_day, .. } = &alert.what {
+        fields.push(format!("*Health before*\n{} on {}", whole(*from_score), shown_day(*from_day)));
+    }
+    if let Some(band) = &alert.band {
+        fields.push(format!("*Band*\n{}", escaped(&band.replace('_', " "), VALUE_LIMIT)));
+    }
+    let what = if matches!(alert.what, What::Stopped { .. }) { "Last received" } else { "Last active" };
+    if alert.last_active.is_some() || !is_of_source(alert) {
+        fields.push(format!("*{what}*\n{}", last_active(alert)));
+    }
+    let mut blocks = vec![header(headline)];
+    if !fields.is_empty() {
+        let fields: Json = fields.iter().map(|field| mrkdwn(field)).collect();
+        blocks.push(json!({ "type": "section", "fields": fields }));
+    }
+    if !reasons.is_empty() {
+        blocks.push(section(&format!("*Why*\n{}", reasons.join("\n"))));
+    }
+    blocks
+}
+
+/// The text of a template as sections, as much of it as fits.
+fn templated(body: &str) -> Vec<Json> {
+    let mut left = BODY_LIMIT;
+    let mut sections = vec![String::new()];
+    for line in body.lines() {
+        let line = cut(line, SECTION_LIMIT);
+        let Some(rest) = left.checked_sub(length(&line) + 1) else { break };
+        left = rest;
+        if sections.last().is_some_and(|section| length(section) + length(&line) + 1 > SECTION_LIMIT) {
+            sections.push(String::new());
+        }
+        if let Some(section) = sections.last_mut() {
+            section.push_str(&line);
+            section.push('\n');
+        }
+    }
+    sections.iter().map(|text| text.trim_end()).filter(|text| !text.is_empty()).map(section).collect()
+}
+
+/// Where to look next: the links that there are, and what to ask.
+fn look_further(alert: &Alert) -> Option<Json> {
+    if is_of_source(alert) {
+        return None;
+    }
+    let link = |(called, address): &(String, String)| {
+        let safe = !address.contains(|c: char| c.is_whitespace() || c.is_control() || "<>|".contains(c));
+        let short = (1..=LINK_LIMIT).contains(&length(address));
+        (safe && short).then(|| format!("<{}|{}>", address.replace('&', "&amp;"), escaped(called, VALUE_LIMIT)))
+    };
+    let mut places: Vec<String> = alert.links.iter().take(3).filter_map(link).collect();
+    places.push(format!("`vitalsync explain {}`", escaped(&alert.account, VALUE_LIMIT).replace('`', "'")));
+    Some(section(&format!("*Look at*  {}", places.join("  ·  "))))
+}
+
+/// The rule and whom it is about.
+fn context(alert: &Alert) -> String {
+    let bound = match &alert.what {
+        What::Moved { threshold, within_days, .. } => {
+            format!(": {} or more points within {}", whole(*threshold), days(*within_days))
+        }
+        _ => String::new(),
+    };
+    let mut context = format!("Rule {}{bound}", escaped(&alert.rule, VALUE_LIMIT));
+    match &alert.what {
+        What::Stopped { source } => context.push_str(&format!(" · source {}", escaped(source, VALUE_LIMIT))),
+        _ if is_of_source(alert) => {}
+        _ => context.push_str(&format!(" · account {}", escaped(&alert.account, VALUE_LIMIT))),
+    }
+    if let Some(user) = &alert.user {
+        context.push_str(&format!(" · user {}", escaped(user, VALUE_LIMIT)));
+    }
+    context
+}
+
+/// True if no customer is meant.
+fn is_of_source(alert: &Alert) -> bool {
+    alert.account.is_empty() && alert.user.is_none()
+}
+
+/// Several alerts in one message: a line each, those that matter most first, as many as fit.
+fn several(alerts: &[Alert], kind: &str) -> Message {
+    let count = alerts.len();
+    let headline = match kind {
+        "rest" => format!("{count} more alerts of this run"),
+        "hourly" => format!("Hourly digest: {count} alerts"),
+        "daily" => format!("Daily digest: {count} alerts"),
+        "weekly" => format!("Weekly digest: {count} alerts"),
+        _ => format!("{count} alerts"),
+    };
+    let line = |alert: &Alert| {
+        let reason = alert.reasons.first().map(|reason| format!(" — {}", escaped(reason, LINE_LIMIT / 2)));
+        let score = alert.score.map(|score| format!(" ({})", whole(score))).unwrap_or_default();
+        cut(
+            &format!("• *{}*{score}{}", self::headline(alert).replace('*', "∗"), reason.unwrap_or_default()),
+            LINE_LIMIT,
+        )
+    };
+    let mut lines: Vec<String> = Vec::new();
+    let mut left = BODY_LIMIT - VALUE_LIMIT;
+    for alert in alerts {
+        let line = line(alert);
+        let Some(rest) = left.checked_sub(length(&line) + 1) else { break };
+        left = rest;
+        lines.push(line);
+    }
+    if lines.len() < count {
+        lines.push(format!("… and {} more that matter less: `vitalsync alerts list`", count - lines.len()));
+    }
+    let mut blocks = vec![header(&headline)];
+    blocks.extend(templated(&lines.join("\n")));
+    let worst = alerts.first().map(self::headline).unwrap_or_default();
+    Message {
+        text: cut(&format!("{headline}, first of all: {worst}"), TEXT_LIMIT),
+        blocks: Json::from(blocks).to_string(),
+    }
+}
+
+fn header(text: &str) -> Json {
+    json!({ "type": "header", "text": { "type": "plain_text", "text": text, "emoji": false } })
+}
+
+fn section(text: &str) -> Json {
+    json!({ "type": "section", "text": mrkdwn(text) })
+}
+
 /// `Acme's health fell 23 points in 7 days`, `Acme is at risk now`: the name gives way where it is too long.
 fn headline(alert: &Alert) -> String {
     let rest = match &alert.what {
@@ -100,7 +219,10 @@ fn headline(alert: &Alert) -> String {
             let limit = HEADER_LIMIT / 2;
             return format!("No data from {}: health stands still until it is back", escaped(source, limit));
         }
+        // Of a source the sentence is whole.
+        What::Said { said } if is_of_source(alert) => return escaped(said, HEADER_LIMIT),
         What::Said { said } => format!(" {}", escaped(said, HEADER_LIMIT / 2)),
+        What::Many { alerts, .. } => return format!("{} alerts", alerts.len()),
     };
     let name = if clean(&alert.name).is_empty() { &alert.account } else { &alert.name };
     format!("{}{rest}", escaped(name, HEADER_LIMIT - length(&rest)))
@@ -198,4 +320,33 @@ pub fn escaped(text: &str, limit: usize) -> String {
         }
     }
     out
+}
+
+/// A value within a template's text.
+pub fn piece(text: &str) -> String {
+    escaped(text, PIECE_LIMIT)
+}
+
+/// Text that is fit for Slack already, cut with `…` between characters, never within an entity.
+fn cut(text: &str, limit: usize) -> String {
+    if length(text) <= limit {
+        return text.to_owned();
+    }
+    let (mut used, mut end) = (0, 0);
+    for (at, c) in text.char_indices() {
+        used += c.len_utf16();
+        if used >= limit {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    let kept = text.get(..end).unwrap_or_default();
+    // A link or an entity that was cut in two goes altogether.
+    let whole = |kept: &str, open: char, close: char| match (kept.rfind(open), kept.rfind(close)) {
+        (Some(open), close) if close.is_none_or(|close| close < open) => open,
+        _ => kept.len(),
+    };
+    let kept = kept.get(..whole(kept, '<', '>')).unwrap_or_default();
+    let entity = kept.rfind('&').filter(|at| !kept.get(*at..).unwrap_or_default().contains(';') && kept.len() - at < 5);
+    format!("{}…", kept.get(..entity.unwrap_or(kept.len())).unwrap_or_default())
 }

@@ -5,11 +5,17 @@
 //! the channel's history is asked before anything is posted again. Where that can't be asked, the alert is not posted
 //! again: at most once.
 //!
+//! What an incoming webhook takes can't be read back, so the config says whether a doubtful post is sent again.
+//!
 //! Every step replays the conversation from the beginning; [`Exchange::next`] hands out the reply to a request, or
 //! interrupts with the request that has none yet. An operation that an earlier process began starts with `Lost`, which
 //! reads just like the answer to a post that broke.
 //!
-//! The bounds keep a conversation below 40 replies: 3 posts, 10 pages of channels, 8 pages of history each time.
+//! The bounds keep a conversation below 80 replies: 3 posts, each followed by at most 8 pages of history; 50 pages of channels.
+
+mod find;
+mod hook;
+mod post;
 
 use std::time::Duration;
 
@@ -18,18 +24,9 @@ use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub,
 };
 
-use crate::place::is_channel_id;
-use crate::{ALERT, BLOCKS, CHANNEL, TEXT};
+use crate::place::{CHANNEL_KIND, USER_KIND};
+use crate::{ALERT, Delivery, WEBHOOK};
 
-const EVENT_TYPE: &str = "vitalsync_alert";
-/// After so many posts with an unknown end the alert is given up.
-const MAX_POSTS: usize = 3;
-const MAX_LIST_PAGES: usize = 10;
-const MAX_HISTORY_PAGES: usize = 8;
-/// How far back a post of this conversation can be: its timeout and the difference of the clocks, generously.
-const FRESH_SECONDS: i64 = 3_600;
-/// How far back a post of an earlier process is looked for.
-const EARLIER_SECONDS: i64 = 7 * 86_400;
 /// The wait where Slack names none.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// The wait after `message_limit_exceeded`, which is the workspace's, not ours.
@@ -41,13 +38,19 @@ const UNKNOWN: &str = "it is not known whether this alert was posted; not sent a
 /// A value, or the step that ends this replay. The step is boxed because it is big and rare.
 type Next<T> = Result<T, Box<Step>>;
 
-pub(crate) fn step(operations: &[Operation], replies: &[Reply]) -> Step {
+pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Delivery>) -> Step {
     let mut exchange = Exchange { replies: replies.iter() };
+    let earlier = matches!(replies.first(), Some(Reply::Lost { .. }));
     let next = match operations {
         [] => Ok(Step::Done(Vec::new())),
+        several if several.iter().all(|one| one.batch_key == CHANNEL_KIND) => find::channels(several, &mut exchange),
         [one] => match one.batch_key.as_str() {
+            // It says nothing of the workspace.
+            ACCOUNT if hook.is_some() => Ok(done(one, Some(WEBHOOK.into()))),
             ACCOUNT => account(one, &mut exchange),
-            ALERT => alert(one, matches!(replies.first(), Some(Reply::Lost { .. })), &mut exchange),
+            ALERT => post::alert(one, earlier, &mut exchange),
+            USER_KIND => find::person(one, &mut exchange),
+            WEBHOOK => hook::alert(one, hook.unwrap_or(Delivery::AtMostOnce), &mut exchange),
             _ => reject(format!("nothing is known of {}", one.title)),
         },
         _ => Err(Box::new(Step::Split { why: "alerts are posted one at a time".into() })),
@@ -82,22 +85,39 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// The body of a read that settles whether an alert was posted. It may be asked again without harm; where it is
-    /// refused, nobody will know.
-    fn read_back(&mut self, path: String) -> Next<Json> {
-        match self.next(Method::Get, path, None, Pool::of("read"))? {
+    /// Something that may be asked again without harm: its body, or the refusal.
+    fn ask(&mut self, method: Method, path: String, body: Option<Json>, pool: &'static str) -> Next<Asked> {
+        match self.next(method, path, body, Pool::of(pool))? {
             Reply::Lost { .. } => retry(None, "the connection broke before the answer came"),
             Reply::Answer(answer) => match judged(answer)? {
-                Verdict::Fine(body) => Ok(body),
-                Verdict::Refused { code, needed } => reject(format!(
-                    "{UNKNOWN}: reading the channel back was refused. {}",
-                    refusal(&code, needed.as_deref())
-                )),
+                Verdict::Fine(body) => Ok(Ok(body)),
+                Verdict::Refused { code, needed } => Ok(Err(Refusal { code, needed })),
                 Verdict::Unclear(why) => retry(None, why),
             },
         }
     }
+
+    /// The body of a read that settles whether an alert was posted. Where it is refused, nobody will know.
+    fn read_back(&mut self, path: String, pool: &'static str) -> Next<Json> {
+        self.ask(Method::Get, path, None, pool)?
+            .or_else(|refusal| reject(format!("{UNKNOWN}: reading the channel back was refused. {}", refusal.said())))
+    }
 }
+
+/// An error code of Slack's, a lower-case word; `needed` is the missing scope where that was it.
+struct Refusal {
+    code: String,
+    needed: Option<String>,
+}
+
+impl Refusal {
+    fn said(&self) -> String {
+        refusal(&self.code, self.needed.as_deref())
+    }
+}
+
+/// What a question came to.
+type Asked = Result<Json, Refusal>;
 
 /// What an answer means, beside patience and logins, which end the replay at once.
 enum Verdict {
@@ -202,130 +222,6 @@ fn refusal(code: &str, needed: Option<&str>) -> String {
         Some(scope) => format!("Slack refused ({code}): add the scope {scope} to the app and install it again"),
         None => format!("Slack refused ({code})"),
     }
-}
-
-fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchange<'_>) -> Next<Step> {
-    let field = |name: &str| operation.fields.get(name).and_then(|change| change.new.as_text());
-    let occasion = operation.slot.strip_prefix(ALERT).and_then(|rest| rest.strip_prefix('/'));
-    let blocks = field(BLOCKS).and_then(|blocks| serde_json::from_str::<Json>(blocks).ok());
-    let (Some(occasion), Some(channel), Some(text), Some(blocks)) = (occasion, field(CHANNEL), field(TEXT), blocks)
-    else {
-        return reject("the alert is not complete");
-    };
-    let body = json!({
-        "channel": channel,
-        "text": text,
-        "blocks": blocks,
-        "unfurl_links": false,
-        "metadata": { "event_type": EVENT_TYPE, "event_payload": { "occasion": occasion } },
-    });
-    let mut channel_id = is_channel_id(channel).then(|| channel.to_owned());
-    for attempt in 0..MAX_POSTS {
-        let pool = Pool { name: "post", key: Some(channel.to_owned()) };
-        let reply = exchange.next(Method::Post, "/api/chat.postMessage".into(), Some(body.clone()), pool)?;
-        let at = match reply {
-            Reply::Lost { at } => *at,
-            Reply::Answer(answer) => match judged(answer)? {
-                Verdict::Fine(body) => return Ok(done(operation, message_id(&body))),
-                Verdict::Refused { code, needed } => return not_posted(channel, &code, needed.as_deref()),
-                Verdict::Unclear(_) => answer.at,
-            },
-        };
-        let reach = if earlier && attempt == 0 { EARLIER_SECONDS } else { FRESH_SECONDS };
-        let id = match &channel_id {
-            Some(id) => id,
-            None => channel_id.insert(resolved(channel, exchange)?),
-        };
-        if let Some(ts) = posted(id, occasion, at.seconds().saturating_sub(reach), exchange)? {
-            return Ok(done(operation, Some(format!("{id}/{ts}"))));
-        }
-    }
-    reject(format!("posted {MAX_POSTS} times without a clear answer, and the channel does not show it; not sent again"))
-}
-
-/// `CHANNEL/TS` of a posted message.
-fn message_id(body: &Json) -> Option<String> {
-    Some(format!("{}/{}", text_at(body, "/channel")?, text_at(body, "/ts")?))
-}
-
-/// Slack says why it did not post: what that means for the destination or the alert.
-fn not_posted(channel: &str, code: &str, needed: Option<&str>) -> Next<Step> {
-    let channel = scrub(channel);
-    match code {
-        "missing_scope" => login(refusal(code, Some(needed.unwrap_or("chat:write")))),
-        "channel_not_found" => reject(format!(
-            "Slack knows no channel {channel} that the bot can see ({code}): correct `to`, or invite the bot if it is private"
-        )),
-        "not_in_channel" => {
-            reject(format!("the bot is not in {channel} ({code}): invite it there, or give it chat:write.public"))
-        }
-        "is_archived" => reject(format!("{channel} is archived ({code}): unarchive it or change `to`")),
-        "team_not_found" => {
-            reject(format!("{channel} is a name that a token of an organisation can't use: give its id"))
-        }
-        _ if code.starts_with("restricted_action") => {
-            reject(format!("the bot may not post in {channel} ({code}): an admin of the workspace can allow it"))
-        }
-        _ => reject(format!("{} to post in {channel}", refusal(code, needed))),
-    }
-}
-
-/// The id of a channel's name, page by page.
-fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
-    let name = channel.trim_start_matches('#');
-    let mut cursor = String::new();
-    for _ in 0..MAX_LIST_PAGES {
-        let path = format!(
-            "/api/conversations.list?types=public_channel,private_channel&exclude_archived=true&limit=999{cursor}"
-        );
-        let page = exchange.read_back(path)?;
-        let Some(channels) = page.get("channels").and_then(Json::as_array) else {
-            return retry(None, "Slack did not list the channels");
-        };
-        let named = channels.iter().find(|channel| channel.get("name").and_then(Json::as_str) == Some(name));
-        if let Some(id) = named.and_then(|channel| text_at(channel, "/id")) {
-            return Ok(id);
-        }
-        // A page may be short or empty while there is a next one.
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) => cursor = format!("&cursor={}", encoded(&next)),
-            None => break,
-        }
-    }
-    reject(format!("{UNKNOWN}: the channel {} was not found to read it back", scrub(channel)))
-}
-
-/// The `ts` of the message that carries an occasion, if the channel shows one since a moment in unix seconds.
-fn posted(id: &str, occasion: &str, since: i64, exchange: &mut Exchange<'_>) -> Next<Option<String>> {
-    let mut cursor = String::new();
-    for _ in 0..MAX_HISTORY_PAGES {
-        let id = encoded(id);
-        let path = format!("/api/conversations.history?channel={id}&include_all_metadata=true&limit=100{cursor}");
-        let page = exchange.read_back(path)?;
-        let Some(messages) = page.get("messages").and_then(Json::as_array) else {
-            return retry(None, "Slack did not show the channel's messages");
-        };
-        let ours = messages.iter().find(|message| {
-            let text = |pointer: &str| message.pointer(pointer).and_then(Json::as_str);
-            text("/metadata/event_type") == Some(EVENT_TYPE)
-                && text("/metadata/event_payload/occasion") == Some(occasion)
-        });
-        if let Some(message) = ours {
-            return Ok(Some(text_at(message, "/ts").unwrap_or_default()));
-        }
-        // Newest first: once a page reaches behind the moment, the rest is older.
-        let older = messages.iter().filter_map(seconds_of).any(|seconds| seconds < since);
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) if !older => cursor = format!("&cursor={}", encoded(&next)),
-            _ => return Ok(None),
-        }
-    }
-    reject(format!("{UNKNOWN}: the channel has too many messages to read it back"))
-}
-
-/// The unix seconds in a message's `ts`, `1512085950.000216`.
-fn seconds_of(message: &Json) -> Option<i64> {
-    message.get("ts")?.as_str()?.split('.').next()?.parse().ok()
 }
 
 /// A value in a query. Everything but letters, digits, `-`, `_`, `.` and `~` is encoded.

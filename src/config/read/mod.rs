@@ -120,6 +120,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
     let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
+    let public_url = table.get("public_url").and_then(|node| public_url(node, faults));
     table.finish(faults);
     let model = Model {
         calendar,
@@ -155,11 +156,24 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         accounts: accounts.paths,
         sources,
         destinations,
+        public_url,
         retention: retention.unwrap_or_default(),
         suppress: suppress.unwrap_or_default(),
         warnings: Vec::new(),
         text: Secret::new(String::new()),
     })
+}
+
+/// An address that links begin with.
+fn public_url(node: &Node, faults: &mut Faults) -> Option<String> {
+    let text = node.text(faults, "an address such as https://health.example.com")?;
+    let good = |rest: &str| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || "<>|\"?#".contains(c));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if !rest.is_some_and(good) {
+        faults.error(node.place, "public_url is an address such as https://health.example.com, without a query");
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
 }
 
 fn timezone(node: &Node, faults: &mut Faults) -> Option<Calendar> {

@@ -1,25 +1,38 @@
 //! Alert rules, and the alerts that they fire: edges, not levels.
 //!
 //! A rule looks for something that was not so and is so now: a fall, a band, a segment, a step. It starts silent: the first
-//! time it meets an account it only remembers how the account stands. It never fires twice for one occasion, and only for
-//! what the customer did: [`edge`] says how that is told from what a config, a benchmark or late data do.
+//! time it meets an account or a user it only remembers how they stand. It never fires twice for one occasion, and only for
+//! what the customer did: [`edge`] says how that is told from what a config, a benchmark or late data do. Whether what fired is
+//! told at once, later, together with others or not at all says [`dispatch`].
 //!
-//! Deliberately not here: alerts about users, and about several accounts together.
+//! Deliberately not here: alerts about what several accounts do together, and how a message looks: that is the destination's.
 
+mod dispatch;
 mod edge;
 pub mod read;
 mod renewal;
+mod route;
+mod tell;
 #[cfg(test)]
 mod tests;
+pub mod when;
+mod whom;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::dispatch::{Dispatch, Fate, Snooze, Waiting, dispatch};
 pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
-use crate::evaluate::Account;
+pub use self::route::{Places, Route};
+pub use self::tell::{names, tell};
+use self::when::{Digest, QuietHours};
+pub use self::whom::{Whom, user_key, user_of};
+use crate::evaluate::{Account, User};
 use crate::expr::Expr;
+use crate::mapping::Level;
 use crate::model::{Band, Model};
 use crate::segments;
+use crate::template::TextTemplate;
 use crate::time::{Day, Timestamp};
 
 /// An occasion that is older is not told any more.
@@ -32,12 +45,60 @@ pub struct AlertRule {
     pub name: String,
     /// What fires it.
     pub trigger: Trigger,
-    /// Only for accounts where this holds.
+    /// Whether it looks at accounts or at users.
+    pub level: Level,
+    /// Only for those of whom this holds.
     pub only: Option<Expr>,
-    /// Where it goes: a channel's name or id.
-    pub to: String,
-    /// How long the same rule stays silent for the same account after it fired, in milliseconds.
+    /// Where it goes.
+    pub to: Route,
+    /// Where it goes if that place is not there, or there is none.
+    pub fallback: Option<String>,
+    /// How long the same rule stays silent for the same account or user after it fired, in milliseconds.
     pub cooldown_ms: i64,
+    /// Whether it waits for others.
+    pub digest: Digest,
+    /// When nobody is told.
+    pub quiet: Option<QuietHours>,
+    /// Whether it is told, too, that what fired it is over.
+    pub recovery: bool,
+    /// How it is put; `None`: as the destination does by itself.
+    pub template: Option<TextTemplate>,
+}
+
+impl AlertRule {
+    /// A rule about accounts that is told at once; what else it says is filled in.
+    pub fn new(name: impl Into<String>, trigger: Trigger, to: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            trigger,
+            level: Level::Account,
+            only: None,
+            to: Route::Place(to.into()),
+            fallback: None,
+            cooldown_ms: 0,
+            digest: Digest::Immediately,
+            quiet: None,
+            recovery: false,
+            template: None,
+        }
+    }
+
+    /// Every expression of it.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let route = if let Route::Rule(expr, _) = &self.to { Some(expr) } else { None };
+        self.only.iter().chain(route).chain(self.template.iter().flat_map(|template| template.names()))
+    }
+}
+
+/// All that a destination says of its alerts.
+#[derive(Debug, Clone, Default)]
+pub struct Alerting {
+    /// Its rules.
+    pub rules: Vec<AlertRule>,
+    /// So many messages in one pass; what is left goes in one more for each place. 0: without bound.
+    pub cap: usize,
+    /// Where an account is found in a tool for people, from the account's names.
+    pub crm_url: Option<TextTemplate>,
 }
 
 impl AlertRule {
@@ -91,6 +152,10 @@ pub enum Trigger {
         /// How often, at least 1.
         count: u32,
     },
+    /// A user was never seen before.
+    NewUser,
+    /// The user who made the largest part of an account's score has not been heard of for so many days.
+    ChampionQuiet(i32),
     /// A source fell silent; of no account.
     DataStopped,
 }
@@ -126,13 +191,72 @@ impl Trigger {
             Self::Quiet(days) => quiet(*days),
             Self::Back(days) => quiet(*days).map(|quiet| !quiet),
             Self::NewAccount => Some(true),
-            Self::DataStopped => None,
+            Self::NewUser | Self::ChampionQuiet(_) | Self::DataStopped => None,
+        }
+    }
+
+    /// The same of a user.
+    fn holds_of_user(&self, user: &User) -> Option<bool> {
+        let quiet = |days: i32| user.silent_days.map(|silent| silent >= days);
+        match self {
+            Self::Band(band, side) => user.health.band.map(|now| (now == *band) == (*side == Side::Entered)),
+            Self::Activated => user.activation_percent.map(|percent| percent >= 100.0),
+            Self::FirstValue => user.health.raw.map(|raw| raw > 0.0),
+            Self::Quiet(days) | Self::ChampionQuiet(days) => quiet(*days),
+            Self::Back(days) => quiet(*days).map(|quiet| !quiet),
+            Self::NewUser => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The same of whomever.
+    fn holds_of(&self, whom: &Whom<'_>) -> Option<bool> {
+        match whom {
+            Whom::Account(account) => self.holds(account),
+            Whom::User(user, _) => self.holds_of_user(user),
+        }
+    }
+
+    /// Whether it can be over again, so that there is something to tell.
+    pub fn can_be_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Drop { .. }
+                | Self::Band(..)
+                | Self::Segment(..)
+                | Self::Quiet(_)
+                | Self::ChampionQuiet(_)
+                | Self::DataStopped
+        )
+    }
+
+    /// Whether it can be asked of those at a level.
+    pub fn is_of(&self, level: Level) -> bool {
+        match self {
+            Self::Drop { .. } | Self::Rise { .. } | Self::Band(..) | Self::Quiet(_) | Self::Back(_) => true,
+            Self::Activated | Self::FirstValue => true,
+            Self::NewUser | Self::ChampionQuiet(_) => level == Level::User,
+            _ => level == Level::Account,
+        }
+    }
+
+    /// How much it matters, the worse the more: falls by their points, who is at risk or quiet, then
+    /// what is good.
+    fn severity(&self, whom: &Whom<'_>, what: &What) -> f64 {
+        let score = whom.score().unwrap_or(50.0);
+        match (self, what) {
+            (Self::Drop { .. }, What::Moved { from_score, .. }) => 100.0 + from_score - score,
+            (Self::Band(Band::AtRisk, Side::Entered), _) => 200.0 - score,
+            (Self::Quiet(_) | Self::ChampionQuiet(_), _) => 90.0,
+            (Self::Band(Band::Healthy, Side::Left), _) => 80.0,
+            (Self::Segment(..), _) => 50.0,
+            _ => 10.0,
         }
     }
 
     /// True if it may come about because nothing was heard, whoever fell silent.
     fn may_come_of_silence(&self) -> bool {
-        matches!(self, Self::Drop { .. } | Self::Band(..) | Self::Segment(..) | Self::Quiet(_))
+        matches!(self, Self::Drop { .. } | Self::Band(..) | Self::Segment(..) | Self::Quiet(_) | Self::ChampionQuiet(_))
     }
 
     /// The day on which it became so, of those that know it.
@@ -160,8 +284,25 @@ impl Trigger {
             Self::Quiet(days) => format!("has been quiet for {days} days"),
             Self::Back(days) => format!("is back after {days} quiet days or more"),
             Self::NewAccount => "is a new account".into(),
+            Self::NewUser => "is a new user".into(),
+            Self::ChampionQuiet(days) => format!("used it most and has been quiet for {days} days"),
             Self::DataStopped => "has stopped".into(),
             Self::Milestone { event, count } => format!("has reached {count} × {event}"),
+        }
+    }
+}
+
+impl Trigger {
+    /// What is said once it is over, of those that can be.
+    fn said_of_end(&self) -> String {
+        match self {
+            Self::Drop { .. } => "has made up for half of the fall".into(),
+            Self::Band(band, Side::Entered) => format!("is no longer {}", words(band.name())),
+            Self::Band(band, Side::Left) => format!("is {} again", words(band.name())),
+            Self::Segment(name, Side::Entered) => format!("is no longer one of {}", words(name)),
+            Self::Segment(name, Side::Left) => format!("is one of {} again", words(name)),
+            Self::Quiet(_) | Self::ChampionQuiet(_) => "is back".into(),
+            _ => "is as before".into(),
         }
     }
 }
@@ -177,12 +318,30 @@ pub struct Alert {
     pub occasion: String,
     /// The rule that fired.
     pub rule: String,
-    /// The account's id; empty where it is about a source.
+    /// The account's id; empty where it is about a source or about several.
     pub account: String,
-    /// The account's name, or its id where it has none.
+    /// The user's id, where it is about one.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The name of whom it is about, or the id where there is none.
     pub name: String,
-    /// Where it goes.
+    /// Where it goes; empty where no place is known.
     pub to: String,
+    /// Where it goes if that place turns out not to be there.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// The occasion that this is the end of.
+    #[serde(default)]
+    pub reply_to: Option<String>,
+    /// How much it matters among others, the more the worse.
+    #[serde(default)]
+    pub severity: f64,
+    /// The message by the rule's template.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Where to look further: what it is called, and the address.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
     /// What happened.
     #[serde(flatten)]
     pub what: What,
@@ -196,6 +355,52 @@ pub struct Alert {
     pub last_active: Option<Timestamp>,
     /// When it fired: the run's as-of time.
     pub at: Timestamp,
+}
+
+impl Alert {
+    /// An alert that says of whom, what and when; where it goes and how is filled in.
+    fn of(occasion: String, rule: &str, whom: Option<&Whom<'_>>, what: What, at: Timestamp) -> Self {
+        Self {
+            occasion,
+            rule: rule.to_owned(),
+            account: whom.and_then(Whom::account).map(|account| account.id.clone()).unwrap_or_default(),
+            user: whom.and_then(Whom::user).map(|user| user.id.clone()),
+            name: whom.map(Whom::called).unwrap_or_default(),
+            to: String::new(),
+            fallback: None,
+            reply_to: None,
+            severity: 0.0,
+            body: None,
+            links: Vec::new(),
+            what,
+            score: whom.and_then(|whom| whom.recent().last().map(|(_, score)| *score).or(whom.score())),
+            band: whom.and_then(Whom::band).map(|band| band.name().to_owned()),
+            reasons: Vec::new(),
+            last_active: whom.and_then(Whom::last_active),
+            at,
+        }
+    }
+
+    /// Sends it where its rule does.
+    #[must_use]
+    pub fn goes(mut self, rule: &AlertRule, whom: Option<&Whom<'_>>) -> Self {
+        match rule.to.place(whom) {
+            Some(place) => (self.to, self.fallback) = (place, rule.fallback.clone()),
+            None => self.to = rule.fallback.clone().unwrap_or_default(),
+        }
+        self
+    }
+
+    /// Every id of an account or user that it is about.
+    pub fn about(&self) -> Vec<&str> {
+        let mut about: Vec<&str> = match &self.what {
+            What::Many { alerts, .. } => alerts.iter().flat_map(Self::about).collect(),
+            _ => Vec::new(),
+        };
+        about.extend(Some(self.account.as_str()).filter(|account| !account.is_empty()));
+        about.extend(self.user.as_deref());
+        about
+    }
 }
 
 /// What happened. States of old hold the first kind without a mark, so the kinds are told apart by their fields.
@@ -217,6 +422,13 @@ pub enum What {
     Stopped {
         /// Its name.
         source: String,
+    },
+    /// Several alerts in one message.
+    Many {
+        /// They, those that matter most first.
+        alerts: Vec<Alert>,
+        /// What they are: a digest, or what was left by a cap.
+        kind: String,
     },
     /// Anything else.
     Said {

@@ -446,9 +446,19 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// Which records with which fields the config asks for; the core evaluates them into [`Wanted`].
     fn record_sets(&self) -> &[RecordSet];
 
+    /// What this destination says of its alerts; `None` where it tells none.
+    fn alerting(&self) -> Option<&crate::alert::Alerting> {
+        None
+    }
+
     /// The alert rules of this destination.
     fn alert_rules(&self) -> &[crate::alert::AlertRule] {
-        &[]
+        self.alerting().map_or(&[], |alerting| &alerting.rules)
+    }
+
+    /// Where people find a record in the tool, given the vendor account's own id, the record's slot and its id.
+    fn record_url(&self, _account: &str, _slot: &str, _remote_id: &str) -> Option<String> {
+        None
     }
 
     /// How many operations of a batch key may be sent together.

@@ -90,7 +90,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
     evaluation.doubts = doubt::of(&evaluation, &gathered, model, today);
     if let Some(judge) = judge {
-        evaluation.users = judge.users(&evaluation.accounts, &places, at);
+        evaluation.users = judge.users(&evaluation.accounts, &places, ask);
     }
     evaluation
 }

@@ -60,6 +60,12 @@ impl Evaluation {
         self.accounts.get(place)
     }
 
+    /// A user by its id.
+    pub fn find_user(&self, id: &str) -> Option<&User> {
+        let place = self.users.binary_search_by(|user| user.id.as_str().cmp(id)).ok()?;
+        self.users.get(place)
+    }
+
     /// The place of the account that a text names best, the first of equals.
     pub fn named(&self, text: &str) -> Option<usize> {
         let named = self.accounts.iter().enumerate().filter_map(|(place, account)| Some((account.named(text)?, place)));
@@ -267,6 +273,12 @@ pub struct User {
     pub last_active: Option<Timestamp>,
     /// Days since the latest event.
     pub days_since_last_active: Option<i32>,
+    /// The same without days that leave the windows of its account.
+    pub silent_days: Option<i32>,
+    /// Whether it makes the largest part of its account's raw score; `None` where nobody makes any.
+    pub champion: Option<bool>,
+    /// Daily scores of the last days under the benchmark in force now, for edges; none if these were not asked for.
+    pub recent: Vec<(Day, f64)>,
     /// As-of date − start: the trait `createdAt`, else the first event.
     pub tenure_days: Option<i32>,
     /// Days of the window with a scored event.

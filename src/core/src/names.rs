@@ -126,6 +126,7 @@ pub static USER: &[Measure<User>] = &[
     measure("activation.percent", Type::Number, |user| user.activation_percent.into()),
     measure("adoption.window_percent", Type::Number, |user| user.adoption_window.into()),
     measure("days_since_last_active", Type::Number, |user| days(user.days_since_last_active)),
+    measure("champion", Type::Bool, |user| user.champion.into()),
     measure("tenure_days", Type::Number, |user| days(user.tenure_days)),
     measure("last_active", Type::Time, |user| user.last_active.map(Value::Time).unwrap_or_default()),
     measure("frequency.active_days", Type::Number, |user| f64::from(user.active_days).into()),

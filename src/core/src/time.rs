@@ -260,14 +260,25 @@ impl Calendar {
 
     /// The first moment of a day. Where clocks skip midnight, the first moment after the gap.
     pub fn start(&self, day: Day) -> Timestamp {
-        let mut local = day.date().and_time(NaiveTime::MIN);
+        self.moment(day, 0)
+    }
+
+    /// The moment of a day at which clocks show so many minutes after midnight; the first of two, and where they skip it the
+    /// first moment after the gap.
+    pub fn moment(&self, day: Day, minutes: u32) -> Timestamp {
+        let mut local = day.date().and_time(NaiveTime::MIN) + chrono::Duration::minutes(minutes.into());
         for _ in 0..8 {
             if let Some(time) = self.zone.from_local_datetime(&local).earliest() {
                 return Timestamp(time.timestamp_millis());
             }
             local += chrono::Duration::minutes(30);
         }
-        day.midnight_utc()
+        day.midnight_utc().plus_ms(i64::from(minutes) * 60_000)
+    }
+
+    /// A moment as people read it here: the date, and the time of day to the minute.
+    pub fn shown(&self, moment: Timestamp) -> String {
+        moment.utc().with_timezone(&self.zone).format("%Y-%m-%d %H:%M").to_string()
     }
 
     /// The last millisecond of a day: what a bare date means as an as-of time.

@@ -10,12 +10,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::checklist::share;
 use crate::figures::{Account, User, UserHealth};
 use crate::gather::members::Member;
-use crate::gather::{Gathered, Tally};
+use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Holding};
 use crate::identity::{stated_start, traits_at};
 use crate::model::{Band, Model};
 use crate::scale::{Scale, belongs, instants};
-use crate::time::{Day, Timestamp};
+use crate::time::Day;
 use crate::usage::Id;
 
 /// What members are measured by.
@@ -109,6 +109,15 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Daily scores of so many days, and of the last one; none for no days.
+    fn recent(&self, member: &Member, days: i32) -> Vec<(Day, f64)> {
+        let (Some((scale, _)), Some(first)) = (self.scale_of(member), member.first.filter(|_| days > 0)) else {
+            return Vec::new();
+        };
+        let days = (self.over.0 - days).max(first.0)..=self.over.0;
+        days.map(|day| (Day(day), scale.score(self.raw(member, scale, Day(day)), self.today, self.over))).collect()
+    }
+
     /// How many users of each account are healthy in it, or in one that is rolled up into it; only those who count among its
     /// total users. Accounts without any are left out.
     pub fn healthy(&self, tallies: &[Tally]) -> FxHashMap<Id, u32> {
@@ -132,7 +141,7 @@ impl<'a> Judge<'a> {
 
     /// All identified users, by their id, without those who only used accounts that are left out. `accounts` are in the order
     /// of `places`.
-    pub fn users(&self, accounts: &[Account], places: &FxHashMap<Id, usize>, at: Timestamp) -> Vec<User> {
+    pub fn users(&self, accounts: &[Account], places: &FxHashMap<Id, usize>, ask: &Ask) -> Vec<User> {
         let gathered = self.gathered;
         let members: Vec<(&Member, Option<Band>)> =
             gathered.members.all.iter().zip(self.bands.iter().copied()).collect();
@@ -150,7 +159,7 @@ impl<'a> Judge<'a> {
                 let until = rest.partition_point(|(member, _)| member.user <= id);
                 let own = rest.get(from..until).unwrap_or_default();
                 rest = rest.get(until..).unwrap_or_default();
-                self.user(id, own, accounts, places, at)
+                self.user(id, own, accounts, places, ask)
             })
             .collect();
         users.sort_by(|a, b| a.id.cmp(&b.id));
@@ -163,8 +172,9 @@ impl<'a> Judge<'a> {
         own: &[(&Member, Option<Band>)],
         accounts: &[Account],
         places: &FxHashMap<Id, usize>,
-        at: Timestamp,
+        ask: &Ask,
     ) -> Option<User> {
+        let at = ask.horizon.at;
         let (gathered, calendar) = (self.gathered, &self.model.calendar);
         let mut user = User {
             id: gathered.names.ids.user_id(id)?.to_owned(),
@@ -176,6 +186,7 @@ impl<'a> Judge<'a> {
         let first = own.iter().filter_map(|(member, _)| member.first).chain(elsewhere.map(|(first, _)| first)).min();
         user.last_active = own.iter().map(|(member, _)| member.last).chain(elsewhere.map(|(_, last)| last)).max();
         user.days_since_last_active = user.last_active.map(|last| (self.today.0 - calendar.day(last).0).max(0));
+        user.silent_days = user.days_since_last_active;
         let start = stated_start(&user.traits, calendar).or(first);
         user.tenure_days = start.map(|start| self.today.0.saturating_sub(start.0));
         let mut days: Vec<Day> = own.iter().flat_map(|(member, _)| self.active_days(member)).collect();
@@ -189,8 +200,14 @@ impl<'a> Judge<'a> {
         if let Some((member, band, place)) = primary {
             user.account = Some(place);
             user.health = self.health(member, band);
+            user.recent = self.recent(member, ask.recent_user_days);
             if let Some(account) = accounts.get(place) {
                 user.window_days = account.window_days;
+                user.champion = account.champions.first().map(|top| top.user.as_ref() == Some(&user.id));
+                if let (Some(profile), Some(days)) = (&account.profile, user.silent_days) {
+                    let left_out = self.model.gaps.within(profile, self.today.plus(1 - days), self.today);
+                    user.silent_days = Some(days - left_out as i32);
+                }
                 user.activation_percent = share(member.steps_done, account.steps.len());
                 user.adoption_window = share(member.features_used, account.features.len());
             }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use feed::{file, time};
 use proptest::prelude::*;
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::{AlertRule, Edge, EdgeState, Pass, Past, Side, Trigger, edge, may_fire, settled};
+use vitalsync_core::alert::{AlertRule, Edge, EdgeState, Pass, Past, Side, Trigger, Whom, edge, may_fire, settled};
 use vitalsync_core::checklist::{Checklist, Done, Step};
 use vitalsync_core::component::{Component, Reads, Whose};
 use vitalsync_core::evaluate::{Evaluation, evaluate_history};
@@ -77,7 +77,7 @@ fn checklist(steps: Vec<Step>) -> Checklist {
 }
 
 fn rule(name: &str, trigger: Trigger) -> AlertRule {
-    AlertRule { name: name.into(), trigger, only: None, to: "#x".into(), cooldown_ms: 0 }
+    AlertRule::new(name, trigger, "#x")
 }
 
 /// A rule of every kind.
@@ -135,7 +135,7 @@ impl Memory {
         let key = |rule: &AlertRule, account: &str| (rule.name.clone(), account.to_owned());
         let asked = rules.iter().any(|rule| {
             let state = |account: &str| self.states.get(&key(rule, account));
-            now.accounts.iter().any(|account| may_fire(rule, account, state(&account.id), known(rule)))
+            now.accounts.iter().any(|account| may_fire(rule, &Whom::Account(account), state(&account.id), known(rule)))
         });
         let past = self.last.filter(|_| asked).map(|last| {
             let seen = |at| evaluate(Ask { unrenewed_since: Some(settled(model, last)), ..Ask::of(Horizon::at(at)) });
@@ -146,7 +146,9 @@ impl Memory {
         for rule in rules {
             for account in &now.accounts {
                 let state = self.states.get(&key(rule, &account.id));
-                let Some((next, happened)) = edge(&pass, rule, account, state, known(rule)) else { continue };
+                let Some((next, happened)) = edge(&pass, rule, &Whom::Account(account), state, known(rule)) else {
+                    continue;
+                };
                 if let Edge::Fired(alert) = happened {
                     assert!(self.occasions.insert(alert.occasion), "the same occasion twice");
                     fired.push((rule.name.clone(), account.id.clone()));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Channel, Message, Outcome, Refusal, Slack, blocks};
+use super::{Channel, Message, Outcome, Refusal, Slack, blocks, people};
 
 /// Where `chat.postMessage` refuses (Slack cuts above 40,000), and `chat.update`.
 const LONGEST: usize = 40_000;
@@ -100,7 +100,9 @@ pub(super) fn keep(slack: &mut Slack, at: usize, content: Content, now: i64) -> 
 }
 
 pub(super) fn post(slack: &mut Slack, args: &Args, now: i64) -> Outcome<Value> {
-    let wanted = text(args, "channel");
+    // Somebody's id stands for the direct messages with them.
+    let open = people::dm(slack, text(args, "channel"));
+    let wanted = open.as_deref().unwrap_or_else(|| text(args, "channel"));
     let by_id = |channel: &Channel| channel.id == wanted;
     // Names are understood for public channels only.
     let by_name = |channel: &Channel| !channel.private && channel.name == wanted.trim_start_matches('#');
@@ -245,8 +247,11 @@ pub(super) fn list(slack: &Slack, args: &Args) -> Outcome<Value> {
             return Err(Refusal { more, ..Refusal::from("missing_scope") });
         }
     }
-    let all: Vec<&Channel> =
-        slack.channels.iter().filter(|one| wanted.contains(&one.private) && (!one.private || one.member)).collect();
+    let all: Vec<&Channel> = slack
+        .channels
+        .iter()
+        .filter(|one| one.im.is_none() && wanted.contains(&one.private) && (!one.private || one.member))
+        .collect();
     // As at Slack, archived channels are taken out of a page after it was cut: a page may be short, even empty.
     let without_archived = flag(args, "exclude_archived");
     let page = all.iter().skip(start).take(limit).filter(|one| !without_archived || !one.archived);
@@ -262,9 +267,44 @@ fn micros(ts: &str) -> Option<i64> {
     seconds.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(rest)
 }
 
+/// A channel's messages, the newest first; replies are not among them.
 pub(super) fn history(slack: &Slack, args: &Args) -> Outcome<Value> {
+    let of_channel = |message: &Message| !message.other.contains_key("thread_ts");
+    let (found, mut body) =
+        listed(slack, args, |messages| messages.iter().rev().filter(|message| of_channel(message)).collect())?;
+    body["messages"] = found;
+    body["pin_count"] = json!(0);
+    Ok(body)
+}
+
+/// A message with its replies, the oldest first.
+pub(super) fn replies(slack: &Slack, args: &Args) -> Outcome<Value> {
+    let ts = text(args, "ts").to_owned();
     let channel = &slack.channels[by_id(slack, args)?];
-    let needed = if channel.private { "groups:history" } else { "channels:history" };
+    if !channel.messages.iter().any(|message| message.ts == ts) {
+        return Err("thread_not_found".into());
+    }
+    let (found, mut body) = listed(slack, args, |messages| {
+        let of_thread =
+            |message: &&Message| message.ts == ts || message.other.get("thread_ts").is_some_and(|of| *of == ts);
+        messages.iter().filter(of_thread).collect()
+    })?;
+    body["messages"] = found;
+    Ok(body)
+}
+
+/// A page of messages, and the rest of its answer.
+fn listed<'s>(
+    slack: &'s Slack,
+    args: &Args,
+    of: impl FnOnce(&'s [Message]) -> Vec<&'s Message>,
+) -> Outcome<(Value, Value)> {
+    let channel = &slack.channels[by_id(slack, args)?];
+    let needed = match (&channel.im, channel.private) {
+        (Some(_), _) => "im:history",
+        (None, true) => "groups:history",
+        (None, false) => "channels:history",
+    };
     if !slack.has(needed) {
         let more = json!({"needed": needed, "provided": slack.scopes.join(",")});
         return Err(Refusal { more, ..Refusal::from("missing_scope") });
@@ -284,13 +324,13 @@ pub(super) fn history(slack: &Slack, args: &Args) -> Outcome<Value> {
     let after = |at: i64| oldest.is_none_or(|oldest| at > oldest || inclusive && at == oldest);
     let before = |at: i64| latest.is_none_or(|latest| at < latest || inclusive && at == latest);
     let within = |message: &&Message| micros(&message.ts).is_some_and(|at| after(at) && before(at));
-    let hits: Vec<&Message> = channel.messages.iter().rev().filter(within).collect();
+    let hits: Vec<&Message> = of(&channel.messages).into_iter().filter(within).collect();
     let all = flag(args, "include_all_metadata");
     let messages: Vec<Value> = hits.iter().skip(start).take(limit).map(|message| json_of(message, all)).collect();
     let next = next_cursor(start.saturating_add(limit), hits.len());
-    let mut body = json!({"messages": messages, "has_more": !next.is_empty(), "pin_count": 0});
+    let mut body = json!({"has_more": !next.is_empty()});
     if !next.is_empty() {
         body["response_metadata"] = json!({"next_cursor": next});
     }
-    Ok(body)
+    Ok((Value::from(messages), body))
 }

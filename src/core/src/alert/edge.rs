@@ -8,14 +8,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, AlertRule, STALE_MS, Trigger, What};
-use crate::evaluate::{Account, Evaluation};
+use super::{Alert, AlertRule, STALE_MS, Trigger, What, Whom};
+use crate::evaluate::Evaluation;
 use crate::health::{self, Drop};
 use crate::model::{Model, Profile};
-use crate::names::AccountNames;
 use crate::time::{DAY_MS, Day, Timestamp};
 
-/// What a rule remembers of an account.
+/// How much it matters that a source fell silent: more than anything that one customer does.
+const SOURCE: f64 = 300.0;
+
+/// What a rule remembers of an account or user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EdgeState {
     /// False while what it looks for is so; of a fall, until half of it is regained or the span shows none any more.
@@ -30,6 +32,9 @@ pub struct EdgeState {
     pub from: f64,
     /// The lowest score since; of a rise the highest.
     pub low: f64,
+    /// True from when it fired until that is over.
+    #[serde(default)]
+    pub open: bool,
 }
 
 impl EdgeState {
@@ -40,7 +45,13 @@ impl EdgeState {
         }
         self.n += 1;
         self.fired_at = Some(at);
+        self.open = true;
         true
+    }
+
+    /// Takes notice that what fired is over; true if anything had.
+    fn ends(&mut self) -> bool {
+        std::mem::take(&mut self.open)
     }
 }
 
@@ -51,6 +62,8 @@ pub enum Edge {
     Quiet,
     /// Fired.
     Fired(Box<Alert>),
+    /// What fired before is over.
+    Over(Box<Alert>),
     /// Would have fired, but the cooldown is not over, or the occasion is too old.
     Suppressed,
     /// It has come about, and not by the customer's doing.
@@ -91,34 +104,50 @@ pub struct Pass<'a> {
     pub past: Option<&'a Past>,
 }
 
-/// True if the last pass must be looked at anew before it is known whether the rule fires. `state`: what it remembers;
-/// `known`: the rule was there at the last pass.
-pub fn may_fire(rule: &AlertRule, account: &Account, state: Option<&EdgeState>, known: bool) -> bool {
-    let new = state.is_none() && rule.trigger == Trigger::NewAccount;
-    known && (new || state.is_some_and(|state| state.armed)) && rule.trigger.holds(account) == Some(true)
+/// True if the last pass must be looked at anew before it is known whether the rule fires, or what fired is over. `state`: what
+/// it remembers; `known`: the rule was there at the last pass.
+pub fn may_fire(rule: &AlertRule, whom: &Whom<'_>, state: Option<&EdgeState>, known: bool) -> bool {
+    known
+        && match rule.trigger.holds_of(whom) {
+            Some(true) => is_awaited(rule, state),
+            Some(false) => is_open(rule, state),
+            None => false,
+        }
 }
 
-/// One rule and one account. `None`: the rule is not for this account, or what it asks is unknown; nothing is remembered.
+/// Whether a rule waits for what it looks for.
+fn is_awaited(rule: &AlertRule, state: Option<&EdgeState>) -> bool {
+    let new = state.is_none() && matches!(rule.trigger, Trigger::NewAccount | Trigger::NewUser);
+    new || state.is_some_and(|state| state.armed)
+}
+
+/// Whether it is to be told that what fired is over.
+fn is_open(rule: &AlertRule, state: Option<&EdgeState>) -> bool {
+    rule.recovery && state.is_some_and(|state| state.open)
+}
+
+/// One rule and one account or user. `None`: the rule is not for this account, or what it asks is unknown; nothing is remembered.
 ///
 /// What may come of silence waits while it is not known whose silence it is: of a source, or of an event that stopped for
 /// everybody. On days that leave the account's windows it is remembered, and told to nobody.
 pub fn edge(
     pass: &Pass<'_>,
     rule: &AlertRule,
-    account: &Account,
+    whom: &Whom<'_>,
     state: Option<&EdgeState>,
     known: bool,
 ) -> Option<(EdgeState, Edge)> {
-    let (next, happened) = looked_at(pass, rule, account, state, known)?;
+    let (next, happened) = looked_at(pass, rule, whom, state, known)?;
     if happened == Edge::Quiet || !rule.trigger.may_come_of_silence() {
         return Some((next, happened));
     }
     let Evaluation { stale, stopped, events, over, today, .. } = pass.now;
-    let uses = |event: &str| account.scored.iter().any(|(_, id, _)| events.get(id).is_some_and(|name| name == event));
+    let scored = whom.account().map(|account| account.scored.as_slice()).unwrap_or_default();
+    let uses = |event: &str| scored.iter().any(|(_, id, _)| events.get(id).is_some_and(|name| name == event));
     if *stale || stopped.iter().any(|stopped| uses(&stopped.event)) {
         return Some((state.cloned().unwrap_or(next), Edge::Held));
     }
-    let left_out = |day| account.profile.as_ref().is_some_and(|profile| pass.model.gaps.has(profile, day));
+    let left_out = |day| whom.profile().is_some_and(|profile| pass.model.gaps.has(profile, day));
     Some((next, if left_out(*over) || left_out(*today) { Edge::Suppressed } else { happened }))
 }
 
@@ -132,23 +161,20 @@ pub fn data_stopped(
     state: Option<&EdgeState>,
 ) -> (EdgeState, Edge) {
     let mut next = met(since.is_none(), Day::default(), 0.0, state);
+    let subject = stopped_subject(source);
+    if since.is_none() {
+        let ended = next.ends() && rule.recovery;
+        let said = format!("Data from {source} is back");
+        let alert = ended.then(|| over(destination, rule, None, &subject, next.n, said, at));
+        return (next, alert.map_or(Edge::Quiet, Edge::Over));
+    }
     let Some(since) = since.filter(|_| state.is_some_and(|state| state.armed)) else { return (next, Edge::Quiet) };
     if !next.counts(rule, at) {
         return (next, Edge::Suppressed);
     }
-    let alert = Alert {
-        occasion: occasion(destination, &rule.name, &stopped_subject(source), next.n),
-        rule: rule.name.clone(),
-        account: String::new(),
-        name: String::new(),
-        to: rule.to.clone(),
-        what: What::Stopped { source: source.to_owned() },
-        score: None,
-        band: None,
-        reasons: Vec::new(),
-        last_active: Some(since),
-        at,
-    };
+    let what = What::Stopped { source: source.to_owned() };
+    let alert = Alert::of(occasion(destination, &rule.name, &subject, next.n), &rule.name, None, what, at);
+    let alert = Alert { severity: SOURCE, last_active: Some(since), ..alert }.goes(rule, None);
     (next, Edge::Fired(Box::new(alert)))
 }
 
@@ -160,39 +186,45 @@ pub fn stopped_subject(source: &str) -> String {
 fn looked_at(
     pass: &Pass<'_>,
     rule: &AlertRule,
-    account: &Account,
+    whom: &Whom<'_>,
     state: Option<&EdgeState>,
     known: bool,
 ) -> Option<(EdgeState, Edge)> {
     // The score of a new account has yet to settle.
     let of_score = matches!(rule.trigger, Trigger::Drop { .. } | Trigger::Rise { .. });
-    if !is_for(rule, account) || (of_score && account.is_new) {
+    if !is_for(rule, whom) || (of_score && whom.account().is_some_and(|account| account.is_new)) {
         return None;
     }
-    let (over, now) = account.recent.last().copied().unwrap_or((pass.now.over, 0.0));
+    let (last_day, now) = whom.recent().last().copied().unwrap_or((pass.now.over, 0.0));
     let (direction, points, within_days) = match rule.trigger {
         Trigger::Drop { points, within_days } => (1.0, points, within_days),
         Trigger::Rise { points, within_days } => (-1.0, points, within_days),
-        _ => return crossed(pass, rule, account, state, known),
+        _ => return crossed(pass, rule, whom, state, known),
     };
-    account.recent.last()?;
+    whom.recent().last()?;
     let Some(state) = state.filter(|_| known) else {
-        return Some((met(true, over, now, state), Edge::Quiet));
+        return Some((met(true, last_day, now, state), Edge::Quiet));
     };
     let mut next = state.clone();
     // A rise is a fall of the score's mirror image.
-    let series: Vec<(Day, f64)> = account.recent.iter().map(|(day, score)| (*day, direction * score)).collect();
+    let series: Vec<(Day, f64)> = whom.recent().iter().map(|(day, score)| (*day, direction * score)).collect();
     let fell = |until: Day| -> Option<Drop> {
         let days = series.partition_point(|(day, _)| *day <= until);
         health::drop_within(&series[..days], state.since.max(until.plus(-within_days)))
     };
-    let drop = fell(over)?;
+    let drop = fell(last_day)?;
     if !state.armed {
         next.low = direction * (direction * state.low).min(direction * now);
         let regained = direction * (now - next.low) >= direction * (state.from - next.low) / 2.0;
         if regained || drop.points < points / 2.0 {
             next.armed = true;
-            next.since = over;
+            next.since = last_day;
+            // A fall that has merely become old is not made up for.
+            if next.ends() && regained && rule.recovery {
+                let said = rule.trigger.said_of_end();
+                let alert = over(pass.destination, rule, Some(whom), &whom.key(), next.n, said, pass.now.at);
+                return Some((next, Edge::Over(alert)));
+            }
         }
         return Some((next, Edge::Quiet));
     }
@@ -207,65 +239,92 @@ fn looked_at(
         return Some((next, Edge::NotTheirs));
     }
     let what = What::Moved { from_score: next.from, from_day: drop.day, threshold: points, within_days };
-    let profile = pass.model.profiles.iter().find(|profile| Some(&profile.name) == account.profile.as_ref());
-    let reasons = |profile: &Profile| account.reasons(pass.model, profile, drop.day, pass.now.over, &pass.now.events);
+    let profile = pass.model.profiles.iter().find(|profile| Some(&profile.name) == whom.profile());
+    let reasons = |profile: &Profile| match whom {
+        Whom::Account(account) => account.reasons(pass.model, profile, drop.day, pass.now.over, &pass.now.events),
+        Whom::User(..) => Vec::new(),
+    };
     let reasons = profile.filter(|_| direction > 0.0).map(reasons).unwrap_or_default();
-    Some(fire(pass, rule, account, next, what, reasons))
+    Some(fire(pass, rule, whom, next, what, reasons))
 }
 
 /// The edges that are not about the score's course.
 fn crossed(
     pass: &Pass<'_>,
     rule: &AlertRule,
-    account: &Account,
+    whom: &Whom<'_>,
     state: Option<&EdgeState>,
     known: bool,
 ) -> Option<(EdgeState, Edge)> {
-    let holds = rule.trigger.holds(account)?;
-    let (over, score) = (pass.now.over, account.health.score.unwrap_or_default());
-    if !may_fire(rule, account, state, known) {
-        return Some((met(!holds, over, score, state), Edge::Quiet));
+    let holds = rule.trigger.holds_of(whom)?;
+    let (last_day, score) = (pass.now.over, whom.score().unwrap_or_default());
+    let armed = match (&rule.trigger, whom) {
+        // Whoever was the champion when last heard of.
+        (Trigger::ChampionQuiet(_), Whom::User(user, _)) if !holds => {
+            let heard = user.silent_days.is_some_and(|days| days <= 1);
+            user.champion == Some(true) || (!heard && state.is_some_and(|state| state.armed))
+        }
+        _ => !holds,
+    };
+    let mut next = met(armed, last_day, score, state);
+    if !may_fire(rule, whom, state, known) {
+        if !holds {
+            next.ends();
+        }
+        return Some((next, Edge::Quiet));
     }
-    let next = met(false, over, score, state);
-    if !pass.past.is_some_and(|past| is_theirs(pass.model, rule, account, past)) {
+    let theirs = pass.past.is_some_and(|past| is_theirs(pass.model, rule, whom, past, holds));
+    if !holds {
+        let ended = next.ends() && theirs;
+        let said = rule.trigger.said_of_end();
+        let alert = ended.then(|| over(pass.destination, rule, Some(whom), &whom.key(), next.n, said, pass.now.at));
+        return Some((next, alert.map_or(Edge::Quiet, Edge::Over)));
+    }
+    if !theirs {
         return Some((next, Edge::NotTheirs));
     }
     let late = |day| pass.now.at.0 - pass.model.calendar.end(day).0 > STALE_MS;
-    if rule.trigger.day(account).is_some_and(late) {
+    if let Whom::Account(account) = whom
+        && rule.trigger.day(account).is_some_and(late)
+    {
         return Some((next, Edge::Suppressed));
     }
-    Some(fire(pass, rule, account, next, What::Said { said: rule.trigger.said() }, Vec::new()))
+    Some(fire(pass, rule, whom, next, What::Said { said: rule.trigger.said() }, Vec::new()))
 }
 
 /// Whether the customer brought it about: seen in one way, it was not so at the last pass and is so now.
-fn is_theirs(model: &Model, rule: &AlertRule, account: &Account, past: &Past) -> bool {
-    let Some(before) = past.then.find(&account.id) else { return rule.trigger == Trigger::NewAccount };
+fn is_theirs(model: &Model, rule: &AlertRule, whom: &Whom<'_>, past: &Past, is: bool) -> bool {
+    let Some(before) = whom.found_in(&past.then) else {
+        return matches!(rule.trigger, Trigger::NewAccount | Trigger::NewUser);
+    };
     let about_scores = rule.is_about_scores(model);
-    if !is_for(rule, before) || (about_scores && before.profile != account.profile) {
+    if !is_for(rule, &before) || (about_scores && before.profile() != whom.profile()) {
         return false;
     }
-    let now = past.now.as_ref().and_then(|evaluation| evaluation.find(&account.id)).filter(|_| about_scores);
-    let holds = |account: &Account| rule.trigger.holds(account);
-    holds(before) == Some(false) && now.is_none_or(|now| holds(now) == Some(true))
+    let now = past.now.as_ref().and_then(|evaluation| whom.found_in(evaluation)).filter(|_| about_scores);
+    let holds = |whom: &Whom<'_>| rule.trigger.holds_of(whom);
+    holds(&before) == Some(!is) && now.is_none_or(|now| holds(&now) == Some(is))
 }
 
-fn is_for(rule: &AlertRule, account: &Account) -> bool {
+fn is_for(rule: &AlertRule, whom: &Whom<'_>) -> bool {
     // Of an account that has left nothing is news.
-    !account.has_left && rule.only.as_ref().is_none_or(|only| only.holds(&AccountNames { account }))
+    let has_left = whom.account().is_some_and(|account| account.has_left);
+    !has_left && rule.only.as_ref().is_none_or(|only| only.holds(&*whom.names()))
 }
 
-/// What is remembered of an account as it stands; how often the rule fired stays.
-fn met(armed: bool, over: Day, score: f64, state: Option<&EdgeState>) -> EdgeState {
-    let (n, fired_at) = state.map_or((0, None), |state| (state.n, state.fired_at));
+/// What is remembered of somebody as they stand; how often the rule fired stays.
+fn met(armed: bool, last_day: Day, score: f64, state: Option<&EdgeState>) -> EdgeState {
+    let (n, fired_at, open) = state.map_or((0, None, false), |state| (state.n, state.fired_at, state.open));
     // While nothing changes nothing is written.
-    let since = state.filter(|state| state.armed == armed).map_or((over, score), |state| (state.since, state.from));
-    EdgeState { armed, n, fired_at, since: since.0, from: since.1, low: since.1 }
+    let (since, from) =
+        state.filter(|state| state.armed == armed).map_or((last_day, score), |state| (state.since, state.from));
+    EdgeState { armed, n, fired_at, since, from, low: from, open }
 }
 
 fn fire(
     pass: &Pass<'_>,
     rule: &AlertRule,
-    account: &Account,
+    whom: &Whom<'_>,
     mut next: EdgeState,
     what: What,
     reasons: Vec<String>,
@@ -274,24 +333,33 @@ fn fire(
     if !next.counts(rule, at) {
         return (next, Edge::Suppressed);
     }
-    let alert = Alert {
-        occasion: occasion(pass.destination, &rule.name, &account.id, next.n),
-        rule: rule.name.clone(),
-        account: account.id.clone(),
-        name: account.name.clone().unwrap_or_else(|| account.id.clone()),
-        to: rule.to.clone(),
-        what,
-        score: account.recent.last().map(|(_, score)| *score).or(account.health.score),
-        band: account.health.band.map(|band| band.name().to_owned()),
-        reasons,
-        last_active: account.last_active,
-        at,
-    };
+    let severity = rule.trigger.severity(whom, &what);
+    let alert =
+        Alert::of(occasion(pass.destination, &rule.name, &whom.key(), next.n), &rule.name, Some(whom), what, at);
+    let alert = Alert { reasons, severity, ..alert }.goes(rule, Some(whom));
     (next, Edge::Fired(Box::new(alert)))
 }
 
+/// The alert that what fired as a rule's occasion `n` is over.
+fn over(
+    destination: &str,
+    rule: &AlertRule,
+    whom: Option<&Whom<'_>>,
+    subject: &str,
+    n: u32,
+    said: String,
+    at: Timestamp,
+) -> Box<Alert> {
+    let fired = occasion(destination, &rule.name, subject, n);
+    let alert = Alert::of(hashed(&format!("{fired}\u{1f}over")), &rule.name, whom, What::Said { said }, at);
+    Box::new(Alert { reply_to: Some(fired), ..alert }.goes(rule, whom))
+}
+
 /// The name of an occasion: 16 hexadecimal digits of a hash of what makes it one.
-pub(super) fn occasion(destination: &str, rule: &str, subject: &str, n: u32) -> String {
-    let text = format!("{destination}\u{1f}{rule}\u{1f}{subject}\u{1f}{n}");
+fn occasion(destination: &str, rule: &str, subject: &str, n: u32) -> String {
+    hashed(&format!("{destination}\u{1f}{rule}\u{1f}{subject}\u{1f}{n}"))
+}
+
+pub(super) fn hashed(text: &str) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }

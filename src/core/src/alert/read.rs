@@ -3,23 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{AlertRule, Side, Trigger};
+use super::when::{Digest, QuietHours, minutes};
+use super::{AlertRule, Alerting, Places, Route, Side, Trigger};
 use crate::expr::{Expr, Scope, Scopes};
+use crate::mapping::Level;
 use crate::model::Band;
 use crate::section::{Faults, Kind, Node, Table};
+use crate::template::TextTemplate;
 use crate::time::DAY_MS;
 use crate::value::Type;
-
-/// Where a destination's alerts may go.
-#[derive(Debug, Clone, Copy)]
-pub struct Places {
-    /// What a place is, for people.
-    pub what: &'static str,
-    /// How one is written.
-    pub hint: &'static str,
-    /// A place as it is written, in its one form; `None`: it is none.
-    pub read: fn(&str) -> Option<String>,
-}
 
 /// The most days that `within` may look back, and the most silent ones.
 const LONGEST: i32 = 365;
@@ -27,7 +19,7 @@ const LONGEST: i32 = 365;
 const AWAY_DAYS: i32 = 14;
 
 /// What can fire a rule, as keys.
-const TRIGGERS: [&str; 14] = [
+const TRIGGERS: [&str; 16] = [
     "drop",
     "rise",
     "band",
@@ -41,11 +33,43 @@ const TRIGGERS: [&str; 14] = [
     "back",
     "new_account",
     "milestone",
+    "new_user",
+    "champion_quiet",
     "data_stopped",
 ];
 
-/// Reads all rules of a destination, its `alerts:`; `None` if there are none, or one of them can't be read.
-pub fn rules(alerts: &Node, places: &Places, scopes: &Scopes, faults: &mut Faults) -> Option<Vec<AlertRule>> {
+/// So many messages go in one pass, if a destination does not say.
+const CAP: u32 = 20;
+
+/// What is a destination's own in its alerts.
+#[derive(Debug, Clone, Copy)]
+pub struct Tells {
+    /// The places that they may go to; `None`: it has one.
+    pub places: Option<Places>,
+    /// Makes a piece of data harmless in a message.
+    pub escape: fn(&str) -> String,
+}
+
+/// Reads all that a destination says of its alerts: `alerts:` and what goes for all of them beside it. `None` if there are no
+/// rules, or one of them can't be read.
+pub fn alerting(table: &Table<'_>, tells: &Tells, scopes: &Scopes, faults: &mut Faults) -> Option<Alerting> {
+    let shared = Shared {
+        tells,
+        scopes,
+        fallback: table.get("fallback"),
+        digest: table.get("digest"),
+        quiet: table.get("quiet_hours"),
+        template: table.get("template"),
+    };
+    let cap = table.get("cap").map_or(Some(CAP), |node| match &node.kind {
+        Kind::Text(text) if text.value == "off" => Some(0),
+        _ => node.count(faults, "a number of messages from 1 up, or off", 1),
+    });
+    let crm_url = match table.get("crm_url") {
+        Some(node) => TextTemplate::read(node, &scopes.account, link, faults).map(Some),
+        None => Some(None),
+    };
+    let alerts = table.need(faults, "alerts", "which changes of health are told, and where")?;
     let entries = alerts.entries(faults, "alerts");
     if entries.is_empty() && matches!(alerts.kind, Kind::Map(_)) {
         faults.error(alerts.place, "alerts: expected at least one rule");
@@ -58,26 +82,132 @@ pub fn rules(alerts: &Node, places: &Places, scopes: &Scopes, faults: &mut Fault
         } else if !names.insert(name.trim()) {
             faults.error(*place, format!("there are two alert rules named `{}`", name.trim()));
         }
-        rules.extend(read_rule(name, node, places, scopes, faults));
+        rules.extend(read_rule(name, node, &shared, faults));
     }
-    (!rules.is_empty() && rules.len() == entries.len()).then_some(rules)
+    let whole = !rules.is_empty() && rules.len() == entries.len();
+    whole.then_some(())?;
+    Some(Alerting { rules, cap: cap? as usize, crm_url: crm_url? })
 }
 
-fn read_rule(name: &str, node: &Node, places: &Places, scopes: &Scopes, faults: &mut Faults) -> Option<AlertRule> {
+/// A value within an address: what would end it there is left out.
+fn link(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '<' | '>' | '|' | '"')).collect()
+}
+
+/// What goes for all rules of a destination that do not say otherwise.
+struct Shared<'a> {
+    tells: &'a Tells,
+    scopes: &'a Scopes,
+    fallback: Option<&'a Node>,
+    digest: Option<&'a Node>,
+    quiet: Option<&'a Node>,
+    template: Option<&'a Node>,
+}
+
+fn read_rule(name: &str, node: &Node, shared: &Shared<'_>, faults: &mut Faults) -> Option<AlertRule> {
     let table = node.table(faults, "an alert rule")?;
-    let trigger = read_trigger(&table, &scopes.account, faults);
-    let only = match table.get("for") {
-        Some(node) => Expr::read(node, &scopes.account, Type::Bool, faults).map(Some),
-        None => Some(None),
+    let level = match table.get("level") {
+        Some(node) => match node.one_of(faults, "whom the rule is about", &["account", "user"])? {
+            0 => Level::Account,
+            _ => Level::User,
+        },
+        // Nobody else can be meant.
+        None if table.get("new_user").is_some() || table.get("champion_quiet").is_some() => Level::User,
+        None => Level::Account,
     };
-    let to = table.need(faults, "to", places.what).and_then(|node| read_place(node, places, faults));
+    let scope = if level == Level::User { &shared.scopes.user } else { &shared.scopes.account };
+    let trigger = read_trigger(&table, level, &shared.scopes.account, faults);
+    let only = optional(table.get("for"), |node| Expr::read(node, scope, Type::Bool, faults));
+    let (to, fallback) = match &shared.tells.places {
+        Some(places) => {
+            let to = table.need(faults, "to", places.what).and_then(|node| read_route(node, places, scope, faults));
+            let fallback = table.get("fallback").or(shared.fallback);
+            (to, optional(fallback, |node| read_place(node, places, faults)))
+        }
+        None => {
+            for node in [table.get("to"), table.get("fallback")].into_iter().flatten() {
+                faults.warning(node.place, "this destination has only one place: where its address leads");
+            }
+            (Some(Route::Only), Some(None))
+        }
+    };
     let cooldown_ms =
         table.get("cooldown").map_or(Some(3 * DAY_MS), |node| Some(node.span(faults, "cooldown")?.millis()));
+    let digest =
+        table.get("digest").or(shared.digest).map_or(Some(Digest::Immediately), |node| read_digest(node, faults));
+    let quiet = table.get("quiet_hours").or(shared.quiet).map_or(Some(None), |node| read_quiet(node, faults));
+    let recovery = table.get("recovery").map_or(Some(false), |node| {
+        let recovery = node.flag(faults, "true or false")?;
+        if recovery && trigger.as_ref().is_some_and(|trigger| !trigger.can_be_over()) {
+            faults.error(node.place, "what fires this rule is never over again, so there is no `recovery` to tell");
+            return None;
+        }
+        Some(recovery)
+    });
+    let template = optional(table.get("template").or(shared.template), |node| {
+        TextTemplate::read(node, &super::names(scope), shared.tells.escape, faults)
+    });
     table.finish(faults);
-    Some(AlertRule { name: name.trim().to_owned(), trigger: trigger?, only: only?, to: to?, cooldown_ms: cooldown_ms? })
+    Some(AlertRule {
+        name: name.trim().to_owned(),
+        trigger: trigger?,
+        level,
+        only: only?,
+        to: to?,
+        fallback: fallback?,
+        cooldown_ms: cooldown_ms?,
+        digest: digest?,
+        quiet: quiet?,
+        recovery: recovery?,
+        template: template?,
+    })
 }
 
-fn read_trigger(table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option<Trigger> {
+/// What is there is read; what is not there is none.
+fn optional<T>(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Option<Option<T>> {
+    node.map_or(Some(None), |node| read(node).map(Some))
+}
+
+fn read_digest(node: &Node, faults: &mut Faults) -> Option<Digest> {
+    let expected = "a digest: immediately, hourly, daily [at 09:00] or weekly [on monday] [at 09:00]";
+    let text = node.text(faults, expected)?;
+    let digest = Digest::parse(text.trim());
+    if digest.is_none() {
+        faults.error(node.place, format!("expected {expected}, found {}", node.described()));
+    }
+    digest
+}
+
+fn read_quiet(node: &Node, faults: &mut Faults) -> Option<Option<QuietHours>> {
+    let is_off =
+        matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
+    if is_off {
+        return Some(None);
+    }
+    let table = node.table(faults, "quiet hours")?;
+    let mut time = |key: &'static str| {
+        let node = table.need(faults, key, "a time of day such as \"20:00\"")?;
+        let text = node.text(faults, "a time of day")?;
+        let read = minutes(text.trim());
+        if read.is_none() {
+            let hint = "in quotes, as in \"20:00\": without them some readers of YAML take it for a number";
+            faults.error_with_hint(node.place, format!("expected a time of day, found {}", node.described()), hint);
+        }
+        read
+    };
+    let (from, to) = (time("from"), time("to"));
+    let weekends = table.get("weekends").map_or(Some(false), |node| node.flag(faults, "true or false"));
+    let place = table.place;
+    table.finish(faults);
+    let quiet = QuietHours { from: from?, to: to?, weekends: weekends? };
+    if quiet.from == quiet.to {
+        faults.error(place, "quiet hours that end when they begin");
+        return None;
+    }
+    Some(Some(quiet))
+}
+
+fn read_trigger(table: &Table<'_>, level: Level, scope: &Scope, faults: &mut Faults) -> Option<Trigger> {
     let written: Vec<(&'static str, &Node)> =
         TRIGGERS.into_iter().filter_map(|key| Some((key, table.get(key)?))).collect();
     let within = table.get("within");
@@ -110,7 +240,7 @@ fn read_trigger(table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option
             None
         }
     };
-    match key {
+    let trigger = match key {
         "drop" => course(faults).map(|(points, within_days)| Trigger::Drop { points, within_days }),
         "rise" => course(faults).map(|(points, within_days)| Trigger::Rise { points, within_days }),
         "band" => read_band(node, faults).map(|band| Trigger::Band(band, Side::Entered)),
@@ -130,8 +260,17 @@ fn read_trigger(table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option
         "back" => read_days(node, "back", faults).map(Trigger::Back),
         "data_stopped" => yes(Trigger::DataStopped, faults),
         "new_account" => yes(Trigger::NewAccount, faults),
+        "new_user" => yes(Trigger::NewUser, faults),
+        "champion_quiet" if matches!(node.kind, Kind::Bool(_)) => yes(Trigger::ChampionQuiet(AWAY_DAYS), faults),
+        "champion_quiet" => read_days(node, "champion_quiet", faults).map(Trigger::ChampionQuiet),
         _ => read_milestone(node, faults),
+    }?;
+    if !trigger.is_of(level) {
+        let of = if level == Level::User { "users" } else { "accounts" };
+        faults.error(node.place, format!("`{key}` can't be asked of {of}"));
+        return None;
     }
+    Some(trigger)
 }
 
 fn read_days(node: &Node, key: &str, faults: &mut Faults) -> Option<i32> {
@@ -167,16 +306,25 @@ fn read_milestone(node: &Node, faults: &mut Faults) -> Option<Trigger> {
     Some(Trigger::Milestone { event: event?, count: count? })
 }
 
+/// Reads `to`: a place, `owner`, or an expression that gives a place.
+fn read_route(node: &Node, places: &Places, scope: &Scope, faults: &mut Faults) -> Option<Route> {
+    let written = node.text(faults, places.what)?;
+    let written = written.trim();
+    if written == "owner" {
+        return Some(Route::Owner(*places));
+    }
+    if let Some(place) = (places.read)(written) {
+        return Some(Route::Place(place));
+    }
+    // No place is written with any of these.
+    if written.contains(['.', '(', '?', '[']) {
+        return Expr::read(node, scope, Type::Text, faults).map(|expr| Route::Rule(expr, *places));
+    }
+    read_place(node, places, faults).map(Route::Place)
+}
+
 fn read_place(node: &Node, places: &Places, faults: &mut Faults) -> Option<String> {
     let written = node.text(faults, places.what)?;
-    if written.trim() == "owner" {
-        faults.error_with_hint(
-            node.place,
-            "alerts to an account's owner are not supported by this version",
-            "name a channel, as in \"#cs-alerts\"; a channel that is really called owner is \"#owner\"",
-        );
-        return None;
-    }
     let place = (places.read)(written.trim());
     if place.is_none() {
         faults.error_with_hint(

@@ -15,7 +15,7 @@ fn fired(scores: &[f64], cooldown_days: i64) -> Vec<(usize, bool)> {
 
 fn run(trigger: Trigger, scores: impl Iterator<Item = f64>, cooldown_days: i64) -> Vec<(usize, bool)> {
     let cooldown_ms = cooldown_days * crate::time::DAY_MS;
-    let rule = AlertRule { name: "course".into(), trigger, only: None, to: "#cs".into(), cooldown_ms };
+    let rule = AlertRule { cooldown_ms, ..AlertRule::new("course", trigger, "#cs") };
     let (model, mut account) = (Model::default(), Account { id: "acme".into(), ..Account::default() });
     let (mut state, mut fired, mut occasions, mut last) = (None, Vec::new(), Vec::new(), None);
     for (day, score) in scores.enumerate() {
@@ -25,10 +25,10 @@ fn run(trigger: Trigger, scores: impl Iterator<Item = f64>, cooldown_days: i64) 
         // Twice a day: a second look at the same day must not fire again.
         for _ in 0..2 {
             let pass = Pass { destination: "team", model: &model, now: &now, last, past: None };
-            let (next, edge) = edge(&pass, &rule, &account, state.as_ref(), true).unwrap();
+            let (next, edge) = edge(&pass, &rule, &Whom::Account(&account), state.as_ref(), true).unwrap();
             (state, last) = (Some(next), Some(at));
             match edge {
-                Edge::Quiet | Edge::NotTheirs | Edge::Held => {}
+                Edge::Quiet | Edge::NotTheirs | Edge::Held | Edge::Over(_) => {}
                 Edge::Fired(alert) => {
                     fired.push((day, true));
                     occasions.push(alert.occasion);

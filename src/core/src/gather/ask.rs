@@ -14,6 +14,8 @@ pub struct Ask {
     pub horizon: Horizon,
     /// How far back daily scores are wanted.
     pub recent_days: i32,
+    /// … of users, where they are measured.
+    pub recent_user_days: i32,
     /// Whether users are measured too.
     pub users: bool,
     /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
@@ -45,6 +47,7 @@ impl Ask {
         Self {
             horizon,
             recent_days: 0,
+            recent_user_days: 0,
             users: false,
             reasons: false,
             activity: false,

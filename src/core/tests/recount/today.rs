@@ -2,7 +2,7 @@
 
 use crate::feed::{file, time};
 use crate::setup::expr;
-use vitalsync_core::alert::{AlertRule, Edge, Pass, Trigger, edge};
+use vitalsync_core::alert::{AlertRule, Edge, Pass, Trigger, Whom, edge};
 use vitalsync_core::derived::{self, Derived};
 use vitalsync_core::evaluate::{Account, Evaluation, evaluate};
 use vitalsync_core::model::{Benchmark, Model, Profile, Refresh};
@@ -53,19 +53,13 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
     let (day_before, day_after) = ("2026-03-19T23:59:59Z", "2026-03-20T23:59:59Z");
     let mut lines = [used("child", "E", 1..=20, 4), used("old", "E", 1..=20, 1), used("new", "E", 1..=20, 1)].concat();
     lines.extend([under("child", "old", 1), under("child", "new", 20)]);
-    let rule = AlertRule {
-        name: "drop".into(),
-        trigger: Trigger::Drop { points: 10.0, within_days: 14 },
-        only: None,
-        to: "#x".into(),
-        cooldown_ms: 0,
-    };
+    let rule = AlertRule::new("drop", Trigger::Drop { points: 10.0, within_days: 14 }, "#x");
     let (before, after) = (seen(&lines, &model, day_before), seen(&lines, &model, day_after));
     for id in ["old", "new", "child"] {
         let met = |evaluation: &Evaluation, state| {
             let account = of(evaluation, id);
             let pass = Pass { destination: "team", model: &model, now: evaluation, last: None, past: None };
-            edge(&pass, &rule, account, state, true).expect("a score")
+            edge(&pass, &rule, &Whom::Account(account), state, true).expect("a score")
         };
         let (state, _) = met(&before, None);
         assert_eq!(met(&after, Some(&state)).1, Edge::Quiet, "{id}");

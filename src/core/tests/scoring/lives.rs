@@ -1,7 +1,7 @@
 //! Stages of life, and a person's word.
 
 use vitalsync_core::Day;
-use vitalsync_core::alert::{AlertRule, Pass, Trigger, edge};
+use vitalsync_core::alert::{AlertRule, Pass, Trigger, Whom, edge};
 use vitalsync_core::doubt::Doubt;
 use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::expr::Names;
@@ -24,9 +24,9 @@ fn model(refresh: Refresh) -> Model {
 
 fn met(account: &Account, now: &Evaluation, model: &Model) -> bool {
     let trigger = Trigger::Drop { points: 10.0, within_days: 7 };
-    let rule = AlertRule { name: "drop".into(), trigger, only: None, to: "#x".into(), cooldown_ms: 0 };
+    let rule = AlertRule::new("drop", trigger, "#x");
     let pass = Pass { destination: "team", model, now, last: None, past: None };
-    edge(&pass, &rule, account, None, true).is_some()
+    edge(&pass, &rule, &Whom::Account(account), None, true).is_some()
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod delivery;
 mod edges;
 mod forget;
 mod history;
+mod intercom;
 mod judge;
 mod names;
 mod rebuild;

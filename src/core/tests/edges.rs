@@ -126,9 +126,10 @@ impl Memory {
         }
         let past = past::Past([("main".to_owned(), days)].into());
         let now = evaluate(Ask { past, ..Ask::of(Horizon::at(at)) });
-        let snapshots = now.accounts.iter().filter_map(|account| {
-            Some((account.id.clone(), Snapshot::of(account.profiles.get("main")?)?))
-        });
+        let snapshots = now
+            .accounts
+            .iter()
+            .filter_map(|account| Some((account.id.clone(), Snapshot::of(account.profiles.get("main")?)?)));
         self.said.entry(now.over).or_insert_with(|| snapshots.collect());
         let known = |rule: &AlertRule| self.rules.contains(&rule.name);
         let key = |rule: &AlertRule, account: &str| (rule.name.clone(), account.to_owned());

@@ -14,3 +14,4 @@ mod retention;
 mod rules;
 mod site;
 mod stale;
+mod webhook;

@@ -3,10 +3,10 @@
 use vitalsync_core::connector::Registered;
 
 /// Every kind of destination, by its name in `type:`.
-pub const ALL: [Registered; 3] = [vitalsync_hubspot::HUBSPOT, vitalsync_intercom::INTERCOM, vitalsync_slack::SLACK];
+pub static ALL: &[Registered] =
+    &[vitalsync_hubspot::HUBSPOT, vitalsync_intercom::INTERCOM, vitalsync_slack::SLACK, vitalsync_webhook::WEBHOOK];
 
 /// The connector of a `type:`.
 pub fn find(name: &str) -> Option<&'static Registered> {
-    static REGISTRY: [Registered; 3] = ALL;
-    REGISTRY.iter().find(|connector| connector.manifest.name == name)
+    ALL.iter().find(|connector| connector.manifest.name == name)
 }

@@ -3,6 +3,8 @@
 //! It tells a request that certainly was not carried out (no connection) from one of which nobody knows (the connection
 //! broke after it was sent). It follows no redirects, reads no more than a few MiB, and never prints a secret.
 
+mod sign;
+
 use std::time::Duration;
 
 use vitalsync_core::connector::{Answer, Reply, Request};
@@ -62,6 +64,10 @@ impl Client {
             }
             Credentials::Address(address) => {
                 self.client.request(method, format!("{}{}{}", self.base_url, address.expose(), request.path))
+            }
+            Credentials::Hook(hook) => {
+                let url = format!("{}{}{}", self.base_url, hook.address.expose(), request.path);
+                sign::proved(self.client.request(method, url), hook, request, clock::system())
             }
         };
         for (name, value) in &request.headers {

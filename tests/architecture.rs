@@ -283,7 +283,7 @@ fn connector_is_complete(name: &str, registry: &str, has: impl Fn(&str) -> bool)
     if !code_lines(registry).any(|line| line.contains(&path)) {
         complaints.push(format!("{name} is not registered in src/connectors.rs"));
     }
-    for needed in ["README.md", "cases", "clippy.toml"] {
+    for needed in ["README.md", "cases", "clippy.toml", "laws.yaml"] {
         if !has(needed) {
             complaints.push(format!("connectors/{name} has no {needed}"));
         }

@@ -94,7 +94,9 @@ fn diff(plan: &PlanReport) -> String {
 /// The fields of an operation, a line each.
 pub(super) fn fields(operation: &PlannedOperation) -> String {
     let mut out = String::new();
-    for (field, change) in operation.fields.iter().filter(|(field, _)| *field != "blocks") {
+    // What is told along with what changed is no change.
+    let told = operation.fields.iter().filter(|(field, change)| *field != "blocks" && change.old != change.new);
+    for (field, change) in told {
         let shown = |value: &serde_json::Value| match value {
             serde_json::Value::Null => "–".to_owned(),
             serde_json::Value::String(text) => text.replace('\n', " "),

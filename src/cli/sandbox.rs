@@ -12,7 +12,12 @@ pub(super) const TOKEN: &str = "sandbox-token";
 
 pub(super) async fn run(options: &Options) -> Outcome {
     let mut served = Vec::new();
-    for (name, vendor) in [("hubspot", Vendor::HubSpot), ("intercom", Vendor::Intercom), ("slack", Vendor::Slack)] {
+    for (name, vendor) in [
+        ("hubspot", Vendor::HubSpot),
+        ("intercom", Vendor::Intercom),
+        ("slack", Vendor::Slack),
+        ("webhook", Vendor::Webhook),
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         served.push((name, serve::serve(listener, Sandbox::new(vendor, TOKEN))?));
     }
@@ -22,7 +27,10 @@ pub(super) async fn run(options: &Options) -> Outcome {
         say_json(&serde_json::json!({"token": TOKEN, "base_url": addresses}));
     } else {
         say(&format!("token: {TOKEN}"));
-        served.iter().for_each(|(name, served)| say(&format!("{name}: base_url: {}", served.base_url())));
+        served.iter().for_each(|(name, served)| match *name {
+            "webhook" => say(&format!("{name}: url: {}/hooks/{TOKEN}", served.base_url())),
+            _ => say(&format!("{name}: base_url: {}", served.base_url())),
+        });
         say("look at the addresses in a browser; seed and inspect below /_sandbox/; end with Ctrl-C");
     }
     asked_to_end().await?;

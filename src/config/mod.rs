@@ -159,6 +159,30 @@ pub enum Credentials {
     Token(Secret),
     /// The path and query of an address that only those know who may use it; requests append their path.
     Address(Secret),
+    /// As an address, of somebody's own.
+    Hook(Hook),
+}
+
+/// An address of somebody's own, and what each request to it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// Path and query.
+    pub address: Secret,
+    /// Signs each request.
+    pub signing: Option<Secret>,
+    /// Goes with each request.
+    pub headers: Vec<Header>,
+}
+
+/// A header of the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its name, in small letters.
+    pub name: String,
+    /// Its value.
+    pub value: Secret,
+    /// True if its value came from the environment or a file, so that it must not be printed.
+    pub filled: bool,
 }
 
 impl Credentials {
@@ -166,12 +190,21 @@ impl Credentials {
     pub fn secret(&self) -> &Secret {
         match self {
             Self::Token(secret) | Self::Address(secret) => secret,
+            // Another way to sign does not make another receiver.
+            Self::Hook(hook) => &hook.address,
         }
     }
 
     /// Every secret, to keep them out of what is printed.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        std::iter::once(self.secret())
+        let more = match self {
+            Self::Hook(hook) => {
+                let headers = hook.headers.iter().filter(|header| header.filled).map(|header| &header.value);
+                hook.signing.iter().chain(headers).collect()
+            }
+            Self::Token(_) | Self::Address(_) => Vec::new(),
+        };
+        std::iter::once(self.secret()).chain(more)
     }
 }
 
@@ -304,7 +337,10 @@ fn render(fault: &Fault, text: &str, file: &Path) -> String {
 fn masked(line: &str) -> String {
     let lower = line.to_lowercase();
     let secret = ["tok", "secret", "passw", "auth", "api_key", "apikey", "write_key"];
-    let Some(at) = secret.iter().filter_map(|word| lower.find(word)).min() else { return mask_tokens(line) };
+    // `url`, and not `base_url`.
+    let url = lower.find("url:").filter(|at| !lower[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let words = secret.iter().filter_map(|word| lower.find(word));
+    let Some(at) = words.chain(url).min() else { return mask_tokens(line) };
     let Some(colon) = line.get(at..).and_then(|rest| rest.find(':')).map(|colon| at + colon + 1) else {
         return mask_tokens(line);
     };
@@ -355,7 +391,7 @@ mod tests {
     #[test]
     fn the_example_and_the_readmes_config_are_good() {
         let example = read(include_str!("../../config/vitalsync.yaml"));
-        assert_eq!((example.destinations.len(), example.linted()), (3, Vec::new()));
+        assert_eq!((example.destinations.len(), example.linted()), (4, Vec::new()));
         let readme = include_str!("../../README.md");
         let config = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
         let readme = read(config);
@@ -374,6 +410,8 @@ mod tests {
             ("only: { token: ${A}, x: 1 }", "only: { token: ${A}, x: 1 }"),
             ("{ type: slack, x: xoxb-1-2 }", "{ type: slack, x: … }"),
             ("window: 30d", "window: 30d"),
+            ("url: https://a.b/c, x", "url: …            , x"),
+            ("base_url: https://a.b", "base_url: https://a.b"),
         ] {
             assert_eq!(masked(line), shown);
         }

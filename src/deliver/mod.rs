@@ -124,6 +124,11 @@ impl Lanes<'_> {
         xxhash_rust::xxh3::xxh3_64(both.as_bytes())
     }
 
+    /// The name of a vendor account that has none, or does not tell it: by address and token.
+    fn name_by_credentials(&self) -> String {
+        format!("token-{:016x}", self.credentials())
+    }
+
     /// The vendor account that a destination writes to, as far as it is known without asking.
     pub fn known_account(&self) -> Result<Option<String>, StoreError> {
         let kept: Option<VendorAccount> = self.store.meta(&format!("account:{}", self.destination.name))?;
@@ -161,7 +166,9 @@ impl Lanes<'_> {
         self.park(&progress, !receipts.is_empty())?;
         let mut report = progress.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let id = receipts.into_iter().find_map(|receipt| match receipt.outcome {
-            Outcome::Done { remote_id } if receipt.slot == ACCOUNT => remote_id,
+            Outcome::Done { remote_id } if receipt.slot == ACCOUNT => {
+                remote_id.or_else(|| Some(self.name_by_credentials()))
+            }
             Outcome::Rejected { why } | Outcome::Absent { why } | Outcome::Gone { why } => {
                 report.notes.push(self.clean(&why));
                 None

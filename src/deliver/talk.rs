@@ -196,7 +196,7 @@ impl Lanes<'_> {
         let (operation, Some(Reply::Answer(answer))) = (operations.first()?, replies.last()) else { return None };
         let unknown = answer.status == 200 && answer.body.contains("unknown_method");
         let refused = unknown || matches!(answer.status, 403..=405 | 410 | 501);
-        (operation.slot == ACCOUNT && refused).then(|| format!("token-{:016x}", self.credentials()))
+        (operation.slot == ACCOUNT && refused).then(|| self.name_by_credentials())
     }
 
     /// An alert that an earlier process began, or that broke off: nobody knows whether it was sent.

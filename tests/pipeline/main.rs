@@ -15,3 +15,4 @@ mod retention;
 mod rules;
 mod site;
 mod stale;
+mod webhook;

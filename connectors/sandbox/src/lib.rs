@@ -1,4 +1,4 @@
-//! HubSpot, Intercom and Slack, emulated: strict, stateful and pure.
+//! HubSpot, Intercom, Slack and a receiver of webhooks, emulated: strict, stateful and pure.
 //!
 //! One [`Sandbox`] is one account at one vendor. It answers as the vendor's documents say, refuses what the vendor
 //! would refuse, and keeps what was written, so that the demo and the tests see the product's real effect, and so that
@@ -18,6 +18,7 @@ mod intercom;
 mod limits;
 mod page;
 mod slack;
+mod webhook;
 
 pub use faults::{Canned, Fault, FaultKind};
 pub use hubspot::Company;
@@ -65,6 +66,8 @@ pub enum Vendor {
     Intercom,
     /// Slack's Web API and incoming webhooks.
     Slack,
+    /// An address of one's own: `/hooks/TOKEN`.
+    Webhook,
 }
 
 /// One request of the vendor's API, as it was answered.
@@ -86,6 +89,7 @@ enum Account {
     HubSpot(Box<hubspot::HubSpot>),
     Intercom(Box<intercom::Intercom>),
     Slack(Box<slack::Slack>),
+    Webhook(Box<webhook::Webhook>),
 }
 
 /// One account at one vendor.
@@ -104,6 +108,7 @@ impl Sandbox {
             Vendor::HubSpot => Account::HubSpot(Box::new(hubspot::HubSpot::new(token))),
             Vendor::Intercom => Account::Intercom(Box::new(intercom::Intercom::new(token))),
             Vendor::Slack => Account::Slack(Box::new(slack::Slack::new(token))),
+            Vendor::Webhook => Account::Webhook(Box::default()),
         };
         Self { token: token.to_owned(), account, faults: faults::Plan::default(), journal: vec![], now: 0 }
     }
@@ -114,6 +119,7 @@ impl Sandbox {
             Account::HubSpot(_) => Vendor::HubSpot,
             Account::Intercom(_) => Vendor::Intercom,
             Account::Slack(_) => Vendor::Slack,
+            Account::Webhook(_) => Vendor::Webhook,
         }
     }
 
@@ -171,6 +177,7 @@ impl Sandbox {
             Account::HubSpot(account) => account.handle(call, &self.token),
             Account::Intercom(account) => account.handle(call, &self.token),
             Account::Slack(account) => account.handle(call, &self.token),
+            Account::Webhook(account) => account.handle(call, &self.token),
         };
         let note = answer.note.clone();
         (answer.reply(), note)
@@ -197,6 +204,7 @@ impl Sandbox {
             Account::HubSpot(account) => account.set_limits(limits),
             Account::Intercom(account) => account.set_limits(limits),
             Account::Slack(account) => account.set_limits(limits),
+            Account::Webhook(_) => {}
         }
     }
 
@@ -206,6 +214,7 @@ impl Sandbox {
             Account::HubSpot(account) => account.state(),
             Account::Intercom(account) => account.state(),
             Account::Slack(account) => account.state(),
+            Account::Webhook(account) => account.state(),
         }
     }
 
@@ -219,6 +228,7 @@ impl Sandbox {
             Account::HubSpot(account) => account.seed(wanted, now),
             Account::Intercom(account) => account.seed(wanted, now),
             Account::Slack(account) => account.seed(wanted),
+            Account::Webhook(account) => account.seed(wanted),
         }
     }
 

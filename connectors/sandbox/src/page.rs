@@ -41,6 +41,7 @@ pub(crate) fn render(sandbox: &Sandbox) -> String {
         Vendor::HubSpot => ("HubSpot", companies(sandbox)),
         Vendor::Intercom => ("Intercom", contacts(sandbox)),
         Vendor::Slack => ("Slack", messages(sandbox)),
+        Vendor::Webhook => ("Webhook", hooks(sandbox)),
     };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -98,6 +99,13 @@ fn contacts(sandbox: &Sandbox) -> String {
         plain.into_iter().chain([tags, custom.join("<br>")]).collect()
     };
     format!("<h2>{} contacts</h2>{}", contacts.len(), table(&head, contacts.iter().map(row)))
+}
+
+fn hooks(sandbox: &Sandbox) -> String {
+    let crate::Account::Webhook(account) = &sandbox.account else { return String::new() };
+    let head = ["record", "newest message"].map(str::to_owned);
+    let rows = account.records().iter().map(|(name, message)| vec![escape(name), escape(&message.to_string())]);
+    format!("<h2>{} records</h2>{}", account.records().len(), table(&head, rows))
 }
 
 fn messages(sandbox: &Sandbox) -> String {

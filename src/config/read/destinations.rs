@@ -7,7 +7,7 @@ use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 
 use super::super::{Credentials, Destination, Secret};
 use super::conduct::conduct;
-use super::{chosen_name, schedule};
+use super::{chosen_name, hook, schedule};
 use crate::connectors;
 
 pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, faults: &mut Faults) -> Vec<Destination> {
@@ -122,26 +122,40 @@ fn credentials(table: &Table<'_>, manifest: &'static Manifest, faults: &mut Faul
     match auth {
         Auth::Bearer => Some((Credentials::Token(Secret::new(secret)), manifest.base_url.to_owned())),
         Auth::Address { key } => {
-            let after = secret.find("://").map(|at| at + 3);
-            let host = after.and_then(|from| Some((from, secret.get(from..)?.split(['/', '?', '#']).next()?.len())));
-            match host {
-                Some((from, length))
-                    if length > 0 && (secret.starts_with("https://") || secret.starts_with("http://")) =>
-                {
-                    let (origin, rest) = secret.split_at(from + length);
-                    Some((Credentials::Address(Secret::new(rest.to_owned())), origin.to_owned()))
-                }
-                _ => {
-                    faults.error(node.place, format!("`{key}` is no address such as https://host/path"));
-                    None
-                }
-            }
+            let (origin, rest) = address(&secret, node, key, faults)?;
+            Some((Credentials::Address(Secret::new(rest)), origin))
+        }
+        Auth::Hook { key, secret: signing, headers } => {
+            let (origin, rest) = address(&secret, node, key, faults)?;
+            let hook = hook::read(rest, table.get(signing), table.get(headers), faults)?;
+            Some((Credentials::Hook(hook), origin))
+        }
+    }
+}
+
+/// An address that is a secret, as scheme and host, and the rest.
+fn address(secret: &str, node: &Node, key: &str, faults: &mut Faults) -> Option<(String, String)> {
+    let from = ["https://", "http://"].iter().find_map(|scheme| secret.strip_prefix(scheme).map(|_| scheme.len()));
+    let host = from.and_then(|from| Some((from, secret.get(from..)?.split(['/', '?', '#']).next()?)));
+    match host {
+        Some((_, host)) if host.contains('@') => {
+            let hint = "send what proves who we are as a header instead";
+            faults.error_with_hint(node.place, format!("`{key}` has a name or password before its host"), hint);
+            None
+        }
+        Some((from, host)) if !host.is_empty() => {
+            let (origin, rest) = secret.split_at(from + host.len());
+            Some((origin.to_owned(), rest.to_owned()))
+        }
+        _ => {
+            faults.error(node.place, format!("`{key}` is no address such as https://host/path"));
+            None
         }
     }
 }
 
 /// A secret of the config; a warning where it stands in the file itself.
-fn secret(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
+pub(super) fn secret(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
     let secret = node.text(faults, &format!("a {key}"))?;
     if let Kind::Text(text) = &node.kind
         && text.value == text.written
@@ -159,9 +173,14 @@ fn secret(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
     Some(secret.trim().to_owned())
 }
 
-/// Tokens that are no secret: the sandbox's, and words for examples.
+/// Tokens that are no secret: the sandbox's, words for examples, and addresses that lead nowhere else.
 fn is_for_trying_out(token: &str) -> bool {
-    token.starts_with("sandbox") || token.starts_with("demo") || token.starts_with("test")
+    let nowhere = ["://127.0.0.1", "://localhost"].iter().any(|host| token.contains(host));
+    nowhere
+        || token.contains(".example/")
+        || token.starts_with("sandbox")
+        || token.starts_with("demo")
+        || token.starts_with("test")
 }
 
 fn base_url(node: &Node, faults: &mut Faults) -> Option<String> {

@@ -7,6 +7,7 @@ mod destinations;
 mod events;
 mod features;
 mod gaps;
+mod hook;
 mod keeping;
 mod labels;
 mod lifecycle;

@@ -34,7 +34,7 @@ pub enum Mode {
     Read,
 }
 
-/// One field's change.
+/// One field's change; the same twice where a tool takes whole records and is told it along with what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// What the tool was last told; null if never.
@@ -113,7 +113,7 @@ impl Operation {
 pub struct Request {
     /// The HTTP method.
     pub method: Method,
-    /// Path and query, beginning with `/`; appended to the destination's address.
+    /// Path and query, beginning with `/`; appended to the destination's address. Empty where the address is all.
     pub path: String,
     /// Headers beside authentication and content type.
     pub headers: Vec<(&'static str, String)>,
@@ -387,6 +387,16 @@ pub enum Auth {
         /// Its key in the config.
         key: &'static str,
     },
+    /// As [`Auth::Address`], of somebody's own: the config may add headers to every request, and a secret by which each is
+    /// signed as the Standard Webhooks specification says, over its `Idempotency-Key`, its time and its body.
+    Hook {
+        /// The address's key in the config.
+        key: &'static str,
+        /// The key of the secret that signs.
+        secret: &'static str,
+        /// The key of the headers.
+        headers: &'static str,
+    },
 }
 
 impl Auth {
@@ -394,8 +404,14 @@ impl Auth {
     pub fn key(self) -> &'static str {
         match self {
             Self::Bearer => "token",
-            Self::Address { key } => key,
+            Self::Address { key } | Self::Hook { key, .. } => key,
         }
+    }
+
+    /// Every key that the shell reads for it.
+    pub fn keys(self) -> impl Iterator<Item = &'static str> {
+        let more = if let Self::Hook { secret, headers, .. } = self { vec![secret, headers] } else { Vec::new() };
+        std::iter::once(self.key()).chain(more)
     }
 }
 
@@ -517,12 +533,27 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
 }
 
 /// The slot and batch key of the question *whose account is this*: every connector answers it in `step` by one read and a
-/// receipt whose `remote_id` is the vendor account's own id (portal, app, team).
+/// receipt whose `remote_id` is the vendor account's own id (portal, app, team); none where a tool has no accounts, and its
+/// address tells one from another.
 pub const ACCOUNT: &str = "account";
 
 /// The operation that asks whose account a token belongs to.
 pub fn account_operation() -> Operation {
     Operation { mode: Mode::Read, ..Operation::new(ACCOUNT, ACCOUNT, "read whose account this is") }
+}
+
+/// A name for what a request says, for tools that drop what comes twice: 32 hexadecimal digits, the same for the same slots and
+/// new values in the same order, from version to version.
+pub fn idempotency_key(operations: &[Operation]) -> String {
+    let mut text = String::new();
+    for operation in operations {
+        text.push_str(&operation.slot);
+        for (name, change) in &operation.fields {
+            text.push_str(&format!("\u{1f}{name}\u{1e}{}", change.new.to_json()));
+        }
+        text.push('\u{1d}');
+    }
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
 }
 
 /// Reads a destination's own section. What the shell reads of it is left out by [`Manifest::leave_common`].
@@ -531,7 +562,7 @@ pub type ReadConfig = fn(&Node, &crate::expr::Scopes, &mut Faults) -> Option<Box
 impl Manifest {
     /// Marks what the shell reads of a destination's section as known: the common keys and those of authentication.
     pub fn leave_common(&self, table: &Table<'_>) {
-        for key in COMMON_KEYS.into_iter().chain(self.auth.iter().map(|auth| auth.key())) {
+        for key in COMMON_KEYS.into_iter().chain(self.auth.iter().flat_map(|auth| auth.keys())) {
             table.get(key);
         }
     }

@@ -37,6 +37,7 @@ pub mod past;
 pub mod portfolio;
 pub mod propose;
 pub mod pulse;
+pub mod quote;
 pub mod reasons;
 pub mod risk;
 mod scale;

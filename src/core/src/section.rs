@@ -114,6 +114,32 @@ impl std::fmt::Debug for Text {
 }
 
 impl Node {
+    /// A piece of config that came as JSON; every value stands on a line of its own, in the order of the text.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        fn build(json: &serde_json::Value, line: &mut u32) -> Node {
+            *line += 1;
+            let place = Place { line: *line, column: 1 };
+            let kind = match json {
+                serde_json::Value::Null => Kind::Null,
+                serde_json::Value::Bool(flag) => Kind::Bool(*flag),
+                serde_json::Value::Number(number) => {
+                    Kind::Number(number.as_f64().unwrap_or(f64::NAN), number.to_string())
+                }
+                serde_json::Value::String(text) => Kind::Text(Text { value: text.clone(), written: text.clone() }),
+                serde_json::Value::Array(items) => Kind::List(items.iter().map(|item| build(item, line)).collect()),
+                serde_json::Value::Object(entries) => {
+                    let entry = |(name, value): (&String, &serde_json::Value)| {
+                        let node = build(value, line);
+                        (name.clone(), node.place, node)
+                    };
+                    Kind::Map(entries.iter().map(entry).collect())
+                }
+            };
+            Node { place, kind }
+        }
+        build(json, &mut 0)
+    }
+
     /// What kind of thing it is, for messages.
     pub fn described(&self) -> String {
         match &self.kind {

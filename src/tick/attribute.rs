@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use vitalsync_core::Day;
 use vitalsync_core::attribution::{Counted, Kind, Ruler, Way};
+use vitalsync_core::cycle::Against;
 use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
@@ -117,7 +118,7 @@ fn settled(said: i64, by_then: i64, by_the_next: i64) -> i64 {
 }
 
 impl Engine {
-    /// What moved an account's score between two days, or in the last ones.
+    /// What moved an account's score between two days, or since the same phase of its cycle, or in the last ones.
     pub(super) fn change(
         &self,
         account: &Account,
@@ -131,8 +132,10 @@ impl Engine {
             anyhow::ensure!(found.is_some(), "{id} had no score on {from}, or has none on the second day");
             return Ok(found);
         }
-        for span in SPANS {
-            let found = self.attribution(account, now, horizon, Between { from: now.over.plus(-span), to: None })?;
+        let phase = account.health.against.filter(|against| matches!(against, Against::Phase(_)));
+        let phase = phase.map(|against| against.end(now.over));
+        for from in phase.into_iter().chain(SPANS.map(|span| now.over.plus(-span))) {
+            let found = self.attribution(account, now, horizon, Between { from, to: None })?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -28,7 +28,7 @@ impl Engine {
         }
         let over = model.calendar.last_over(horizon.at);
         for profile in &model.profiles {
-            let mut days: BTreeSet<Day> = past::needed(over, &profile.bands).collect();
+            let mut days: BTreeSet<Day> = past::needed(over, profile).collect();
             // A band is held over days that no run saw.
             days.extend(self.store.last_snapshots(&profile.name, over)?);
             past.0.insert(profile.name.clone(), self.store.snapshots(&profile.name, &days)?);

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{Known, KnownRecord, Operation};
+use vitalsync_core::cycle::Against;
 use vitalsync_core::evaluate::{Account, Evaluation, Since};
 use vitalsync_core::health;
 use vitalsync_core::identity::Horizon;
@@ -162,7 +163,8 @@ impl Engine {
         let (mut parts, mut history) = (Vec::new(), Vec::new());
         if let Some(profile) = profile {
             history = self.history(account, profile, horizon)?;
-            let before = evaluation.over.plus(-profile.window);
+            let against = account.health.against.unwrap_or(Against::Before(profile.window));
+            let before = against.end(evaluation.over);
             for (event, (count_before, count, weight)) in
                 account.weighed(profile, before, evaluation.over, &evaluation.events)
             {
@@ -217,6 +219,7 @@ impl Engine {
                 .map(|top| ChampionReport { user: top.user.clone(), share: top.share })
                 .collect(),
             history: DayReport::all(&history),
+            against: account.health.against.map(|against| against.to_string()).unwrap_or_default(),
             attribution: self.change(account, &evaluation, horizon, between)?,
             stopped: stopped(account, &evaluation),
             band_since: band_since(&history).map(|day| day.to_string()),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
-use crate::evaluate::Account;
+use crate::evaluate::{Account, Health};
 use crate::expr::Expr;
 use crate::model::{Band, Model};
 use crate::segments;
@@ -114,16 +114,21 @@ impl Trigger {
     }
 
     /// Whether it is so of an account, of those that are not about the score's course; `None` where that can't be said, as of
-    /// a band without a score.
+    /// a band without a score. A band and a silence that the account had at the same phase of its cycle before are not so: what
+    /// comes around each time is no news, until it stays for longer than it did.
     pub fn holds(&self, account: &Account) -> Option<bool> {
         let quiet = |days: i32| account.silent_days.map(|silent| silent >= days);
+        let Health { band, phase_bands, .. } = &account.health;
         match self {
             Self::Drop { .. } | Self::Rise { .. } => None,
-            Self::Band(band, side) => account.health.band.map(|now| (now == *band) == (*side == Side::Entered)),
+            Self::Band(wanted, side) => band.map(|now| {
+                let is = |band: &Band| (band == wanted) == (*side == Side::Entered);
+                is(&now) && !phase_bands.iter().any(is)
+            }),
             Self::Segment(name, side) => Some(account.in_rule(&format!("segments.{name}")) == (*side == Side::Entered)),
             Self::Step(_) | Self::Activated | Self::Milestone { .. } => Some(self.day(account).is_some()),
             Self::FirstValue => account.adoption_all_time.map(|ever| ever > 0.0),
-            Self::Quiet(days) => quiet(*days),
+            Self::Quiet(days) => quiet(*days).map(|quiet| quiet && !account.rests(*days)),
             Self::Back(days) => quiet(*days).map(|quiet| !quiet),
             Self::NewAccount => Some(true),
             Self::DataStopped => None,

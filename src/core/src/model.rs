@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::component::Component;
+use crate::cycle::Cycle;
 use crate::derived::{self, Derived, EventRule};
 use crate::expansion::Limit;
 use crate::expr::Expr;
@@ -197,6 +198,8 @@ pub struct Profile {
     pub components: Vec<Component>,
     /// The weight of usage beside the components.
     pub usage_weight: f64,
+    /// After how long use repeats, if it does.
+    pub cycle: Option<Cycle>,
 }
 
 impl Default for Profile {
@@ -215,6 +218,7 @@ impl Default for Profile {
             within: None,
             components: Vec::new(),
             usage_weight: 100.0,
+            cycle: None,
         }
     }
 }

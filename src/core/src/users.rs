@@ -96,16 +96,14 @@ impl<'a> Judge<'a> {
         };
         let raw = self.raw(member, scale, self.over);
         let score = scale.score(raw, self.today, self.over);
-        let change = |days: i32| {
-            let day = self.over.plus(-days);
-            (first <= day).then(|| score - scale.score(self.raw(member, scale, day), day, day))
-        };
+        let change = |day: Day| (first <= day).then(|| score - scale.score(self.raw(member, scale, day), day, day));
         UserHealth {
             raw: Some(health::points(raw)),
             score: Some(score),
             band,
-            change_7d: change(7),
-            change_30d: change(30),
+            change_7d: change(self.over.plus(-7)),
+            change_30d: change(self.over.plus(-30)),
+            change_cycle: scale.profile.cycle.and_then(|cycle| change(cycle.before(self.over))),
         }
     }
 

@@ -394,6 +394,9 @@ pub struct StatusReport {
     pub sources: BTreeMap<String, SourceStatus>,
     /// By destination: the last sync.
     pub destinations: BTreeMap<String, DestinationStatus>,
+    /// What rules ran into at the last evaluation, by their place in the config.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rules: BTreeMap<String, MissedReport>,
 }
 
 /// How a source stands.

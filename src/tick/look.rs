@@ -18,7 +18,7 @@ use vitalsync_core::section::Fault;
 
 use super::alerts::Fired;
 use super::attribute::Between;
-use super::{Dated, Engine};
+use super::{Dated, Engine, census_of};
 use crate::clock;
 use crate::config::{Config, Destination, WhenGone};
 use crate::report::{
@@ -235,6 +235,7 @@ impl Engine {
             running: false,
             state_bytes: self.store.size(),
             last_evaluation: self.store.meta::<Timestamp>("evaluated")?.map(|at| at.to_string()),
+            rules: self.rules()?,
             ..StatusReport::default()
         };
         let now = clock::system();
@@ -281,7 +282,8 @@ impl Engine {
 
 /// What is odd about a config, by itself and by an evaluation that was asked for its activity.
 fn linted(config: &Config, evaluation: &Evaluation) -> Vec<Fault> {
-    config.linted().into_iter().chain(lint::of_data(&config.model, evaluation)).collect()
+    let of_data = lint::of_data(&config.model, evaluation);
+    config.linted().into_iter().chain(of_data).chain(lint::of_rules(&census_of(config, evaluation))).collect()
 }
 
 /// The first few users who stopped, by their names where these are known.

@@ -309,6 +309,7 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
     }
     let mut weights: BTreeMap<String, i64> = BTreeMap::new();
     let mut written = WrittenProfile { place: merged.place, bands: merged.bands_place, ..WrittenProfile::default() };
+    written.components = merged.components.as_ref().map(|all| all.places.clone()).unwrap_or_default();
     let mut wildcards: Vec<(Wildcard, i64)> = Vec::new();
     let any_wildcard = merged.events.iter().any(|(name, scored)| scored.derived.is_none() && Wildcard::is_one(name));
     let mut conditions: BTreeMap<String, &String> = BTreeMap::new();

@@ -80,8 +80,8 @@ pub struct Model {
 pub struct Written {
     /// By the profile's name.
     pub profiles: BTreeMap<String, WrittenProfile>,
-    /// Steps of the checklists, by the event that they ask for.
-    pub steps: BTreeMap<String, Vec<Place>>,
+    /// Steps, features, signals and milestones, by the event that they ask for, as it is counted.
+    pub asked: BTreeMap<String, BTreeSet<Place>>,
 }
 
 /// Where the parts of a profile stand; what it takes over from another one stands there.
@@ -95,6 +95,8 @@ pub struct WrittenProfile {
     pub events: BTreeMap<String, Place>,
     /// Events of weight 0, likewise: left out on purpose.
     pub excluded: BTreeMap<String, Place>,
+    /// The components.
+    pub components: BTreeMap<String, Place>,
 }
 
 impl Model {

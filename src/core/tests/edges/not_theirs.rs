@@ -60,7 +60,7 @@ fn seats_that_are_bought_fire_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// In the run of an edit and on the days after it nothing is told that would not be told, had the config been so all along:
     /// stored scores and bands of the old config do not pass for what the customer did.

@@ -105,6 +105,9 @@ fn moved(report: &ExplainReport, out: &mut String) {
         for part in &change.parts {
             let _ = writeln!(out, "              {:>+6.1}  {}", part.points, part.said);
         }
+        for note in &change.notes {
+            let _ = writeln!(out, "              {note}");
+        }
     }
     let stopped = report.account.number("users.stopped").unwrap_or_default();
     if !report.stopped.is_empty() {

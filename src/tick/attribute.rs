@@ -35,6 +35,7 @@ const SPANS: [i32; 2] = [30, 7];
 
 /// What was said of the account on a day, and the profile as it was then.
 struct Told {
+    day: Day,
     snapshot: Snapshot,
     made: Made,
     version: Version,
@@ -107,7 +108,7 @@ impl Look<'_> {
             )
         };
         let profile = version.profile(self.profile);
-        Ok(Some(Told { snapshot, made, version, profile }))
+        Ok(Some(Told { day, snapshot, made, version, profile }))
     }
 }
 
@@ -141,6 +142,18 @@ impl Engine {
             }
         }
         Ok(None)
+    }
+
+    /// Says so where a day was said under a profile of which not all is known any more: a version keeps of `per`, groups and
+    /// components only whether they are the same.
+    fn unknown_of(&self, told: &Told) -> Option<String> {
+        let is_known = Version::of(&told.profile, &self.config.model).scores_as(&told.version);
+        (!is_known).then(|| {
+            format!(
+                "the profile's `per`, groups, components or `for` were others on {}: the parts are told by those of now",
+                told.day
+            )
+        })
     }
 
     /// Whose doing it is if a day that was said is counted otherwise now.
@@ -272,6 +285,7 @@ impl Engine {
             change: crate::report::points(way.change()),
             change_micro: way.change(),
             parts: AttributedPart::all(&way, label),
+            notes: [&told_from, &told_to].into_iter().flatten().filter_map(|told| self.unknown_of(told)).collect(),
         }))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A user's health is the raw score of its own events in an account, under that account's profile, against the same percentile
 //! over all members with raw > 0, frozen at the same calendar instants. A user of several accounts is a member of each and
-//! counts in each, so that a new account of one moves nobody's past; its health is that of the primary one. `per` and anything
-//! else that is about an account's size has no part in it.
+//! counts in each, so that a new account of one moves nobody's past; its health is that of the primary one. `per`, groups,
+//! components and overrides are about accounts and have no part in it: it is of use alone.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -1,4 +1,4 @@
-//! How far long reading is, for people: a bar on a terminal, else a line now and then.
+//! How far long work is, reading above all, for people: a bar on a terminal, else a line now and then.
 //!
 //! Lines come every ten seconds or each tenth of the bytes, never two in one second, so that neither a short run nor a long
 //! one fills a log. The clock is handed in.
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use crate::tick::ingest::{Phase, Watch};
 
@@ -187,6 +187,37 @@ impl Watch for Bar {
     }
 }
 
+/// Takes how many of some steps are done, and how many there are.
+pub type Steps = Box<dyn Fn(usize, usize) + Send + Sync>;
+
+/// A bar of steps on a terminal, drawn on standard error and gone when it is dropped.
+pub fn step_bar(what: &str) -> Steps {
+    let bar =
+        ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {pos} of {len}, {eta} left") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(what.to_owned());
+    Box::new(move |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    })
+}
+
+/// Lines about steps that take long, at most one in ten seconds.
+pub fn step_lines(what: &str, clock: Clock, say: Say) -> Steps {
+    let (what, said) = (what.to_owned(), Mutex::new(Duration::ZERO));
+    Box::new(move |done, all| {
+        let now = clock();
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= *said + LONG && done < all {
+            *said = now;
+            let left = now.as_secs_f64() * (all - done) as f64 / done.max(1) as f64;
+            say(format!("{what}: {done} of {all}, {left:.0} s left"));
+        }
+    })
+}
+
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lines").finish_non_exhaustive()
@@ -205,6 +236,21 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+
+    #[test]
+    fn steps_that_take_long_are_told_now_and_then() {
+        let (now, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (time, told) = (Arc::clone(&now), Arc::clone(&said));
+        let clock: Clock = Box::new(move || Duration::from_millis(time.load(Ordering::Relaxed)));
+        let steps = step_lines("months", clock, Box::new(move |line| told.lock().unwrap().push(line)));
+        for done in 0..=20 {
+            steps(done, 20);
+            now.fetch_add(4000, Ordering::Relaxed);
+        }
+        let said = said.lock().unwrap();
+        assert_eq!(said[..2], ["months: 3 of 20, 68 s left", "months: 6 of 20, 56 s left"]);
+        assert_eq!(said.len(), 6, "{said:#?}");
+    }
 
     #[test]
     fn lines_are_few_and_say_how_long_it_takes() {

@@ -423,6 +423,9 @@ pub struct StatusReport {
     /// Accounts of which nobody wants to hear for a while.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub snoozed: Vec<SnoozeReport>,
+    /// What rules ran into at the last evaluation, by their place in the config.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rules: BTreeMap<String, MissedReport>,
 }
 
 /// How a source stands.

@@ -1,6 +1,7 @@
 //! `vitalsync backtest`
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use vitalsync_core::time::Span;
 use super::ask::{self, Source};
 use super::table::table;
 use super::{Failure, Options, Outcome, say, say_json};
+use crate::progress::{Steps, clock, step_bar, step_lines};
 use crate::report::{BacktestReport, FitReport, PredictorReport, page};
 
 /// What it takes.
@@ -108,7 +110,7 @@ pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
     let terms = Terms { profile, leads: lead, k, fit, ..cohort.terms()? };
     let report: BacktestReport = match source(options, &terms).await? {
         (Source::Daemon(client, _socket), parameters) => ask::known(&client, "/v1/backtest", &parameters).await?,
-        (Source::State(engine), _) => engine.backtest(&terms, engine.clock.now())?,
+        (Source::State(engine), _) => engine.backtest(&terms, engine.clock.now(), &*watch())?,
     };
     if let Some(file) = &arguments.report {
         std::fs::write(file, page(&report))
@@ -123,6 +125,16 @@ pub(super) async fn run(options: &Options, arguments: &Arguments) -> Outcome {
         say(&proposal(fit));
     }
     Ok(0)
+}
+
+/// How far looking at snapshots is.
+pub(super) fn watch() -> Steps {
+    const WHAT: &str = "snapshots";
+    if std::io::stderr().is_terminal() {
+        step_bar(WHAT)
+    } else {
+        step_lines(WHAT, clock(), Box::new(|line| eprintln!("{line}")))
+    }
 }
 
 fn told(report: &BacktestReport) -> String {

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     account: String,
     #[command(flatten)]
     known: KnownOn,
-    /// What moved its score since this day (2026-08-13); 30 days ago if left out.
+    /// What moved its score since this day (2026-08-13); if left out since the same phase of its cycle, or 30 days ago.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
     /// … up to this day; the last that is over if left out.
@@ -105,6 +105,9 @@ fn moved(report: &ExplainReport, out: &mut String) {
         for part in &change.parts {
             let _ = writeln!(out, "              {:>+6.1}  {}", part.points, part.said);
         }
+        for note in &change.notes {
+            let _ = writeln!(out, "              {note}");
+        }
     }
     let stopped = report.account.number("users.stopped").unwrap_or_default();
     if !report.stopped.is_empty() {
@@ -113,8 +116,9 @@ fn moved(report: &ExplainReport, out: &mut String) {
         let days = whole(report.account.number("frequency.days"));
         let _ = writeln!(
             out,
-            "  stopped     {}{more}: active in the {days} days before, and not in the last {days}",
-            report.stopped.join(", ")
+            "  stopped     {}{more}: active in {}, and not in the last {days} days",
+            report.stopped.join(", "),
+            report.against
         );
     }
 }
@@ -125,12 +129,15 @@ fn story(report: &ExplainReport) -> String {
     let mut out = format!("{} ({})\n", account.text("name").unwrap_or(account.id()), account.id());
     let _ = writeln!(
         out,
-        "  health      {}, {}{}; {} in 7 days, {} in 30 days",
+        "  health      {}, {}{}; {} in 7 days, {} in 30 days{}",
         whole(of("health.score")),
         account.text("health.band").unwrap_or(if account.is_new() { "new: no band yet" } else { "–" }),
         report.band_since.as_ref().map_or_else(String::new, |day| format!(" since {day}")),
         change(of("health.change_7d")),
         change(of("health.change_30d")),
+        of("health.change_cycle").map_or_else(String::new, |points| {
+            format!(", {} against the same phase of its cycle before", change(Some(points)))
+        }),
     );
     let _ = writeln!(out, "  {:<12}{}", format!("{} days", report.history.len()), sparkline(report));
     for line in account.text("health.story").into_iter().flat_map(str::lines) {
@@ -236,7 +243,7 @@ fn story(report: &ExplainReport) -> String {
                 ]
             })
             .collect();
-        out.push_str(&table(&["what makes the score", "count", "weight", "points", "window before"], &rows));
+        out.push_str(&table(&["what makes the score", "count", "weight", "points", &report.against], &rows));
         out.push('\n');
     }
     out.push_str(&risk(report));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::ask::{self, Source};
-use super::backtest::{Cohort, source};
+use super::backtest::{Cohort, source, watch};
 use super::table::table;
 use super::{Options, Outcome, say, say_json};
 use crate::report::{AssociationReport, ComparisonReport, ReasonsReport};
@@ -15,7 +15,7 @@ pub(super) async fn run(options: &Options, cohort: &Cohort) -> Outcome {
     let terms = cohort.terms()?;
     let report: ReasonsReport = match source(options, &terms).await? {
         (Source::Daemon(client, _socket), parameters) => ask::known(&client, "/v1/reasons", &parameters).await?,
-        (Source::State(engine), _) => engine.reasons(&terms, engine.clock.now())?,
+        (Source::State(engine), _) => engine.reasons(&terms, engine.clock.now(), &*watch())?,
     };
     if options.json() {
         say_json(&report);

@@ -36,6 +36,9 @@ fn lines(status: &StatusReport) -> String {
         status.state_bytes as f64 / 1e6,
         text(status.last_evaluation.as_deref())
     );
+    for said in status.rules.iter().filter_map(|(rule, missed)| missed.said(rule)) {
+        let _ = writeln!(out, "{said}");
+    }
     for (name, source) in &status.sources {
         let _ = write!(out, "source {name}: read {}", text(source.last_run.as_deref()));
         if status.running {

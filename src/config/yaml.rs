@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::NonFiniteFloatPolicy;
 use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
 
 /// Looks up `${NAME}`: the environment in production, a table in tests.
@@ -92,6 +93,8 @@ impl<'de> Deserialize<'de> for Raw {
 pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Option<Node> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 50_000, max_depth: 64 },
+        // As text no reader takes them for numbers, and each is a fault at its own place.
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => {

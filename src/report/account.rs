@@ -125,10 +125,14 @@ pub struct ExplainReport {
     /// The users with the largest parts of the raw score, at most three.
     #[serde(default)]
     pub champions: Vec<ChampionReport>,
-    /// What moved its score between the days that were asked for, else in the last 30 or 7.
+    /// What its window is held against: "the 30 days before", "the same phase of the month before".
+    #[serde(default)]
+    pub against: String,
+    /// What moved its score between the days that were asked for, else since the same phase of its cycle, in the last 30 days or
+    /// in the last 7.
     #[serde(default)]
     pub attribution: Option<AttributionReport>,
-    /// The first few users who did something that counts in the window before and nothing in this one.
+    /// The first few users who did something that counts in that other window and nothing in this one.
     #[serde(default)]
     pub stopped: Vec<String>,
     /// Its score on each of the last days, today's last.

@@ -28,6 +28,9 @@ pub struct AttributionReport {
     pub change_micro: i64,
     /// What it is made of, none of it 0.
     pub parts: Vec<AttributedPart>,
+    /// What the parts can't tell.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 /// A part of a change.

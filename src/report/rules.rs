@@ -24,7 +24,7 @@ pub struct MissedReport {
 impl MissedReport {
     /// The reports of a census.
     pub fn all(census: Census) -> BTreeMap<String, Self> {
-        let report = |Missed { asked, of, misses }| Self { asked, of, misses };
+        let report = |Missed { asked, of, misses, .. }| Self { asked, of, misses };
         census.into_iter().map(|(rule, missed)| (rule, report(missed))).collect()
     }
 

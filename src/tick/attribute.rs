@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use vitalsync_core::Day;
 use vitalsync_core::attribution::{Counted, Kind, Ruler, Way};
+use vitalsync_core::cycle::Against;
 use vitalsync_core::evaluate::{Account, Evaluation};
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
@@ -34,6 +35,7 @@ const SPANS: [i32; 2] = [30, 7];
 
 /// What was said of the account on a day, and the profile as it was then.
 struct Told {
+    day: Day,
     snapshot: Snapshot,
     made: Made,
     version: Version,
@@ -106,7 +108,7 @@ impl Look<'_> {
             )
         };
         let profile = version.profile(self.profile);
-        Ok(Some(Told { snapshot, made, version, profile }))
+        Ok(Some(Told { day, snapshot, made, version, profile }))
     }
 }
 
@@ -117,7 +119,7 @@ fn settled(said: i64, by_then: i64, by_the_next: i64) -> i64 {
 }
 
 impl Engine {
-    /// What moved an account's score between two days, or in the last ones.
+    /// What moved an account's score between two days, or since the same phase of its cycle, or in the last ones.
     pub(super) fn change(
         &self,
         account: &Account,
@@ -131,13 +133,27 @@ impl Engine {
             anyhow::ensure!(found.is_some(), "{id} had no score on {from}, or has none on the second day");
             return Ok(found);
         }
-        for span in SPANS {
-            let found = self.attribution(account, now, horizon, Between { from: now.over.plus(-span), to: None })?;
+        let phase = account.health.against.filter(|against| matches!(against, Against::Phase(_)));
+        let phase = phase.map(|against| against.end(now.over));
+        for from in phase.into_iter().chain(SPANS.map(|span| now.over.plus(-span))) {
+            let found = self.attribution(account, now, horizon, Between { from, to: None })?;
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// Says so where a day was said under a profile of which not all is known any more: a version keeps of `per`, groups and
+    /// components only whether they are the same.
+    fn unknown_of(&self, told: &Told) -> Option<String> {
+        let is_known = Version::of(&told.profile, &self.config.model).scores_as(&told.version);
+        (!is_known).then(|| {
+            format!(
+                "the profile's `per`, groups, components or `for` were others on {}: the parts are told by those of now",
+                told.day
+            )
+        })
     }
 
     /// Whose doing it is if a day that was said is counted otherwise now.
@@ -269,6 +285,7 @@ impl Engine {
             change: crate::report::points(way.change()),
             change_micro: way.change(),
             parts: AttributedPart::all(&way, label),
+            notes: [&told_from, &told_to].into_iter().flatten().filter_map(|told| self.unknown_of(told)).collect(),
         }))
     }
 }

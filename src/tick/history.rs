@@ -13,8 +13,8 @@ use vitalsync_core::past::{self, Past, Snapshot};
 use vitalsync_core::version::Version;
 use vitalsync_core::{Day, Timestamp};
 
-use super::{Engine, poisoned};
-use crate::report::SHOWN_DAYS;
+use super::{Engine, census_of, poisoned};
+use crate::report::{MissedReport, SHOWN_DAYS};
 use crate::store::codec::Made;
 use crate::store::{Batch, StoreError};
 
@@ -28,7 +28,7 @@ impl Engine {
         }
         let over = model.calendar.last_over(horizon.at);
         for profile in &model.profiles {
-            let mut days: BTreeSet<Day> = past::needed(over, &profile.bands).collect();
+            let mut days: BTreeSet<Day> = past::needed(over, profile).collect();
             // A band is held over days that no run saw.
             days.extend(self.store.last_snapshots(&profile.name, over)?);
             past.0.insert(profile.name.clone(), self.store.snapshots(&profile.name, &days)?);
@@ -36,8 +36,8 @@ impl Engine {
         Ok(past)
     }
 
-    /// Notes that everything was evaluated, with since when each rule holds for each account, and the snapshots of the last
-    /// day over if it has none yet. Nothing, if a later time was: a clock that was set back makes no day over again.
+    /// Notes that everything was evaluated, with what rules ran into, since when each holds for each account, and the snapshots
+    /// of the last day over if it has none yet. Nothing, if a later time was: a clock that was set back makes no day over again.
     pub fn conclude(&self, evaluation: &Evaluation) -> Result<(), StoreError> {
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
         if self.store.meta("evaluated")?.is_some_and(|last: Timestamp| last > evaluation.at) {
@@ -53,6 +53,7 @@ impl Engine {
             }
         }
         batch.put_meta("evaluated", &evaluation.at);
+        batch.put_meta("report:rules", &MissedReport::all(census_of(&self.config, evaluation)));
         let names = filing.ids.accounts.len();
         for profile in &self.config.model.profiles {
             if self.store.has_snapshots(&profile.name, evaluation.over)? {

@@ -15,12 +15,15 @@ use super::Engine;
 use crate::config::Config;
 use crate::report::{BacktestReport, ComparisonReport, FitReport, PreviewReport, ReasonsReport};
 
+/// Is told how many snapshots of how many were looked at.
+type Steps<'a> = &'a dyn Fn(usize, usize);
+
 impl Engine {
     /// A backtest on what is known as of a time.
-    pub fn backtest(&self, terms: &Terms, at: Timestamp) -> anyhow::Result<BacktestReport> {
+    pub fn backtest(&self, terms: &Terms, at: Timestamp, watch: Steps<'_>) -> anyhow::Result<BacktestReport> {
         let outcomes = Outcomes::of(&self.with_deeds(Horizon::at(at))?, self.config.model.churned_on.is_some());
         let terms = self.met(terms, &outcomes, at)?;
-        let book = self.snapshots(&outcomes, &terms, Ask::of, |_, _| ())?;
+        let book = self.snapshots(&outcomes, &terms, watch, Ask::of, |_, _| ())?;
         let judged = book.judge(&outcomes, &terms)?;
         let weights = &self.config.model.risk_weights;
         let fit = if terms.fit { Some(FitReport::of(&book.fit(weights, &terms)?, weights)) } else { None };
@@ -28,7 +31,7 @@ impl Engine {
     }
 
     /// What goes together with leaving, as it was known before, and with being among the best tenth now.
-    pub fn reasons(&self, terms: &Terms, at: Timestamp) -> anyhow::Result<ReasonsReport> {
+    pub fn reasons(&self, terms: &Terms, at: Timestamp, watch: Steps<'_>) -> anyhow::Result<ReasonsReport> {
         let model = &self.config.model;
         let today = self.with_deeds(Horizon::at(at))?;
         let best = self.best(&today, terms);
@@ -37,7 +40,7 @@ impl Engine {
         // Of who left, what was known when it was last there; of who stayed, what is known last.
         let mut known: BTreeMap<usize, (Facts, bool)> = BTreeMap::new();
         let with_deeds = |horizon| Ask { deeds: true, ..Ask::of(horizon) };
-        self.snapshots(&outcomes, &terms, with_deeds, |evaluation, rows| {
+        self.snapshots(&outcomes, &terms, watch, with_deeds, |evaluation, rows| {
             for row in rows {
                 let is_told = matches!(known.get(&row.account), Some((_, true)));
                 if let Some(account) = evaluation.find(outcomes.id(row.account)).filter(|_| !is_told) {
@@ -147,12 +150,15 @@ impl Engine {
         &self,
         outcomes: &Outcomes,
         terms: &Terms,
+        watch: Steps<'_>,
         ask: impl Fn(Horizon) -> Ask,
         mut look: impl FnMut(&Evaluation, &[Row]),
     ) -> anyhow::Result<Book> {
         let mut book = Book::default();
-        for date in terms.dates(outcomes) {
+        let dates = terms.dates(outcomes);
+        for (done, date) in dates.iter().copied().enumerate() {
             self.check_stop()?;
+            watch(done, dates.len());
             let evaluation = self.ask(&self.config.model, ask(self.known_on(date)))?;
             let before = book.rows.len();
             book.take(date, &evaluation, outcomes, terms);

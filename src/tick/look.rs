@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{Known, KnownRecord, Operation};
+use vitalsync_core::cycle::Against;
 use vitalsync_core::evaluate::{Account, Evaluation, Since};
 use vitalsync_core::health;
 use vitalsync_core::identity::Horizon;
@@ -17,7 +18,7 @@ use vitalsync_core::section::Fault;
 
 use super::alerts::Fired;
 use super::attribute::Between;
-use super::{Dated, Engine};
+use super::{Dated, Engine, census_of};
 use crate::clock;
 use crate::config::{Config, Destination, WhenGone};
 use crate::report::{
@@ -162,7 +163,8 @@ impl Engine {
         let (mut parts, mut history) = (Vec::new(), Vec::new());
         if let Some(profile) = profile {
             history = self.history(account, profile, horizon)?;
-            let before = evaluation.over.plus(-profile.window);
+            let against = account.health.against.unwrap_or(Against::Before(profile.window));
+            let before = against.end(evaluation.over);
             for (event, (count_before, count, weight)) in
                 account.weighed(profile, before, evaluation.over, &evaluation.events)
             {
@@ -217,6 +219,7 @@ impl Engine {
                 .map(|top| ChampionReport { user: top.user.clone(), share: top.share })
                 .collect(),
             history: DayReport::all(&history),
+            against: account.health.against.map(|against| against.to_string()).unwrap_or_default(),
             attribution: self.change(account, &evaluation, horizon, between)?,
             stopped: stopped(account, &evaluation),
             band_since: band_since(&history).map(|day| day.to_string()),
@@ -232,6 +235,7 @@ impl Engine {
             running: false,
             state_bytes: self.store.size(),
             last_evaluation: self.store.meta::<Timestamp>("evaluated")?.map(|at| at.to_string()),
+            rules: self.rules()?,
             ..StatusReport::default()
         };
         let now = clock::system();
@@ -279,7 +283,8 @@ impl Engine {
 
 /// What is odd about a config, by itself and by an evaluation that was asked for its activity.
 fn linted(config: &Config, evaluation: &Evaluation) -> Vec<Fault> {
-    config.linted().into_iter().chain(lint::of_data(&config.model, evaluation)).collect()
+    let of_data = lint::of_data(&config.model, evaluation);
+    config.linted().into_iter().chain(of_data).chain(lint::of_rules(&census_of(config, evaluation))).collect()
 }
 
 /// The first few users who stopped, by their names where these are known.

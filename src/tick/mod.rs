@@ -94,6 +94,15 @@ fn needs_users(config: &Config) -> bool {
         || config.model.segments.iter().any(|(_, rule)| asks_of_users(rule))
 }
 
+/// What the rules of a config run into.
+fn census_of(config: &Config, evaluation: &Evaluation) -> Census {
+    let mut census = census::of_model(&config.model, evaluation);
+    for destination in &config.destinations {
+        census.extend(census::of_destination(&destination.name, &*destination.connector, evaluation));
+    }
+    census
+}
+
 fn asks_of_users(rule: &Expr) -> bool {
     rule.names().iter().any(|name| names::OF_USERS.contains(name))
 }
@@ -217,21 +226,17 @@ impl Engine {
         Ok(())
     }
 
+    /// What the rules of the config ran into when everything was last evaluated.
+    fn rules(&self) -> Result<BTreeMap<String, MissedReport>, StoreError> {
+        Ok(self.store.meta("report:rules")?.unwrap_or_default())
+    }
+
     fn stopped(&self, stopped: &Stopped) -> StoppedReport {
         StoppedReport {
             event: self.config.model.display_event(&stopped.event).to_owned(),
             day: stopped.day.to_string(),
             usual: stopped.usual,
         }
-    }
-
-    /// What the rules of the config run into.
-    fn census(&self, evaluation: &Evaluation) -> Census {
-        let mut census = census::of_model(&self.config.model, evaluation);
-        for destination in &self.config.destinations {
-            census.extend(census::of_destination(&destination.name, &*destination.connector, evaluation));
-        }
-        census
     }
 
     /// One full pass.
@@ -250,7 +255,7 @@ impl Engine {
             run.counted_since = HeldOutReport::all(&evaluation);
             run.stale = self.stale(at)?.into_iter().map(|(source, last)| (source, last.to_string())).collect();
             run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
-            run.rules = MissedReport::all(self.census(&evaluation));
+            run.rules = self.rules()?;
             run.benchmarks = BenchmarkReport::all(&evaluation);
             run.doubts.clone_from(&evaluation.doubts);
             let syncs = self.config.destinations.iter().map(|destination| async {

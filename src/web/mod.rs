@@ -195,11 +195,11 @@ fn terms(parameters: &Parameters) -> anyhow::Result<Terms> {
 }
 
 async fn backtest(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
-    answer(move || daemon.engine.backtest(&terms(&parameters)?, at(&daemon, &parameters)).map(Some)).await
+    answer(move || daemon.engine.backtest(&terms(&parameters)?, at(&daemon, &parameters), &|_, _| ()).map(Some)).await
 }
 
 async fn reasons(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
-    answer(move || daemon.engine.reasons(&terms(&parameters)?, at(&daemon, &parameters)).map(Some)).await
+    answer(move || daemon.engine.reasons(&terms(&parameters)?, at(&daemon, &parameters), &|_, _| ()).map(Some)).await
 }
 
 /// The other config comes as its text: the daemon need not see the file.

@@ -174,3 +174,24 @@ fn a_daemon_waits_for_an_archive_that_is_not_there() {
     daemon.signal("TERM");
     assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
 }
+
+#[test]
+fn the_daemon_closes_a_day_by_itself_and_says_what_rules_ran_into() {
+    let site = Site::with_story();
+    let standard = site.standard();
+    let without = standard.split("destinations:").next().expect("sources and profiles");
+    site.config(&format!("{without}segments:\n  large: traits.seats > 10\n"));
+    let mut daemon = site.daemon("2026-03-10", "daemon.log");
+    let status = || site.run(&["status", "--format", "json"]).exits(0).json();
+    super::site::wait_for("the end of the day", || status()["last_evaluation"].is_string());
+    let rules = json!({"segments.large": {"asked": 2, "of": 2, "compared_null": 2, "counted_null": 0,
+        "divided_by_zero": 0, "unlike": 0}});
+    assert_eq!(status()["rules"], rules);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
+    assert_eq!(status()["rules"], rules, "and without a daemon");
+    let later = site.run(&["explain", "acme", "--format", "json", "--as-of", "2026-03-11"]).exits(0).json();
+    let days = later["history"].as_array().expect("days").iter();
+    let said: Vec<&str> = days.filter(|day| day["stored"] == true).filter_map(|day| day["day"].as_str()).collect();
+    assert_eq!(said, ["2026-03-10"]);
+}

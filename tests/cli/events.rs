@@ -185,6 +185,46 @@ fn validate_says_what_the_data_says_with_and_without_a_daemon() {
 }
 
 #[test]
+fn whatever_asks_for_an_event_or_a_kind_of_value_is_held_against_the_data() {
+    let site = odd();
+    let seats = json!({"type": "group", "messageId": "g", "userId": "u1-0", "groupId": "a01",
+        "traits": {"seats": "many", "pulse": "well"}, "timestamp": "2026-03-02T12:00:00.000Z"});
+    site.archive("seats.ndjson", &[seats.to_string()]);
+    site.config(
+        &format!(
+            r##"{ODD}  team:
+    type: slack
+    token: "${{VITALSYNC_TEST_TOKEN}}"
+    alerts:
+      many: {{ milestone: {{ event: Report Opende, count: 10 }}, to: "#cs" }}
+features:
+  reports: [Report Opened, Report Shown]
+signals:
+  ticket: [Ticket Opened]
+segments:
+  large: traits.seats > 10
+"##
+        )
+        .replace(
+            "window: 30d",
+            "components: { usage: { weight: 70 }, pulse: { from: traits.pulse, range: [0, 10], weight: 30 } }",
+        ),
+    );
+    site.run(&["accounts", "--as-of", AT]).exits(0);
+    let report = site.run(&["validate", "--format", "json", "--as-of", AT]).exits(0).json();
+    let said = warned(&report["warnings"]);
+    for line in [
+        "12 profile `customer`: values of component `pulse` that are left out, because they are no number or an unknown word: 1",
+        "40 `Report Opende` was never seen in the data",
+        "42 `Report Shown` was never seen in the data",
+        "44 `Ticket Opened` was never seen in the data",
+        "46 segments.large: asked about 12, it compared values of unlike kinds, such as text with a number: 1",
+    ] {
+        assert!(said.iter().any(|said| said == line), "{line}: {said:#?}");
+    }
+}
+
+#[test]
 fn a_state_that_can_not_be_looked_at_is_a_note() {
     let site = odd();
     site.run(&["accounts", "--as-of", AT]).exits(0);

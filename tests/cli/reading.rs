@@ -327,3 +327,15 @@ fn a_state_that_cannot_be_a_directory_is_said() {
     let output = site.run(&["run", "--once"]).exits(1);
     assert!(output.stderr.contains("vitalsync.yaml") && output.stderr.contains("state"), "{}", output.all());
 }
+
+#[test]
+fn an_account_is_explained_on_one_page() {
+    let site = Site::with_story();
+    site.once("2026-03-17", 0);
+    let shown = site.run(&["explain", "acme", "--as-of", "2026-03-17"]).exits(0).stdout;
+    let (page, told) = shown.split_once("told crm").expect("what tools were told");
+    assert_eq!(page, include_str!("explain.txt"));
+    // Ids are the vendor's.
+    assert!(told.starts_with(" company/acme (its id "), "{told}");
+    assert!(told.contains("    vitalsync_health_band: at_risk\n    vitalsync_health_score: 1\n"), "{told}");
+}

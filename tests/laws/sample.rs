@@ -134,7 +134,12 @@ impl Sample {
             }
         }
         for (at, rule) in self.connector.alert_rules().iter().enumerate() {
-            wanted.alerts.push(alert(&rule.name, &rule.to, at, &mut Dice::of(self.seed, &[&rule.name])));
+            wanted.alerts.push(alert(
+                &rule.name,
+                &rule.to.place(None).unwrap_or_default(),
+                at,
+                &mut Dice::of(self.seed, &[&rule.name]),
+            ));
         }
         wanted
     }

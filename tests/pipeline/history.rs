@@ -251,3 +251,23 @@ async fn a_renewed_benchmark_and_days_without_snapshots() {
     assert!(refused(day(24), None).contains("no span"), "{}", refused(day(24), None));
     assert!(refused(day(-3), None).contains("no score"), "{}", refused(day(-3), None));
 }
+
+#[tokio::test]
+async fn what_a_version_does_not_keep_of_a_profile_is_said() {
+    let site = site().await;
+    run(&site.open_with(&config(5.0, "")), 20..31).await;
+    let notes = |profile: &str| {
+        let edited = config(5.0, "").replace("window: 7d,", &format!("window: 7d, {profile}"));
+        let engine = site.open_with(&edited);
+        let between = Between { from: day(25), to: None };
+        let found = engine.explain("a0", Horizon::at(end(31)), Some(between)).unwrap().unwrap();
+        found.attribution.unwrap().notes
+    };
+    assert_eq!(notes(""), Vec::<String>::new());
+    assert_eq!(notes("hold: off,"), Vec::<String>::new());
+    let said = format!(
+        "the profile's `per`, groups, components or `for` were others on {}: the parts are told by those of now",
+        day(25)
+    );
+    assert_eq!(notes("per: active_user,"), [said]);
+}

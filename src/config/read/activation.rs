@@ -1,7 +1,5 @@
 //! The checklists: `activation`.
 
-use std::collections::BTreeMap;
-
 use vitalsync_core::checklist::{Checklist, Done, STALLED_AFTER, Step};
 use vitalsync_core::derived::Derived;
 use vitalsync_core::expr::{Expr, Scope};
@@ -9,20 +7,21 @@ use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 use vitalsync_core::value::Type;
 
 use super::chosen_name;
-use super::events::{EventNames, condition};
+use super::events::{Asked, EventNames, condition};
 
-/// The checklists, one or a list, where their steps stand, and the derived events that they need beside those of the
-/// profiles. `scope` is of traits.
+/// The checklists, one or a list, and the derived events that they need beside those of the profiles. `scope` is of traits;
+/// `asked` takes where each event is named.
 pub(super) fn activation(
     node: &Node,
     scope: &Scope,
     profiles: &[Derived],
     names: &EventNames,
+    asked: &mut Asked,
     faults: &mut Faults,
-) -> (Vec<Checklist>, BTreeMap<String, Vec<Place>>, Vec<Derived>) {
+) -> (Vec<Checklist>, Vec<Derived>) {
     let items = node.items();
     let alone = items.len() == 1;
-    let mut reader = Reader::new(profiles, names, faults);
+    let mut reader = Reader::new(profiles, names, asked, faults);
     let mut lists: Vec<Checklist> = Vec::new();
     for item in items {
         let Some(list) = reader.checklist(item, alone, scope) else { continue };
@@ -31,22 +30,28 @@ pub(super) fn activation(
         }
         lists.push(list);
     }
-    (lists, reader.places, reader.derived)
+    (lists, reader.derived)
 }
 
 /// Reads what is done by an event or a trait: steps, and the signals of churn.
 pub(super) struct Reader<'a> {
     profiles: &'a [Derived],
     names: &'a EventNames,
-    places: BTreeMap<String, Vec<Place>>,
+    /// Where each event is named.
+    pub(super) asked: &'a mut Asked,
     /// The derived events that were met, beside those of the profiles.
     pub(super) derived: Vec<Derived>,
     pub(super) faults: &'a mut Faults,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(profiles: &'a [Derived], names: &'a EventNames, faults: &'a mut Faults) -> Self {
-        Self { profiles, names, places: BTreeMap::new(), derived: Vec::new(), faults }
+    pub(super) fn new(
+        profiles: &'a [Derived],
+        names: &'a EventNames,
+        asked: &'a mut Asked,
+        faults: &'a mut Faults,
+    ) -> Self {
+        Self { profiles, names, asked, derived: Vec::new(), faults }
     }
 
     fn checklist(&mut self, node: &Node, alone: bool, scope: &Scope) -> Option<Checklist> {
@@ -72,7 +77,7 @@ impl<'a> Reader<'a> {
                     .map(|event| Step::new(name, Done::Event { event: self.event(&event, node.place), count: 1 }))
             };
             if let Some(Done::Event { event, .. }) = step.as_ref().map(|step| &step.done) {
-                self.places.entry(event.clone()).or_default().push(*place);
+                self.asked.entry(event.clone()).or_default().insert(*place);
             }
             list.steps.extend(step);
         }

@@ -1,12 +1,14 @@
 //! Where health goes: `destinations`. What is a connector's own is read by the connector.
 
 use vitalsync_core::Calendar;
+use vitalsync_core::alert::Trigger;
 use vitalsync_core::connector::{Auth, COMMON_KEYS, Manifest};
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
 
 use super::super::{Credentials, Destination, Secret};
 use super::conduct::conduct;
+use super::events::Asked;
 use super::{chosen_name, hook, schedule};
 use crate::connectors;
 
@@ -30,6 +32,21 @@ pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, fau
         destinations.push(destination);
     }
     destinations
+}
+
+/// Notes where alerts ask for milestones. A connector reads its own section and keeps no places: the rules are found by their
+/// names.
+pub(super) fn milestones(node: Option<&Node>, destinations: &[Destination], asked: &mut Asked) {
+    for destination in destinations {
+        let rules = node.and_then(|node| node.key(&destination.name)).and_then(|node| node.key("alerts"));
+        for rule in destination.connector.alert_rules() {
+            if let Trigger::Milestone { event, .. } = &rule.trigger
+                && let Some(node) = rules.and_then(|rules| rules.key(&rule.name))
+            {
+                asked.entry(event.clone()).or_default().insert(node.place);
+            }
+        }
+    }
 }
 
 /// A field or tag group that two destinations of one vendor account would fight over.

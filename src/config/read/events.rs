@@ -7,6 +7,9 @@ use vitalsync_core::expr::Expr;
 use vitalsync_core::section::{Faults, Kind, Node, Place};
 use vitalsync_core::value::Type;
 
+/// Where the config asks for events other than by a weight, by the names that they are counted by.
+pub(super) type Asked = BTreeMap<String, BTreeSet<Place>>;
+
 /// What is known of events by their names before any is scored.
 #[derive(Default)]
 pub(super) struct EventNames {

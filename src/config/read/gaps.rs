@@ -1,6 +1,7 @@
-//! Days that leave every window: `gaps`, and a profile's `calendar`.
+//! Days that leave every window, `gaps`, and what use is expected when: a profile's `calendar`.
 
 use vitalsync_core::Day;
+use vitalsync_core::cycle::Cycle;
 use vitalsync_core::gaps::Yearly;
 use vitalsync_core::section::{Faults, Node};
 
@@ -20,25 +21,31 @@ pub(super) fn gaps(node: &Node, faults: &mut Faults) -> Vec<(Day, Day)> {
     spans
 }
 
-/// `calendar: {quiet: [12-20..01-05]}`: spans of every year.
-pub(super) fn calendar(node: &Node, faults: &mut Faults) -> Vec<Yearly> {
-    let Some(table) = node.table(faults, "calendar") else { return Vec::new() };
-    let mut spans = Vec::new();
-    for item in table.get("quiet").map(Node::items).unwrap_or_default() {
-        let expected = "a span of every year such as 12-20..01-05 (month-day)";
-        let Some(text) = item.text(faults, expected) else { continue };
-        match Yearly::parse(&text) {
-            Some(span) => spans.push(span),
-            None => faults.error(item.place, format!("expected {expected}, found {}", item.described())),
+/// A profile's expected use.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Expected {
+    /// After how long use repeats.
+    pub cycle: Option<Cycle>,
+    /// Spans of every year that leave its windows.
+    pub quiet: Option<Vec<Yearly>>,
+}
+
+/// `calendar: {cycle: month, quiet: [12-20..01-05]}`: what comes around, and spans of every year.
+pub(super) fn calendar(node: &Node, faults: &mut Faults) -> Expected {
+    let Some(table) = node.table(faults, "calendar") else { return Expected::default() };
+    let quiet = table.get("quiet").map(|node| {
+        let mut spans = Vec::new();
+        for item in node.items() {
+            let expected = "a span of every year such as 12-20..01-05 (month-day)";
+            let Some(text) = item.text(faults, expected) else { continue };
+            match Yearly::parse(&text) {
+                Some(span) => spans.push(span),
+                None => faults.error(item.place, format!("expected {expected}, found {}", item.described())),
+            }
         }
-    }
-    if let Some(node) = table.get("cycle") {
-        faults.error_with_hint(
-            node.place,
-            "this version does not compare with the same phase of a cycle",
-            "take `cycle` out; a window of a whole cycle, such as 30d, evens out a month",
-        );
-    }
+        spans
+    });
+    let cycle = table.get("cycle").and_then(|node| node.one_of(faults, "after how long use repeats", &Cycle::NAMES));
     table.finish(faults);
-    spans
+    Expected { cycle: cycle.and_then(|place| Cycle::ALL.get(place).copied()), quiet }
 }

@@ -34,8 +34,8 @@ use vitalsync_core::value::Type;
 
 use self::accounts::{accounts, exclude};
 use self::activation::activation;
-use self::destinations::destinations;
-use self::events::{EventNames, distinct, event_aliases};
+use self::destinations::{destinations, milestones};
+use self::events::{Asked, EventNames, distinct, event_aliases};
 use self::features::features;
 use self::keeping::{retention, suppress};
 use self::labels::labels;
@@ -77,16 +77,17 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let (profiles, mut derived, quiet) =
         table.get("profiles").map(|node| profiles(node, &scopes, &names, faults)).unwrap_or_default();
     let gaps = Gaps { days: table.get("gaps").map(|node| gaps::gaps(node, faults)).unwrap_or_default(), quiet };
+    let mut asked = Asked::new();
     let written = profiles.iter().map(|(profile, written, _)| (profile.name.clone(), written.clone())).collect();
     let profiles = profiles.into_iter().map(|(profile, _, features)| (profile, features)).collect();
-    let profiles = features(table.get("features"), profiles, &derived, &names, faults);
-    let (activation, step_places, of_steps) = table
+    let profiles = features(table.get("features"), profiles, &derived, &names, &mut asked, faults);
+    let (activation, of_steps) = table
         .get("activation")
-        .map(|node| activation(node, &trait_scope, &derived, &names, faults))
+        .map(|node| activation(node, &trait_scope, &derived, &names, &mut asked, faults))
         .unwrap_or_default();
     derived.extend(of_steps);
     let (signals, of_signals) =
-        table.get("signals").map(|node| risk::signals(node, &derived, &names, faults)).unwrap_or_default();
+        table.get("signals").map(|node| risk::signals(node, &derived, &names, &mut asked, faults)).unwrap_or_default();
     derived.extend(of_signals);
     let risk_weights = table.get("churn_risk").and_then(|node| risk::weights(node, faults)).unwrap_or_default();
     let derived = distinct(derived);
@@ -118,6 +119,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     };
     let destinations =
         table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
+    milestones(table.get("destinations"), &destinations, &mut asked);
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
     let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
@@ -147,7 +149,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         new_days: lifecycle.new_days,
         overrides,
         segments,
-        written: Written { profiles: written, steps: step_places },
+        written: Written { profiles: written, asked },
         ready,
     };
     Some(Config {

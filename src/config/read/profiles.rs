@@ -12,7 +12,7 @@ use vitalsync_core::wildcard::Wildcard;
 
 use super::chosen_name;
 use super::events::{EventNames, condition};
-use super::gaps::calendar;
+use super::gaps::{Expected, calendar};
 use super::scoring::{Components, components, per, usage_weight};
 
 /// A scored event as written.
@@ -36,7 +36,7 @@ struct Written<'n> {
     bands_place: Option<Place>,
     hold: Option<(u32, f64)>,
     features: Option<&'n Node>,
-    quiet: Option<Vec<Yearly>>,
+    calendar: Expected,
     /// With what puts accounts into groups.
     benchmark: Option<(Benchmark, Option<Expr>)>,
     per: Option<Per>,
@@ -137,7 +137,7 @@ fn profile<'n>(
         written.hold = hold(node, faults);
     }
     written.features = table.get("features");
-    written.quiet = table.get("calendar").map(|node| calendar(node, faults));
+    written.calendar = table.get("calendar").map(|node| calendar(node, faults)).unwrap_or_default();
     written.benchmark = table.get("benchmark").and_then(|node| benchmark(node, &scopes.groups, faults));
     table.finish(faults);
     Some(written)
@@ -244,7 +244,7 @@ fn quiet(all: &[Written<'_>], index: usize) -> Option<(String, Vec<Yearly>)> {
     let own = all.get(index)?;
     let mut at = own;
     for _ in 0..all.len() {
-        if let Some(quiet) = &at.quiet {
+        if let Some(quiet) = &at.calendar.quiet {
             return Some((own.name.clone(), quiet.clone()));
         }
         let (parent, _) = at.extends.as_ref()?;
@@ -277,6 +277,7 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
         merged.bands = merged.bands.or(found.bands);
         merged.bands_place = merged.bands_place.or(found.bands_place);
         merged.hold = merged.hold.or(found.hold);
+        merged.calendar.cycle = merged.calendar.cycle.or(found.calendar.cycle);
         merged.features = merged.features.or(found.features);
         merged.benchmark = merged.benchmark.or_else(|| found.benchmark.clone());
         merged.per = merged.per.or_else(|| found.per.clone());
@@ -308,6 +309,7 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
     }
     let mut weights: BTreeMap<String, i64> = BTreeMap::new();
     let mut written = WrittenProfile { place: merged.place, bands: merged.bands_place, ..WrittenProfile::default() };
+    written.components = merged.components.as_ref().map(|all| all.places.clone()).unwrap_or_default();
     let mut wildcards: Vec<(Wildcard, i64)> = Vec::new();
     let any_wildcard = merged.events.iter().any(|(name, scored)| scored.derived.is_none() && Wildcard::is_one(name));
     let mut conditions: BTreeMap<String, &String> = BTreeMap::new();
@@ -347,6 +349,7 @@ fn resolve<'n>(all: &[Written<'n>], index: usize, faults: &mut Faults) -> Option
         per: merged.per.unwrap_or_default(),
         components: merged.components.map(|all| all.list).unwrap_or_default(),
         usage_weight,
+        cycle: merged.calendar.cycle,
     };
     Some((profile, written, merged.features))
 }

@@ -8,7 +8,7 @@ use vitalsync_core::risk::Weights;
 use vitalsync_core::section::{Faults, Kind, Node, nearest};
 
 use super::activation::Reader;
-use super::events::EventNames;
+use super::events::{Asked, EventNames};
 
 /// No weight is beyond this: its odds would be those of a certainty.
 const FAR: f64 = 20.0;
@@ -21,9 +21,10 @@ pub(super) fn signals(
     node: &Node,
     before: &[Derived],
     names: &EventNames,
+    asked: &mut Asked,
     faults: &mut Faults,
 ) -> (Signals, Vec<Derived>) {
-    let mut reader = Reader::new(before, names, faults);
+    let mut reader = Reader::new(before, names, asked, faults);
     let mut signals = Signals::new();
     for (name, place, node) in node.entries(reader.faults, "signals") {
         let Some(at) = Signal::NAMES.iter().position(|known| known == name) else {
@@ -35,10 +36,19 @@ pub(super) fn signals(
             continue;
         };
         let evidence: Vec<Evidence> =
-            node.items().into_iter().filter_map(|node| evidence(&mut reader, name, node)).collect();
+            node.items().into_iter().filter_map(|node| placed(&mut reader, name, node)).collect();
         signals.entry(Signal::ALL[at]).or_default().extend(evidence);
     }
     (signals, reader.derived)
+}
+
+/// One piece of evidence; where an event is named is noted.
+fn placed(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Evidence> {
+    let found = evidence(reader, name, node);
+    if let Some(Evidence::Event(event)) = &found {
+        reader.asked.entry(event.clone()).or_default().insert(node.place);
+    }
+    found
 }
 
 fn evidence(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Evidence> {

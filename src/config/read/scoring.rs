@@ -1,5 +1,7 @@
 //! What a profile says of scores beside the weights of events: sizes, groups, components.
 
+use std::collections::BTreeMap;
+
 use vitalsync_core::component::{Combine, Component, Reads, USAGE, Whose};
 use vitalsync_core::expr::{Expr, Scope};
 use vitalsync_core::model::{Per, Profile};
@@ -14,6 +16,8 @@ pub(super) struct Components {
     pub list: Vec<Component>,
     pub usage: Option<f64>,
     pub place: Place,
+    /// Where each of the list stands, by its name.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// `per`.
@@ -65,7 +69,7 @@ pub(super) fn check_groups(profiles: &[Profile], segments: &[(String, Expr)], fa
 
 /// `components`.
 pub(super) fn components(node: &Node, faults: &mut Faults) -> Option<Components> {
-    let mut components = Components { list: Vec::new(), usage: None, place: node.place };
+    let mut components = Components { list: Vec::new(), usage: None, place: node.place, places: BTreeMap::new() };
     let entries = node.entries(faults, "components");
     let mut good = !entries.is_empty();
     if !good && matches!(node.kind, Kind::Map(_) | Kind::Null) {
@@ -84,7 +88,10 @@ pub(super) fn components(node: &Node, faults: &mut Faults) -> Option<Components>
             continue;
         }
         match component(name, &table, faults) {
-            Some(component) => components.list.push(component),
+            Some(component) => {
+                components.places.insert(name.clone(), *place);
+                components.list.push(component);
+            }
             None => good = false,
         }
         table.finish(faults);

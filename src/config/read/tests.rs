@@ -518,34 +518,39 @@ retention: { days: 200d }
 
 #[test]
 fn days_leave_the_windows_and_sources_may_be_silent() {
+    use vitalsync_core::cycle::Cycle;
     use vitalsync_core::gaps::Yearly;
     use vitalsync_core::pulse::Expect;
     let text = "\
 sources: { product: { type: segment_archive, location: ./a, expect_every: 6h } }
 gaps: [2026-03-01..2026-03-04, 2026-05-01]
 profiles:
-  - { name: main, events: { A: 1 }, calendar: { quiet: [12-20..01-05] } }
+  - { name: main, events: { A: 1 }, calendar: { cycle: quarter, quiet: [12-20..01-05] } }
   - { name: child, extends: main }
+  - { name: other, extends: main, calendar: { cycle: month } }
 ";
     let config = read(text);
     let days: Vec<String> = config.model.gaps.days.iter().map(|(from, to)| format!("{from} {to}")).collect();
     assert_eq!(days, ["2026-03-01 2026-03-04", "2026-05-01 2026-05-01"]);
     let quiet = vec![Yearly::parse("12-20..01-05").unwrap()];
-    assert_eq!(config.model.gaps.quiet, [("main".into(), quiet.clone()), ("child".into(), quiet)].into());
+    assert_eq!(config.model.gaps.quiet, ["main", "child", "other"].map(|name| (name.into(), quiet.clone())).into());
+    let cycles: Vec<_> = config.model.profiles.iter().map(|profile| profile.cycle).collect();
+    assert_eq!(cycles, [Some(Cycle::Quarter), Some(Cycle::Quarter), Some(Cycle::Month)]);
     assert_eq!(config.sources[0].expect, Expect::Every(6 * 3_600_000));
     assert_eq!(read(&text.replace("6h", "rhythm")).sources[0].expect, Expect::Rhythm);
     assert_eq!(read(&text.replace(", expect_every: 6h", "")).sources[0].expect, Expect::Nothing);
     let wrong = text
         .replace("2026-03-04", "2026-02-04")
         .replace("2026-05-01", "may")
-        .replace("[12-20..01-05]", "[31-12], cycle: month")
+        .replace("[12-20..01-05]", "[31-12]")
+        .replace("cycle: month", "cycle: monthly")
         .replace("6h", "often");
     let found = faults(&wrong);
     for part in [
         "ends before it begins",
         "found the text `may`",
         "found the text `31-12`",
-        "same phase of a cycle",
+        "did you mean `month`?",
         "may be silent",
     ] {
         assert!(found.iter().any(|fault| fault.contains(part)), "{part}: {found:?}");

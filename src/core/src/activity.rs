@@ -73,9 +73,9 @@ pub struct Use {
 pub enum Flag {
     /// Frequent, and no profile scores it or says that it does not count.
     UnscoredFrequent,
-    /// Scored or asked for by a step, and never done.
+    /// Scored, or asked for by a step, a feature, a signal or a milestone, and never done.
     NeverSeen,
-    /// Scored, done regularly before, and by nobody at all any more.
+    /// Likewise, done regularly before, and by nobody at all any more.
     Silent,
 }
 
@@ -126,6 +126,7 @@ pub fn events(model: &Model, evaluation: &Evaluation) -> Vec<Event> {
     names.extend(model.profiles.iter().flat_map(|profile| profile.weights.keys()).map(String::as_str));
     names.extend(model.written.profiles.values().flat_map(|profile| profile.excluded.keys()).map(String::as_str));
     names.extend(model.steps().filter_map(|step| step_event(&step.done)));
+    names.extend(model.written.asked.keys().map(String::as_str));
     let frequent = activity.frequent();
     let until = activity.last_day();
     // Of what is scored on a condition the event itself is not forgotten.
@@ -161,11 +162,12 @@ pub fn events(model: &Model, evaluation: &Evaluation) -> Vec<Event> {
         }
         // What is counted only since it was written down is not missed yet.
         let fresh = fresh.contains(event.name.as_str()) && activity.events.contains_key(event_of(counted));
-        if (scored || !event.steps.is_empty()) && event.used.ever == 0 && !fresh {
+        let asked = scored || !event.steps.is_empty() || model.written.asked.contains_key(counted);
+        if asked && event.used.ever == 0 && !fresh {
             event.flags.push(Flag::NeverSeen);
             event.nearest = nearest(event_of(counted), seen.iter().copied()).map(str::to_owned);
         }
-        if scored && let Some(until) = until {
+        if asked && let Some(until) = until {
             event.silent_since = silence::since(&event.used, evaluation.over, until);
             event.flags.extend(event.silent_since.map(|_| Flag::Silent));
         }

@@ -27,7 +27,7 @@ pub use self::route::{Places, Route};
 pub use self::tell::{names, tell};
 use self::when::{Digest, QuietHours};
 pub use self::whom::{Whom, user_key, user_of};
-use crate::evaluate::{Account, User};
+use crate::evaluate::{Account, Health, User};
 use crate::expr::Expr;
 use crate::mapping::Level;
 use crate::model::{Band, Model};
@@ -179,16 +179,21 @@ impl Trigger {
     }
 
     /// Whether it is so of an account, of those that are not about the score's course; `None` where that can't be said, as of
-    /// a band without a score.
+    /// a band without a score. A band and a silence that the account had at the same phase of its cycle before are not so: what
+    /// comes around each time is no news, until it stays for longer than it did.
     pub fn holds(&self, account: &Account) -> Option<bool> {
         let quiet = |days: i32| account.silent_days.map(|silent| silent >= days);
+        let Health { band, phase_bands, .. } = &account.health;
         match self {
             Self::Drop { .. } | Self::Rise { .. } => None,
-            Self::Band(band, side) => account.health.band.map(|now| (now == *band) == (*side == Side::Entered)),
+            Self::Band(wanted, side) => band.map(|now| {
+                let is = |band: &Band| (band == wanted) == (*side == Side::Entered);
+                is(&now) && !phase_bands.iter().any(is)
+            }),
             Self::Segment(name, side) => Some(account.in_rule(&format!("segments.{name}")) == (*side == Side::Entered)),
             Self::Step(_) | Self::Activated | Self::Milestone { .. } => Some(self.day(account).is_some()),
             Self::FirstValue => account.adoption_all_time.map(|ever| ever > 0.0),
-            Self::Quiet(days) => quiet(*days),
+            Self::Quiet(days) => quiet(*days).map(|quiet| quiet && !account.rests(*days)),
             Self::Back(days) => quiet(*days).map(|quiet| !quiet),
             Self::NewAccount => Some(true),
             Self::NewUser | Self::ChampionQuiet(_) | Self::DataStopped => None,

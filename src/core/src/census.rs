@@ -11,6 +11,7 @@ use crate::expr::{Expr, Misses, Names};
 use crate::mapping::{FieldMap, Level, Missing};
 use crate::model::Model;
 use crate::names::{AccountNames, TraitNames, UserNames};
+use crate::section::Place;
 
 /// What one rule ran into.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Missed {
     pub of: u64,
     /// What, added up over them.
     pub misses: Misses,
+    /// Where the rule stands.
+    pub place: Place,
 }
 
 /// What rules ran into, by the place of each in the config. One that ran into nothing is not there.
@@ -88,7 +91,7 @@ fn accounts(census: &mut Census, place: &str, rule: &Expr, evaluation: &Evaluati
 }
 
 fn ask<N: Names>(census: &mut Census, place: &str, rule: &Expr, subjects: impl Iterator<Item = N>) {
-    let mut missed = Missed::default();
+    let mut missed = Missed { place: rule.place(), ..Missed::default() };
     for names in subjects {
         let misses = rule.judged(&names).1;
         missed.asked += 1;

@@ -99,6 +99,11 @@ impl<'a> Course<'a> {
         self.is_used.then(|| self.series.raws.last().copied().unwrap_or_default())
     }
 
+    /// The raw score on a past day in millionths; `None` before the first.
+    pub fn raw_on(&self, day: Day) -> Option<i64> {
+        self.series.at(day)
+    }
+
     /// By what the raw score is divided.
     pub fn size(&self, day: Day) -> Option<f64> {
         size(self.profile(), self.points, self.standing, day)

@@ -101,11 +101,13 @@ impl Doubt {
     /// Where in the config it comes from.
     pub fn place(&self, model: &Model) -> Place {
         match self {
-            Self::NoAccounts { profile }
-            | Self::NoSeats { profile, .. }
-            | Self::Unreadable { profile, .. }
-            | Self::GoesWithSize { profile, .. } => {
+            Self::NoAccounts { profile } | Self::NoSeats { profile, .. } | Self::GoesWithSize { profile, .. } => {
                 model.written.profiles.get(profile).map(|written| written.place).unwrap_or_default()
+            }
+            Self::Unreadable { profile, component, .. } => {
+                let written = model.written.profiles.get(profile);
+                let component = written.and_then(|written| written.components.get(component)).copied();
+                component.or(written.map(|written| written.place)).unwrap_or_default()
             }
             Self::OverrideEnded { account, .. } | Self::OverrideOfNobody { account } => {
                 let stated = model.overrides.iter().find(|stated| stated.account == *account);

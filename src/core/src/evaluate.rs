@@ -14,6 +14,7 @@ use crate::by_name::ByName;
 use crate::checklist::share;
 use crate::component::USAGE;
 use crate::course::Course;
+use crate::cycle::{self, Against};
 use crate::doubt;
 use crate::expansion;
 use crate::expr::Expr;
@@ -165,6 +166,8 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
             }
             let days = (cx.over.0 - cx.ask.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
             account.recent = days.filter_map(|day| Some((Day(day), course.since(Day(day))?))).collect();
+            let usual = |cycle| cycle::scores(cycle, &account.recent, |day| course.since(day));
+            account.usual = scale.profile.cycle.map(usual).unwrap_or_default();
             if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
                 health.band = Some(stated.band);
                 health.override_reason = Some(stated.reason.clone());
@@ -250,16 +253,19 @@ fn health_of(
     if course.first().or(tally.first).is_none() {
         return Health::default();
     }
-    let past = |days: i32| {
-        let day = cx.over.plus(-days);
+    let change = |day: Day| {
         let told = past::on(told, day).map(|told| told.score);
         Some(now.score? - told.or_else(|| course.on(day).score)?)
     };
-    let (mut band, mut days_healthy) = (None, 0u32);
+    let around = profile.cycle.map(|cycle| cycle.around(cx.over));
+    let (mut band, mut days_healthy, mut phase_bands) = (None, 0u32, Vec::new());
     for day in daily(course, scale, told, cx).filter(|_| now.score.is_some() && !is_new) {
         band = day.band;
         days_healthy = if band == Some(Band::Healthy) { days_healthy.saturating_add(1) } else { 0 };
+        phase_bands.extend(band.filter(|_| around.as_ref().is_some_and(|around| around.contains(&day.day))));
     }
+    phase_bands.sort_unstable();
+    phase_bands.dedup();
     let peg = course.peg();
     let components =
         profile.components.iter().enumerate().map(|(index, of)| (&*of.name, course.component(index, cx.over)));
@@ -268,16 +274,20 @@ fn health_of(
     all.filter_map(|(name, points)| Some((name, points?))).for_each(|(name, points)| {
         components.insert(name, points);
     });
-    let reason = reason(tally, course, scale, cx);
+    let against = Against::of(profile, tally.first, cx.over);
+    let reason = reason(tally, course, scale, against, cx);
     Health {
         raw: course.raw().map(health::points),
         score: now.score,
         band,
         days_healthy: band.map(|_| days_healthy),
-        change_7d: past(7),
-        change_30d: past(30),
-        top_reason: Some(reason.said(profile.window)),
-        story: Some(reason.story(band, profile.window)),
+        change_7d: change(cx.over.plus(-7)),
+        change_30d: change(cx.over.plus(-30)),
+        change_cycle: profile.cycle.and_then(|cycle| change(cycle.before(cx.over))),
+        phase_bands,
+        against: Some(against),
+        top_reason: Some(reason.said(profile.window, against)),
+        story: Some(reason.story(band, profile.window, against)),
         size: course.size(cx.over).filter(|_| profile.per != Per::Account),
         benchmark: peg.map(|applied| applied.peg.raw),
         benchmark_group: peg.and_then(|applied| applied.group).map(str::to_owned),
@@ -301,10 +311,9 @@ fn daily<'a>(
     })
 }
 
-/// What moved the score most against the window before.
-fn reason<'a>(tally: &Tally, course: &Course<'_>, scale: &Scale<'a>, cx: &Shared<'a>) -> Reason<'a> {
-    let profile = scale.profile;
-    let before = cx.over.plus(-profile.window);
+/// What moved the score most against another window.
+fn reason<'a>(tally: &Tally, course: &Course<'_>, scale: &Scale<'a>, against: Against, cx: &Shared<'a>) -> Reason<'a> {
+    let (profile, before) = (scale.profile, against.end(cx.over));
     let moved = |index: usize| Some(course.component(index, cx.over)? - course.component(index, before)?);
     let components = profile.components.iter().enumerate();
     let components = components.filter_map(|(index, of)| Some((of.weight * moved(index)?, of.name.as_str())));
@@ -320,7 +329,8 @@ fn reason<'a>(tally: &Tally, course: &Course<'_>, scale: &Scale<'a>, cx: &Shared
     }
     let Some(raw) = course.raw() else { return Reason::Unused };
     if raw == 0 {
-        return Reason::Silent;
+        let rested = matches!(against, Against::Phase(_)) && course.raw_on(before) == Some(0);
+        return if rested { Reason::Rests } else { Reason::Silent };
     }
     match tally.points.get(scale.place).and_then(|points| points.moved) {
         Some((part, event)) if part != 0 => {

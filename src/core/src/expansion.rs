@@ -1,8 +1,8 @@
 //! Expansion readiness: how much speaks for a larger plan, 0–100.
 //!
 //! The mean, all weighing the same, of what is known of five things, each from 0 to 100: adoption in the window; active users of
-//! all users; the trend, a change of the score over 30 days of −10 to +10; activation; and nearness to the plan's limit, from
-//! half of it used to all of it. With fewer than three of them known it says nothing.
+//! all users; the trend, a change of the score ([`crate::figures::Health::trend`]) of −10 to +10; activation; and nearness to
+//! the plan's limit, from half of it used to all of it. With fewer than three of them known it says nothing.
 
 use crate::expr::{Expr, Names};
 use crate::figures::Account;
@@ -41,7 +41,7 @@ pub(crate) fn readiness(account: &Account, model: &Model) -> Option<f64> {
     let parts = [
         account.adoption_window,
         account.active_percent(),
-        account.health.change_30d.map(|change| between(change, -10.0, 10.0)),
+        account.health.trend().map(|change| between(change, -10.0, 10.0)),
         account.activation_percent,
         model.expansion.as_ref().and_then(|limit| limit.part(&names)).map(|part| between(part, 0.5, 1.0)),
     ];

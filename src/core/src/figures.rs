@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::activity::Activity;
 use crate::by_name::ByName;
 use crate::checklist::share;
+use crate::cycle::{Against, Usual};
 use crate::doubt::Doubt;
 use crate::gather::HeldOut;
 use crate::habits::{Deeds, Habits};
@@ -89,8 +90,14 @@ pub struct Health {
     pub change_7d: Option<f64>,
     /// Score now − score 30 days ago.
     pub change_30d: Option<f64>,
+    /// Score now − score at the same phase of the profile's cycle before; `None` without a cycle.
+    pub change_cycle: Option<f64>,
+    /// The bands that it had around that phase.
+    pub phase_bands: Vec<Band>,
     /// Days in a row in the healthy band, today included; 0 if it is another.
     pub days_healthy: Option<u32>,
+    /// What its window is held against where it is said what moved; `None` without usage and components.
+    pub against: Option<Against>,
     /// What moved most, in words that stay the same while it does.
     pub top_reason: Option<String>,
     /// Three lines, that stay the same while the band and what moved most do.
@@ -111,6 +118,14 @@ pub struct Health {
     pub override_reason: Option<String>,
     /// The last day of that.
     pub override_until: Option<Day>,
+}
+
+impl Health {
+    /// The change that tells whether it goes up or down: against the same phase of the cycle before, where there is one, else
+    /// against 30 days ago.
+    pub fn trend(&self) -> Option<f64> {
+        self.change_cycle.or(self.change_30d)
+    }
 }
 
 /// One account's figures.
@@ -164,7 +179,7 @@ pub struct Account {
     pub healthy_users: Option<u32>,
     /// The users with the largest parts of the raw score, at most three, the largest first.
     pub champions: Vec<Champion>,
-    /// Users with a scored event in the window before and none in this one.
+    /// Users with a scored event in the window that this one is held against ([`crate::cycle::Against`]) and none in this one.
     pub stopped_users: u32,
     /// The first few of them, those who did most first: userIds, and nothing where nobody knows who it was.
     pub who_stopped: Vec<Option<String>>,
@@ -210,6 +225,9 @@ pub struct Account {
     pub milestones: BTreeMap<(String, u32), Day>,
     /// Daily scores of the last days under the benchmark in force now, for edges; the last is today's score.
     pub recent: Vec<(Day, f64)>,
+    /// For each of these days the scores around the same phase of the cycle before, likewise under the benchmark in force now;
+    /// none without a cycle.
+    pub usual: Vec<Usual>,
     /// Scored events of the last days, by day, for reasons; none if these were not asked for.
     pub scored: Vec<(Day, Id, u32)>,
     /// Each day under its profile from the first on, today's being the last; none if it was not asked for.
@@ -254,6 +272,8 @@ pub struct UserHealth {
     pub change_7d: Option<f64>,
     /// Score now − score 30 days ago.
     pub change_30d: Option<f64>,
+    /// Score now − score at the same phase of the profile's cycle before; `None` without a cycle.
+    pub change_cycle: Option<f64>,
 }
 
 /// One identified user's figures.
@@ -364,9 +384,14 @@ impl Account {
         holding.map(|rule| (rule.clone(), noted.get(rule).copied().unwrap_or(today))).collect()
     }
 
+    /// Whether at the same phase of its cycle before it was silent for as many days, too.
+    pub fn rests(&self, days: i32) -> bool {
+        self.habits.and_then(|habits| habits.phase_silent_days).is_some_and(|then| then >= days)
+    }
+
     /// The drop since a day, under the benchmark in force now.
     pub fn drop_since(&self, since: Day) -> Option<Drop> {
-        health::drop_within(&self.recent, since)
+        health::drop_within(&self.recent, &self.usual, since)
     }
 
     /// Counts of each scored event in the windows ending on two days, with its weight in millionths.

@@ -32,6 +32,7 @@ pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, Step, checklist_of};
 use crate::component::{Component, Whose};
+use crate::cycle::Against;
 use crate::derived::MARK;
 use crate::identity::{Identity, TraitBook, Traits, traits_at};
 use crate::model::{MICRO, Model, Profile};
@@ -151,7 +152,7 @@ struct Did {
     is_active: bool,
     /// Points in the window, in millionths.
     points: i64,
-    /// Scored events in the window before.
+    /// Scored events in the window that this one is held against.
     before: i64,
 }
 
@@ -563,7 +564,7 @@ impl<'a> Gather<'a> {
         tally.left = self.standings.left(whom);
         self.users_and_features(&mut tally, &raw.cells, &crew);
         self.count_members(&tally, raw, own);
-        tally.habits = self.habits(&raw.cells, &crew, chosen, &tally.traits);
+        tally.habits = self.habits(&tally, &raw.cells, &crew);
         if self.ask.deeds {
             tally.deeds = self.deeds(&raw.cells, tally.first);
         }
@@ -605,8 +606,13 @@ impl<'a> Gather<'a> {
         let about = self.ask.reasons_of.as_deref();
         let reasons = self.ask.reasons && about.is_none_or(|id| id == self.gathered.names.account(tally.id));
         let window_since = self.over.plus(-window);
-        let before_since = window_since.plus(-window);
-        let scored_since = self.over.plus(-2 * window - self.ask.recent_days);
+        let against =
+            chosen.map_or(Against::Before(window), |(profile, _)| Against::of(profile, tally.first, self.over));
+        let before = against.end(self.over);
+        let mut scored_since = self.over.plus(-2 * window - self.ask.recent_days);
+        if about.is_some() || self.ask.history_of.is_some() {
+            scored_since = scored_since.min(before.plus(-window));
+        }
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
         let count = features.map_or(0, |features| features.names.len());
         tally.features_used = vec![false; count];
@@ -649,7 +655,7 @@ impl<'a> Gather<'a> {
             if in_window {
                 days[(day.0 - window_since.0) as usize] = true;
                 user.points = user.points.saturating_add(weight.saturating_mul(count));
-            } else if day <= window_since && day > before_since {
+            } else if day <= before && day > before.plus(-window) {
                 user.before += count;
             }
         }

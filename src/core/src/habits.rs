@@ -22,6 +22,9 @@ pub struct Lately {
     pub before_30: u32,
     /// In the last 90 days.
     pub last_90: u32,
+    /// In the 30 days that end at the same phase of the account's cycle before; `None` without a cycle, and for an account that
+    /// was not there all that time.
+    pub phase_30: Option<u32>,
 }
 
 impl Lately {
@@ -34,6 +37,12 @@ impl Lately {
     /// Last 30 days ÷ 30 days before; `None` where there was nothing before.
     pub fn trend(&self) -> Option<f64> {
         (self.before_30 > 0).then(|| f64::from(self.last_30) / f64::from(self.before_30))
+    }
+
+    /// Last 30 days ÷ the 30 at the same phase of the cycle before; `None` where there was nothing then.
+    pub fn trend_of_phase(&self) -> Option<f64> {
+        let then = self.phase_30.filter(|then| *then > 0)?;
+        Some(f64::from(self.last_30) / f64::from(then))
     }
 }
 
@@ -73,6 +82,12 @@ pub struct Habits {
     pub top_user_share: Option<f64>,
     /// Its rhythm.
     pub rhythm: Option<Rhythm>,
+    /// The most days that it was silent around the same phase of its cycle before, those that leave its windows aside; `None`
+    /// without a cycle, and where it was not there yet.
+    pub phase_silent_days: Option<i32>,
+    /// Of a cycle that is longer than 90 days and what comes around in them: the active days in the 90 that end at the same
+    /// phase before.
+    pub phase_days_90: Option<u32>,
     /// How often each signal came, in the order of [`Signal::ALL`]; `None` where the config does not name it.
     pub signals: [Option<Lately>; Signal::ALL.len()],
 }
@@ -109,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_trend_without_a_past_is_unknown_not_zero() {
-        assert_eq!(Lately { last_30: 5, before_30: 0, last_90: 5 }.trend(), None);
-        assert_eq!(Lately { last_30: 5, before_30: 10, last_90: 15 }.trend(), Some(0.5));
+        assert_eq!(Lately { last_30: 5, last_90: 5, ..Lately::default() }.trend(), None);
+        assert_eq!(Lately { last_30: 5, before_30: 10, last_90: 15, phase_30: None }.trend(), Some(0.5));
     }
 }

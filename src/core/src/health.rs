@@ -3,6 +3,7 @@
 //! All functions are total and exact: raw scores are integers of 1e-6, percentiles interpolate as type 7, and nothing
 //! rounds before it is shown.
 
+use crate::cycle::Usual;
 use crate::model::{Band, Bands, MICRO};
 use crate::time::Day;
 
@@ -163,21 +164,28 @@ impl Holding {
 /// A fall of the score within a span.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drop {
-    /// How many points: highest daily score of the span − now; 0 where it did not fall.
+    /// How many points: highest daily score of the span − now; 0 where it did not fall. With a cycle less what it fell at the
+    /// same phase before.
     pub points: f64,
-    /// The highest daily score.
+    /// The score that it fell from most.
     pub from: f64,
     /// Its day, the latest of equals.
     pub day: Day,
 }
 
 /// The drop within the last days: over scores of days from `since` on, `now` being the last of them. `series` is in the
-/// order of days.
-pub fn drop_within(series: &[(Day, f64)], since: Day) -> Option<Drop> {
+/// order of days, `usual` has the scores around the same phase of the cycle before of each, or none. A fall between two days
+/// is less by what it was at most between their phases then, so that what comes around each time is none.
+pub fn drop_within(series: &[(Day, f64)], usual: &[Usual], since: Day) -> Option<Drop> {
     let (_, now) = *series.last()?;
-    let span = series.iter().filter(|(day, _)| *day >= since);
-    let (day, from) = *span.max_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)))?;
-    Some(Drop { points: from - now, from, day })
+    let at = |place: usize| usual.get(place).copied().flatten();
+    let usual_now = at(series.len() - 1);
+    let fall = |(place, (day, from)): (usize, &(Day, f64))| {
+        let expected = at(place).zip(usual_now).map_or(0.0, |((_, high), (low, _))| (high - low).max(0.0));
+        Drop { points: (from - now - expected).max(0.0), from: *from, day: *day }
+    };
+    let falls = series.iter().enumerate().filter(|(_, (day, _))| *day >= since).map(fall);
+    falls.max_by(|a, b| a.points.total_cmp(&b.points).then(a.day.cmp(&b.day)))
 }
 
 #[cfg(test)]
@@ -284,9 +292,9 @@ mod tests {
     fn a_drop_is_measured_from_the_highest_day_of_the_span() {
         let series: Vec<(Day, f64)> =
             [90.0, 60.0, 75.0, 75.0, 50.0].into_iter().enumerate().map(|(i, s)| (Day(i as i32), s)).collect();
-        assert_eq!(drop_within(&series, Day(0)).unwrap().points, 40.0);
-        assert_eq!(drop_within(&series, Day(1)).unwrap(), Drop { points: 25.0, from: 75.0, day: Day(3) });
-        assert_eq!(drop_within(&series, Day(4)).unwrap().points, 0.0);
-        assert_eq!(drop_within(&[], Day(0)), None);
+        assert_eq!(drop_within(&series, &[], Day(0)).unwrap().points, 40.0);
+        assert_eq!(drop_within(&series, &[], Day(1)).unwrap(), Drop { points: 25.0, from: 75.0, day: Day(3) });
+        assert_eq!(drop_within(&series, &[], Day(4)).unwrap().points, 0.0);
+        assert_eq!(drop_within(&[], &[], Day(0)), None);
     }
 }

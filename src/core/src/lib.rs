@@ -16,6 +16,7 @@ pub mod checklist;
 pub mod component;
 pub mod connector;
 mod course;
+pub mod cycle;
 pub mod derived;
 pub mod doubt;
 pub mod evaluate;

@@ -3,7 +3,10 @@
 //! [`of_config`] sees the config alone, [`of_data`] what the events and accounts say to it. Both hold what the health model
 //! recommends; a config that ignores them is a good config still.
 
+mod kinds;
+
 use crate::activity::{self, Event, Flag, LATELY};
+use crate::census::{Census, Missed};
 use crate::evaluate::Evaluation;
 use crate::figures::Account;
 use crate::health;
@@ -77,6 +80,20 @@ pub fn of_config(model: &Model) -> Vec<Fault> {
             }
         }
     }
+    kinds::of_traits(model, &mut faults);
+    faults.into_sorted()
+}
+
+/// What the rules of the config run into that is no lack of data: values of a kind that they do not ask for.
+pub fn of_rules(census: &Census) -> Vec<Fault> {
+    let mut faults = Faults::default();
+    for (rule, Missed { asked, misses, place, .. }) in census.iter().filter(|(_, missed)| missed.misses.unlike > 0) {
+        let message = format!(
+            "{rule}: asked about {asked}, it compared values of unlike kinds, such as text with a number: {}",
+            misses.unlike
+        );
+        faults.warning_with_hint(*place, message, "they are false, and `!=` is true; `vitalsync explain` shows traits");
+    }
     faults.into_sorted()
 }
 
@@ -124,8 +141,8 @@ fn of_event(event: &Event, model: &Model, evaluation: &Evaluation, faults: &mut 
             |near| format!("did you mean `{near}`?"),
         );
         let of_profiles = model.written.profiles.values().filter_map(|profile| profile.events.get(&event.counted));
-        let of_steps = model.written.steps.get(&event.counted).into_iter().flatten();
-        for place in of_profiles.chain(of_steps) {
+        let asked = model.written.asked.get(&event.counted).into_iter().flatten();
+        for place in of_profiles.chain(asked) {
             faults.warning_with_hint(*place, format!("`{name}` was never seen in the data"), hint.as_str());
         }
     }

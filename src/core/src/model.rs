@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::checklist::{Checklist, Done, Step};
 use crate::component::Component;
+use crate::cycle::Cycle;
 use crate::derived::{self, Derived, EventRule};
 use crate::expansion::Limit;
 use crate::expr::Expr;
@@ -79,8 +80,8 @@ pub struct Model {
 pub struct Written {
     /// By the profile's name.
     pub profiles: BTreeMap<String, WrittenProfile>,
-    /// Steps of the checklists, by the event that they ask for.
-    pub steps: BTreeMap<String, Vec<Place>>,
+    /// Steps, features, signals and milestones, by the event that they ask for, as it is counted.
+    pub asked: BTreeMap<String, BTreeSet<Place>>,
 }
 
 /// Where the parts of a profile stand; what it takes over from another one stands there.
@@ -94,6 +95,8 @@ pub struct WrittenProfile {
     pub events: BTreeMap<String, Place>,
     /// Events of weight 0, likewise: left out on purpose.
     pub excluded: BTreeMap<String, Place>,
+    /// The components.
+    pub components: BTreeMap<String, Place>,
 }
 
 impl Model {
@@ -197,6 +200,8 @@ pub struct Profile {
     pub components: Vec<Component>,
     /// The weight of usage beside the components.
     pub usage_weight: f64,
+    /// After how long use repeats, if it does.
+    pub cycle: Option<Cycle>,
 }
 
 impl Default for Profile {
@@ -215,6 +220,7 @@ impl Default for Profile {
             within: None,
             components: Vec::new(),
             usage_weight: 100.0,
+            cycle: None,
         }
     }
 }

@@ -75,6 +75,9 @@ pub static ACCOUNT: &[Measure<Account>] = &[
     measure("features_30d", Type::Number, |account| habit(account, |habits| habits.features.last_30)),
     measure("features_90d", Type::Number, |account| habit(account, |habits| habits.features.last_90)),
     measure("trend_30_30", Type::Number, |account| account.habits.and_then(|habits| habits.events.trend()).into()),
+    measure("trend_cycle", Type::Number, |account| {
+        account.habits.and_then(|habits| habits.events.trend_of_phase()).into()
+    }),
     measure("rhythm.usual_gap_days", Type::Number, |account| {
         rhythm(account).map(|rhythm| f64::from(rhythm.usual)).into()
     }),
@@ -104,10 +107,10 @@ pub static HEALTH: &[Measure<Health>] = &[
     measure("band", Type::Text, |health| health.band.map(Band::name).into()),
     measure("change_7d", Type::Number, |health| health.change_7d.into()),
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
+    measure("change_cycle", Type::Number, |health| health.change_cycle.into()),
     measure("days_healthy", Type::Number, |health| health.days_healthy.map(f64::from).into()),
     measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
     measure("size", Type::Number, |health| health.size.into()),
-    measure("benchmark", Type::Number, |health| health.benchmark.into()),
     measure("benchmark_group", Type::Text, |health| health.benchmark_group.clone().into()),
     measure("coverage", Type::Number, |health| health.coverage.into()),
     measure("override", Type::Text, |health| health.override_reason.clone().into()),
@@ -123,6 +126,7 @@ pub static USER: &[Measure<User>] = &[
     measure("health.band", Type::Text, |user| user.health.band.map(Band::name).into()),
     measure("health.change_7d", Type::Number, |user| user.health.change_7d.into()),
     measure("health.change_30d", Type::Number, |user| user.health.change_30d.into()),
+    measure("health.change_cycle", Type::Number, |user| user.health.change_cycle.into()),
     measure("activation.percent", Type::Number, |user| user.activation_percent.into()),
     measure("adoption.window_percent", Type::Number, |user| user.adoption_window.into()),
     measure("days_since_last_active", Type::Number, |user| days(user.days_since_last_active)),

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::evaluate::{Daily, Health};
 use crate::health::{self, CURVE, Holding};
-use crate::model::{Band, Bands, MICRO};
+use crate::model::{Band, Bands, MICRO, Profile};
 use crate::time::Day;
 use crate::usage::Id;
 
@@ -103,9 +103,10 @@ pub fn band_since(history: &[Daily]) -> Option<Day> {
 }
 
 /// The days whose snapshots the measures of a day need: those of the trends, and those that a band is held since.
-pub fn needed(over: Day, bands: &Bands) -> impl Iterator<Item = Day> {
-    let held = i32::try_from(bands.hold_days).unwrap_or(i32::MAX).clamp(1, 60);
+pub fn needed(over: Day, profile: &Profile) -> impl Iterator<Item = Day> {
+    let held = i32::try_from(profile.bands.hold_days).unwrap_or(i32::MAX).clamp(1, 60);
     let mut days: Vec<Day> = (1..=held).chain([7, 30]).map(|days| over.plus(-days)).collect();
+    days.extend(profile.cycle.map(|cycle| cycle.before(over)));
     days.sort_unstable();
     days.dedup();
     days.into_iter()
@@ -119,6 +120,7 @@ pub fn score(raw: i64, divisor: Option<f64>, benchmark: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cycle::Cycle;
 
     #[test]
     fn a_snapshot_is_found_by_its_day() {
@@ -132,10 +134,12 @@ mod tests {
 
     #[test]
     fn what_is_needed_of_the_past_are_the_trends_and_the_hold() {
-        let bands = |hold_days| Bands { hold_days, ..Bands::default() };
-        let days = |hold| needed(Day(100), &bands(hold)).map(|day| day.0).collect::<Vec<_>>();
+        let profile = |hold_days| Profile { bands: Bands { hold_days, ..Bands::default() }, ..Profile::default() };
+        let days = |hold| needed(Day(100), &profile(hold)).map(|day| day.0).collect::<Vec<_>>();
         assert_eq!(days(2), [70, 93, 98, 99]);
         assert_eq!(days(1), [70, 93, 99]);
         assert_eq!(days(8), [70, 92, 93, 94, 95, 96, 97, 98, 99]);
+        let yearly = Profile { cycle: Some(Cycle::Year), ..profile(1) };
+        assert_eq!(needed(Day(400), &yearly).next(), Some(Day(35)));
     }
 }

@@ -156,6 +156,12 @@ impl Node {
         faults.error(self.place, format!("expected {expected}, found {}", self.described()));
     }
 
+    /// The value of a key, without asking for it: whatever else reads the section says what is wrong with it.
+    pub fn key(&self, name: &str) -> Option<&Self> {
+        let Kind::Map(entries) = &self.kind else { return None };
+        entries.iter().find(|(key, ..)| key == name).map(|(_, _, node)| node)
+    }
+
     /// Text; a number or flag written without quotes counts as its text.
     pub fn text(&self, faults: &mut Faults, expected: &str) -> Option<String> {
         match &self.kind {

@@ -41,8 +41,16 @@ pub static READY: [Ready; 16] = [
         "days_since_last_active >= 30 && days_since_last_active <= 60",
         "last seen 30 to 60 days ago",
     ),
-    ready("red_hot", "health.change_30d >= 10", "gained ten points or more in 30 days"),
-    ready("ice_cold", "health.change_30d <= -10", "lost ten points or more in 30 days"),
+    ready(
+        "red_hot",
+        "default(health.change_cycle, health.change_30d) >= 10",
+        "gained ten points or more in 30 days, or since the same phase of its cycle",
+    ),
+    ready(
+        "ice_cold",
+        "default(health.change_cycle, health.change_30d) <= -10",
+        "lost ten points or more in 30 days, or since the same phase of its cycle",
+    ),
     ready("mature", "tenure_days > 180", "with us for more than half a year"),
     ready("active_today", "days_since_last_active == 0", "seen today"),
     ready("multi_user", "users.total > 1", "more than one user"),

@@ -59,6 +59,12 @@ impl Day {
         self.date().checked_add_months(chrono::Months::new(months)).map_or(self, Self::from_date)
     }
 
+    /// This day of so many months earlier; where that month is shorter, its last day.
+    #[must_use]
+    pub fn minus_months(self, months: u32) -> Self {
+        self.date().checked_sub_months(chrono::Months::new(months)).map_or(self, Self::from_date)
+    }
+
     /// The first day of this day's month.
     #[must_use]
     pub fn month_start(self) -> Self {

@@ -2,8 +2,8 @@
 //!
 //! A user's health is the raw score of its own events in an account, under that account's profile, against the same percentile
 //! over all members with raw > 0, frozen at the same calendar instants. A user of several accounts is a member of each and
-//! counts in each, so that a new account of one moves nobody's past; its health is that of the primary one. `per` and anything
-//! else that is about an account's size has no part in it.
+//! counts in each, so that a new account of one moves nobody's past; its health is that of the primary one. `per`, groups,
+//! components and overrides are about accounts and have no part in it: it is of use alone.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -96,16 +96,14 @@ impl<'a> Judge<'a> {
         };
         let raw = self.raw(member, scale, self.over);
         let score = scale.score(raw, self.today, self.over);
-        let change = |days: i32| {
-            let day = self.over.plus(-days);
-            (first <= day).then(|| score - scale.score(self.raw(member, scale, day), day, day))
-        };
+        let change = |day: Day| (first <= day).then(|| score - scale.score(self.raw(member, scale, day), day, day));
         UserHealth {
             raw: Some(health::points(raw)),
             score: Some(score),
             band,
-            change_7d: change(7),
-            change_30d: change(30),
+            change_7d: change(self.over.plus(-7)),
+            change_30d: change(self.over.plus(-30)),
+            change_cycle: scale.profile.cycle.and_then(|cycle| change(cycle.before(self.over))),
         }
     }
 

@@ -47,7 +47,7 @@ struct Scoring {
 impl Version {
     /// The version of a profile of a model.
     pub fn of(profile: &Profile, model: &Model) -> Self {
-        // Whatever else a profile gets must be named here: does a score hang on it?
+        // Whatever else a profile gets must be named here: does a score hang on it? On the cycle what it is compared with does.
         let Profile { name, only, window, weights, wildcards, features: _, bands, benchmark, .. } = profile;
         let Profile { per, within, components, usage_weight, .. } = profile;
         let Bands { healthy, at_risk, hold_days, hold_points } = *bands;

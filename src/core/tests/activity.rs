@@ -132,6 +132,9 @@ fn what_the_config_names_and_nobody_did_is_flagged_with_the_nearest_name() {
     };
     assert_eq!(said("Report Sharde"), (vec![Flag::NeverSeen], "Report Shared".into(), String::new()));
     assert_eq!(said("Nothing Like It"), (vec![Flag::NeverSeen], String::new(), String::new()));
+    model.written.asked.insert("Ticket Opened".into(), [Place::default()].into());
+    let asked = events(&model, &seen(&[track("a", "u", "Report Shared", 1)], &model));
+    assert!(event(&asked, "Ticket Opened").is(Flag::NeverSeen), "a signal asks for it");
     assert_eq!(said("Teammate Invite"), (vec![Flag::NeverSeen], "Teammate Invited".into(), "invited".into()));
 }
 
@@ -149,6 +152,10 @@ fn a_scored_event_that_stops_for_everybody_is_silent_since_then() {
     let since = Day::parse("2026-08-05");
     assert_eq!((event(&found, "Renamed").silent_since, event(&found, "Renamed").flags), (since, vec![Flag::Silent]));
     assert_eq!((event(&found, "Other").flags, event(&found, "Unscored").silent_since), (vec![], None));
+    let mut asking = model.clone();
+    asking.written.asked.insert("Unscored".into(), [Place::default()].into());
+    let found = events(&asking, &seen(&lines, &asking));
+    assert_eq!(event(&found, "Unscored").silent_since, since, "a feature, a signal or a milestone asks for it");
     let gone: Vec<String> = lines.iter().filter(|line| !line.contains("Other")).cloned().collect();
     let found = events(&model, &seen(&gone, &model));
     assert!(!event(&found, "Renamed").is(Flag::Silent), "it is the pipe that is silent");
@@ -298,7 +305,7 @@ fn events_and_profiles_that_the_data_does_not_know_are_told_where_they_stand() {
         .written
         .profiles
         .insert("main".into(), WrittenProfile { place: place(3), events, ..WrittenProfile::default() });
-    model.written.steps.insert("Inivted".into(), vec![place(20)]);
+    model.written.asked.insert("Inivted".into(), [place(20)].into());
     model.profiles.push(Profile { name: "rest".into(), ..model.profiles[0].clone() });
     model.written.profiles.insert("rest".into(), WrittenProfile { place: place(12), ..WrittenProfile::default() });
     let mut lines = crowd(|_| 60, |_| 1);

@@ -15,7 +15,7 @@ fn outcome(id: &str, days: &[&str], churned: Option<&str>) -> Outcome {
 }
 
 fn account(id: &str, tenure: i32, silent: i32, active_days: u32) -> Account {
-    let active_days = Lately { last_30: 0, before_30: 0, last_90: active_days };
+    let active_days = Lately { last_90: active_days, ..Lately::default() };
     Account {
         id: id.into(),
         tenure_days: Some(tenure),

@@ -1,6 +1,10 @@
 //! Edges over whole histories: each kind fires once, the first look is silent, and what customers did not do fires nothing.
 
+#[path = "edges/cycle.rs"]
+mod cycle;
 mod feed;
+#[path = "edges/not_theirs.rs"]
+mod not_theirs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +13,12 @@ use proptest::prelude::*;
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{AlertRule, Edge, EdgeState, Pass, Past, Side, Trigger, Whom, edge, may_fire, settled};
 use vitalsync_core::checklist::{Checklist, Done, Step};
-use vitalsync_core::component::{Component, Reads, Whose};
 use vitalsync_core::evaluate::{Evaluation, evaluate_history};
 use vitalsync_core::expr::Expr;
 use vitalsync_core::gaps::Yearly;
 use vitalsync_core::gather::Ask;
 use vitalsync_core::identity::Horizon;
-use vitalsync_core::model::{Band, Bands, Benchmark, MICRO, Model, Per, Profile, Refresh};
+use vitalsync_core::model::{Band, Bands, Benchmark, MICRO, Model, Profile, Refresh};
 use vitalsync_core::names::{Vocabulary, scopes, trait_scope};
 use vitalsync_core::past::{self, Days, Snapshot};
 use vitalsync_core::section::{Faults, Place};
@@ -97,6 +100,21 @@ fn every_kind() -> Vec<AlertRule> {
         rule("new", Trigger::NewAccount),
         rule("thirty", Trigger::Milestone { event: "A".into(), count: 30 }),
     ]
+}
+
+/// Segments that look at the score, and at what it was.
+const OF_SCORES: [(&str, &str); 2] = [("low", "health.score < 50"), ("cold", "health.change_30d <= -10")];
+
+/// Rules over bands and segments.
+fn of_scores() -> Vec<AlertRule> {
+    let mut rules: Vec<AlertRule> = every_kind()
+        .into_iter()
+        .filter(|rule| matches!(rule.trigger, Trigger::Band(..) | Trigger::Segment(..)))
+        .collect();
+    rules.push(rule("well", Trigger::Band(Band::Healthy, Side::Entered)));
+    rules.push(rule("fair", Trigger::Band(Band::Normal, Side::Entered)));
+    rules.push(rule("cold", Trigger::Segment("cold".into(), Side::Entered)));
+    rules
 }
 
 /// What a destination remembers, as the program keeps it.
@@ -264,60 +282,6 @@ fn bands_on(lines: &[String], model: &Model, offset: i32) -> Vec<Option<Band>> {
     evaluation.accounts.iter().map(|account| account.health.band).collect()
 }
 
-/// A model of usage and of a pulse that counts for ten days.
-fn with_a_pulse(bands: Bands) -> Model {
-    let mut model = model(&OF_SCORES);
-    let profile = &mut model.profiles[0];
-    profile.bands = bands;
-    profile.usage_weight = 20.0;
-    profile.components = vec![Component {
-        name: "pulse".into(),
-        whose: Whose::Account,
-        from: "pulse".into(),
-        reads: Reads::Range(0.0, 10.0),
-        weight: 80.0,
-        max_age: Some(10),
-    }];
-    model
-}
-
-#[test]
-fn a_value_that_grows_too_old_fires_nothing_and_a_new_one_does() {
-    let at_once = Bands { hold_days: 1, hold_points: 0.0, ..Bands::default() };
-    for (bands, moved) in [(at_once, 31), (Bands::default(), 32)] {
-        let model = with_a_pulse(bands);
-        let mut lines = used("a", "B", 0..60, 1);
-        lines.push(group("a", 20, r#""pulse":10"#));
-        assert_ne!(bands_on(&lines, &model, moved - 1), bands_on(&lines, &model, moved), "it moves the band");
-        let mut memory = Memory::default();
-        memory.pass(&lines, &model, &of_scores(), end(25));
-        for offset in 26..45 {
-            assert_eq!(memory.pass(&lines, &model, &of_scores(), end(offset)), [], "day {offset}, {bands:?}");
-        }
-        lines.push(group("a", 28, r#""pulse":0"#));
-        let (mut memory, mut told) = (Memory::default(), BTreeSet::new());
-        for offset in 25..38 {
-            told.extend(memory.pass(&lines, &model, &of_scores(), end(offset)).into_iter().map(|(rule, _)| rule));
-        }
-        assert_eq!(told.into_iter().collect::<Vec<_>>(), ["cold", "low", "risk", "unwell"], "{bands:?}");
-    }
-}
-
-#[test]
-fn seats_that_are_bought_fire_nothing() {
-    let mut model = model(&OF_SCORES);
-    let seats = Expr::parse("traits.seats", Place::default(), &trait_scope(&[]), Type::Any, &mut Faults::default());
-    model.profiles[0].per = Per::Seat(seats.unwrap());
-    let mut lines = used("a", "A", 0..60, 2);
-    lines.extend([group("a", 0, r#""seats":1"#), group("a", 30, r#""seats":9"#)]);
-    assert_ne!(bands_on(&lines, &model, 29), bands_on(&lines, &model, 30), "it moves the band");
-    let mut memory = Memory::default();
-    memory.pass(&lines, &model, &of_scores(), end(25));
-    for offset in 26..40 {
-        assert_eq!(memory.pass(&lines, &model, &of_scores(), end(offset)), [], "day {offset}");
-    }
-}
-
 /// An edit of the config, by number.
 fn edited(edit: u8) -> Model {
     let mut model =
@@ -362,64 +326,6 @@ proptest! {
         prop_assert_eq!(memory.pass(&lines, &edited(edit), &every_kind(), Timestamp(end(40).0 + 100)), vec![]);
         // And nothing is left over for a look at the same moment.
         prop_assert_eq!(memory.pass(&lines, &edited(edit), &every_kind(), Timestamp(end(40).0 + 200)), vec![]);
-    }
-}
-
-/// Segments that look at the score, and at what it was.
-const OF_SCORES: [(&str, &str); 2] = [("low", "health.score < 50"), ("cold", "health.change_30d <= -10")];
-
-/// Rules over bands and segments.
-fn of_scores() -> Vec<AlertRule> {
-    let mut rules: Vec<AlertRule> = every_kind()
-        .into_iter()
-        .filter(|rule| matches!(rule.trigger, Trigger::Band(..) | Trigger::Segment(..)))
-        .collect();
-    rules.push(rule("well", Trigger::Band(Band::Healthy, Side::Entered)));
-    rules.push(rule("fair", Trigger::Band(Band::Normal, Side::Entered)));
-    rules.push(rule("cold", Trigger::Segment("cold".into(), Side::Entered)));
-    rules
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// In the run of an edit and on the days after it nothing is told that would not be told, had the config been so all along:
-    /// stored scores and bands of the old config do not pass for what the customer did.
-    #[test]
-    fn an_edit_fires_nothing_on_the_days_after_either(
-        uses in prop::collection::vec((0..5usize, 0..2usize, 0..46i32, 1..4u32), 1..60),
-        rests in prop::collection::vec((0..5usize, 0..46i32, 0..46i32), 0..6),
-        (healthy, at_risk, weight) in (50..100u8, 1..50u8, 1..10i64),
-        (was_healthy, was_at_risk, was_weight) in (50..100u8, 1..50u8, 1..10i64),
-    ) {
-        let name = |account: usize| format!("a{account}");
-        let mut lines: Vec<String> = Vec::new();
-        for (index, (account, event, offset, each)) in uses.into_iter().enumerate() {
-            lines.extend((0..each).map(|n| track(&name(account), ["A", "B"][event], offset, 100 * index as u32 + n, 0)));
-        }
-        // Steady use is what an edit moves from one band to another.
-        for (account, from, to) in rests {
-            lines.extend(used(&name(account), "A", from.min(to)..from.max(to), 1));
-        }
-        let with = |healthy: u8, at_risk: u8, weight: i64| {
-            let mut model = model(&OF_SCORES);
-            let (healthy, at_risk) = (healthy.into(), at_risk.into());
-            model.profiles[0].bands = Bands { healthy, at_risk, ..Bands::default() };
-            model.profiles[0].weights.insert("A".into(), weight * MICRO);
-            model
-        };
-        let (before, after) = (with(was_healthy, was_at_risk, was_weight), with(healthy, at_risk, weight));
-        let (mut edited, mut always) = (Memory::default(), Memory::default());
-        for offset in 30..46 {
-            let model = if offset < 40 { &before } else { &after };
-            let (told, all) = (
-                edited.pass(&lines, model, &of_scores(), end(offset)),
-                always.pass(&lines, &after, &of_scores(), end(offset)),
-            );
-            if offset >= 40 {
-                prop_assert!(told.iter().all(|told| all.contains(told)), "day {offset}: {told:?}, always {all:?}");
-            }
-        }
     }
 }
 

@@ -63,7 +63,7 @@ fn each_span_counts_its_own_days() {
             .map(|(back, user, event)| track(back, 0, user, event))
             .into();
     let habits = habits(&lines, &model());
-    let lately = |last_30, before_30, last_90| Lately { last_30, before_30, last_90 };
+    let lately = |last_30, before_30, last_90| Lately { last_30, before_30, last_90, phase_30: None };
     assert_eq!(habits.events, lately(2, 2, 6));
     assert_eq!(habits.active_days, lately(2, 2, 6));
     assert_eq!(habits.users, lately(1, 2, 3));

@@ -32,6 +32,40 @@ profiles:
 }
 
 #[test]
+fn a_trait_that_is_read_as_unlike_kinds_is_worth_a_warning() {
+    let text = "\
+profiles:
+  - name: a
+    for: traits.tier in [\"gold\", \"silver\"]
+    events: { A: 1, B: 2, C: 3, D: 4, E: 5 }
+    per: { seat: traits.seats }
+    components:
+      pulse: { from: traits.pulse, range: [0, 10], weight: 10 }
+      nps: { from: users.traits.pulse, range: [0, 10], weight: 10 }
+      mood: { from: traits.mood, map: { good: 1, bad: 0 }, weight: 10 }
+segments:
+  happy: traits.pulse == \"green\" || traits.mood == 3
+  large: traits.seats >= 50
+  same: traits.other == traits.pulse
+  gold: 2 < traits.tier
+  all: traits.seats == true
+";
+    let linted: Vec<String> = read(text)
+        .linted()
+        .iter()
+        .map(|fault| format!("{}:{} {}", fault.place.line, fault.place.column, fault.message))
+        .collect();
+    assert_eq!(
+        linted,
+        [
+            "11:10 `traits.pulse` is read as text here and as a number in line 7: no value is both",
+            "14:9 `traits.tier` is read as a number here and as text in line 3: no value is both",
+            "15:8 `traits.seats` is read as true or false here and as a number in line 5: no value is both",
+        ]
+    );
+}
+
+#[test]
 fn weights_windows_and_wildcards_that_can_not_be() {
     let text = "\
 profiles:
@@ -53,10 +87,17 @@ profiles:
             "6 errors",
         ]
     );
-    for no_number in [".nan", ".inf", "-.inf"] {
-        let faults = faults(&format!("profiles:\n  - events: {{ A: {no_number} }}\n"));
-        assert!(faults[0].starts_with("2:18 non-finite"), "{faults:?}");
-    }
+    assert_eq!(
+        faults("profiles:\n  - { events: { A: .nan, B: -.inf, C: 1e999, D: 11 }, window: .inf }\n"),
+        [
+            "2:20 expected a weight from 0 to 10 (0 excludes the event), found the text `.nan`",
+            "2:29 expected a weight from 0 to 10 (0 excludes the event), found the text `-.inf`",
+            "2:39 expected a weight from 0 to 10 (0 excludes the event), found the text `.inf`",
+            "2:49 expected a weight from 0 to 10 (0 excludes the event), found 11",
+            "2:63 expected the window as one number and one unit (30m, 12h, 7d, 1mo), found the text `.inf`",
+            "5 errors",
+        ]
+    );
     for days in ["1d", "90d", "400d"] {
         assert_eq!(read(&profile(&format!("    window: {days}\n"))).model.profiles[0].window.to_string() + "d", days);
     }

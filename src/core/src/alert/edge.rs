@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Alert, AlertRule, STALE_MS, Trigger, What, Whom};
+use crate::cycle::Usual;
 use crate::evaluate::Evaluation;
 use crate::health::{self, Drop};
 use crate::model::{Model, Profile};
@@ -208,9 +209,11 @@ fn looked_at(
     let mut next = state.clone();
     // A rise is a fall of the score's mirror image.
     let series: Vec<(Day, f64)> = whom.recent().iter().map(|(day, score)| (*day, direction * score)).collect();
+    let mirrored = |(low, high): (f64, f64)| if direction < 0.0 { (-high, -low) } else { (low, high) };
+    let usual: Vec<Usual> = whom.usual().iter().map(|usual| usual.map(mirrored)).collect();
     let fell = |until: Day| -> Option<Drop> {
         let days = series.partition_point(|(day, _)| *day <= until);
-        health::drop_within(&series[..days], state.since.max(until.plus(-within_days)))
+        health::drop_within(&series[..days], &usual, state.since.max(until.plus(-within_days)))
     };
     let drop = fell(last_day)?;
     if !state.armed {
@@ -282,6 +285,11 @@ fn crossed(
     }
     if !theirs {
         return Some((next, Edge::NotTheirs));
+    }
+    if let (Trigger::Back(days), Whom::Account(account)) = (&rule.trigger, whom)
+        && pass.past.and_then(|past| past.then.find(&account.id)).is_some_and(|before| before.rests(*days))
+    {
+        return Some((next, Edge::Suppressed));
     }
     let late = |day| pass.now.at.0 - pass.model.calendar.end(day).0 > STALE_MS;
     if let Whom::Account(account) = whom

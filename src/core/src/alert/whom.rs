@@ -1,5 +1,6 @@
 //! Whom a rule is about: an account, or a user. What both have stands behind one face, so that an edge is found one way.
 
+use crate::cycle::Usual;
 use crate::evaluate::{Account, Evaluation, User};
 use crate::expr::Names;
 use crate::mapping::Level;
@@ -82,6 +83,11 @@ impl<'a> Whom<'a> {
             Self::Account(account) => &account.recent,
             Self::User(user, _) => &user.recent,
         }
+    }
+
+    /// For each of those days the scores around the same phase of the cycle before; only accounts have cycles.
+    pub fn usual(&self) -> &'a [Usual] {
+        if let Self::Account(account) = self { &account.usual } else { &[] }
     }
 
     /// The score now.

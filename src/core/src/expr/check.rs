@@ -371,20 +371,45 @@ fn dotted(node: &IdedExpr) -> Option<String> {
 
 pub(super) fn names<'a>(ast: &'a Ast, found: &mut Vec<&'a str>) {
     match ast {
-        Ast::Literal(_) => {}
         Ast::Name(name) => found.push(name),
-        Ast::Not(inner) | Ast::Negate(inner) => names(inner, found),
-        Ast::And(list) | Ast::Or(list) | Ast::List(list) | Ast::Call(_, list) => {
-            list.iter().for_each(|item| names(item, found))
-        }
+        _ => parts(ast).into_iter().for_each(|part| names(part, found)),
+    }
+}
+
+/// The names that are compared with literals, and the kinds of these.
+pub(super) fn literal_kinds<'a>(ast: &'a Ast, found: &mut Vec<(&'a str, Type)>) {
+    let kind = |ast: &Ast| match ast {
+        Ast::Literal(Value::Number(_)) => Some(Type::Number),
+        Ast::Literal(Value::Text(_)) => Some(Type::Text),
+        Ast::Literal(Value::Bool(_)) => Some(Type::Bool),
+        _ => None,
+    };
+    let pair = match ast {
+        Ast::Compare(_, left, right) => match (&**left, &**right) {
+            (Ast::Name(name), other) | (other, Ast::Name(name)) => Some((name, kind(other))),
+            _ => None,
+        },
+        Ast::In(left, right) => match (&**left, &**right) {
+            (Ast::Name(name), Ast::List(words)) => Some((name, words.first().and_then(kind))),
+            _ => None,
+        },
+        _ => None,
+    };
+    found.extend(pair.and_then(|(name, kind)| Some((name.as_str(), kind?))));
+    parts(ast).into_iter().for_each(|part| literal_kinds(part, found));
+}
+
+/// What an expression is made of, one level down.
+fn parts(ast: &Ast) -> Vec<&Ast> {
+    match ast {
+        Ast::Literal(_) | Ast::Name(_) => Vec::new(),
+        Ast::Not(inner) | Ast::Negate(inner) => vec![inner],
+        Ast::And(list) | Ast::Or(list) | Ast::List(list) | Ast::Call(_, list) => list.iter().collect(),
         Ast::Compare(_, left, right)
         | Ast::Arithmetic(_, left, right)
         | Ast::In(left, right)
-        | Ast::Index(left, right) => {
-            names(left, found);
-            names(right, found);
-        }
-        Ast::If(three) => three.iter().for_each(|item| names(item, found)),
+        | Ast::Index(left, right) => vec![left, right],
+        Ast::If(three) => three.iter().collect(),
     }
 }
 

@@ -196,6 +196,13 @@ impl Expr {
         check::words(&self.ast, scope)
     }
 
+    /// The names that it compares with values written down, and the kinds of these: numbers, text, flags.
+    pub fn literal_kinds(&self) -> Vec<(&str, Type)> {
+        let mut kinds = Vec::new();
+        check::literal_kinds(&self.ast, &mut kinds);
+        kinds
+    }
+
     /// Its value.
     pub fn value(&self, names: &dyn Names) -> Value {
         self.judged(names).0

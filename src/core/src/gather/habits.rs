@@ -3,30 +3,72 @@
 use std::ops::Range;
 
 use super::tables::Crew;
-use super::{Cell, Gather};
+use super::{Cell, Gather, Tally};
+use crate::cycle::{self, Cycle};
 use crate::habits::{Deeds, Habits, Lately, RHYTHM_DAYS, Rhythm};
 use crate::identity::Traits;
-use crate::model::{Evidence, Model, Signal};
+use crate::model::{Evidence, Model, Profile, Signal};
 use crate::names::trait_value;
 use crate::time::Day;
 use crate::today::Names;
 use crate::usage::Id;
 use crate::value::Value;
 
-/// The spans of [`Lately`]: the last 30 days, the 30 before, the last 90; as the ages of their days.
-const SPANS: [Range<i32>; 3] = [0..30, 30..60, 0..90];
+/// The spans of [`Lately`] as the ages of their days.
+#[derive(Debug, Clone, PartialEq)]
+struct Spans {
+    /// The last 30 days, the 30 before, the last 90, and 30 at the same phase of the cycle before; the last of them empty where
+    /// there is nothing to compare with.
+    ages: [Range<i32>; 4],
+    /// 90 at the same phase, where all of a cycle's phases are not among the last 90 days.
+    season: Option<Range<i32>>,
+}
 
-impl From<[u32; SPANS.len()]> for Lately {
-    fn from([last_30, before_30, last_90]: [u32; SPANS.len()]) -> Self {
-        Self { last_30, before_30, last_90 }
+/// What there was in each of the spans.
+type Counts = [u32; 4];
+
+const LAST_90: Range<i32> = 0..90;
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self { ages: [0..30, 30..60, LAST_90, 0..0], season: None }
+    }
+}
+
+impl Spans {
+    /// Of an account that had its first event on a day, under a profile's cycle.
+    fn new(cycle: Option<Cycle>, first: Option<Day>, over: Day) -> Self {
+        let phase = |days: i32| {
+            let since = over.0 - cycle?.before(over).0;
+            // It was there all that time.
+            first.is_some_and(|first| over.0 - first.0 >= since + days - 1).then_some(since..since + days)
+        };
+        let [last_30, before_30, last_90, none] = Self::default().ages;
+        let season = phase(90).filter(|_| cycle == Some(Cycle::Year));
+        Self { ages: [last_30, before_30, last_90, phase(30).unwrap_or(none)], season }
+    }
+
+    /// By age in days, as far as is looked, the spans that a day is in, a bit each.
+    fn bits(&self) -> Vec<u8> {
+        let bit = |age: i32, (span, ages): (usize, &Range<i32>)| u8::from(ages.contains(&age)) << span;
+        let of_age = |age| self.ages.iter().enumerate().fold(0, |spans, span| spans | bit(age, span));
+        let ends = self.ages.iter().chain(&self.season).map(|ages| ages.end);
+        (0..ends.fold(RHYTHM_DAYS, i32::max)).map(of_age).collect()
+    }
+
+    fn lately(&self, [last_30, before_30, last_90, phase]: Counts) -> Lately {
+        let phase_30 = (!self.ages[3].is_empty()).then_some(phase);
+        Lately { last_30, before_30, last_90, phase_30 }
     }
 }
 
 /// Tables that serve one account after the other.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// By age in days, the spans that a day is in, a bit each.
-    spans: Vec<u8>,
+    /// The spans of the account before, and what [`Spans::bits`] says of them: mostly those of the next one, too.
+    spans: (Spans, Vec<u8>),
+    /// By age, how much was done on a day.
+    by_age: Vec<u32>,
     /// By number of an account's user, the spans in which it did anything, and how much it did in the longest.
     users: Vec<(u8, u32)>,
     /// By feature, the spans in which it was used.
@@ -50,33 +92,41 @@ impl Tables {
                 }
             }
         }
-        let bit = |age: i32, (span, ages): (usize, &Range<i32>)| u8::from(ages.contains(&age)) << span;
-        let spans = |age| SPANS.iter().enumerate().fold(0, |spans, span| spans | bit(age, span));
-        Self { spans: (0..RHYTHM_DAYS).map(spans).collect(), signals, ..Self::default() }
+        let spans = Spans::default();
+        let bits = spans.bits();
+        Self { spans: (spans, bits), signals, ..Self::default() }
     }
 }
 
 impl Gather<'_> {
-    /// The habits of an account whose users were numbered and whose health is the profile at a place.
-    pub(super) fn habits(&mut self, cells: &[Cell], crew: &Crew, chosen: Option<usize>, traits: &Traits) -> Habits {
-        let known = chosen.and_then(|place| self.gathered.features.get(place));
+    /// The habits of an account whose users were numbered.
+    pub(super) fn habits(&mut self, tally: &Tally, cells: &[Cell], crew: &Crew) -> Habits {
+        let known = tally.chosen.and_then(|place| self.gathered.features.get(place));
+        let profile = tally.chosen.and_then(|place| self.model.profiles.get(place));
+        let asked = Spans::new(profile.and_then(|profile| profile.cycle), tally.first, self.over);
         let names = &self.gathered.names;
         let tables = &mut self.tables;
         tables.users.clear();
         tables.users.resize(crew.users.len(), (0, 0));
         tables.features.clear();
         tables.features.resize(known.map_or(0, |known| known.names.len()), 0);
-        let mut by_age = [0u32; RHYTHM_DAYS as usize];
-        let mut signals = [[0u32; SPANS.len()]; Signal::ALL.len()];
+        if tables.spans.0 != asked {
+            tables.spans = (asked.clone(), asked.bits());
+        }
+        let bits = &tables.spans.1;
+        let by_age = &mut tables.by_age;
+        by_age.clear();
+        by_age.resize(bits.len(), 0);
+        let mut signals = [Counts::default(); Signal::ALL.len()];
         for (cell, user) in crew.with(cells).filter(|(cell, _)| cell.count > 0) {
             let age = (self.over.0 - cell.day().0) as usize;
-            let Some(spans) = tables.spans.get(age) else { continue };
+            let Some(spans) = bits.get(age) else { continue };
             let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
             if !names.is_derived(cell.event) {
                 by_age[age] = by_age[age].saturating_add(count);
                 let (seen, lately) = &mut tables.users[user];
                 *seen |= spans;
-                *lately = if SPANS[2].contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
+                *lately = if LAST_90.contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
             }
             for feature in known.map(|known| known.used_by(cell.event)).unwrap_or_default() {
                 tables.features[*feature as usize] |= spans;
@@ -87,11 +137,13 @@ impl Gather<'_> {
                 of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
             }
         }
-        let within = |ages: Range<i32>| by_age[ages.start as usize..ages.end as usize].iter().copied();
-        let events = SPANS.map(|ages| within(ages).fold(0, u32::saturating_add));
-        let days = SPANS.map(|ages| within(ages).filter(|count| *count > 0).count() as u32);
-        let [mut users, mut features] = [[0u32; SPANS.len()]; 2];
-        let count = |counts: &mut [u32; SPANS.len()], spans: u8| {
+        let within = |ages: &Range<i32>| by_age[ages.start as usize..ages.end as usize].iter().copied();
+        let events = asked.ages.each_ref().map(|ages| within(ages).fold(0, u32::saturating_add));
+        let active_on = |ages: &Range<i32>| within(ages).filter(|count| *count > 0).count() as u32;
+        let active_days = asked.ages.each_ref().map(active_on);
+        let phase_days_90 = asked.season.as_ref().map(active_on);
+        let [mut users, mut features] = [Counts::default(); 2];
+        let count = |counts: &mut Counts, spans: u8| {
             counts.iter_mut().enumerate().for_each(|(span, count)| *count += u32::from(spans >> span & 1));
         };
         tables.users.iter().for_each(|(spans, _)| count(&mut users, *spans));
@@ -104,24 +156,29 @@ impl Gather<'_> {
             age
         });
         Habits {
-            events: events.into(),
-            active_days: days.into(),
-            users: users.into(),
-            features: features.into(),
+            events: asked.lately(events),
+            active_days: asked.lately(active_days),
+            users: asked.lately(users),
+            features: asked.lately(features),
             top_user_share: top.map(|top| f64::from(top) / f64::from(events[2])),
             rhythm: Rhythm::of(&mut tables.gaps),
-            signals: self.signals(signals, traits),
+            phase_silent_days: profile.and_then(|profile| self.phase_silence(profile, cells)),
+            phase_days_90,
+            signals: self.signals(signals.map(|counts| asked.lately(counts)), &tally.traits),
         }
     }
 
+    /// The longest silence around the same phase of a profile's cycle before.
+    fn phase_silence(&self, profile: &Profile, cells: &[Cell]) -> Option<i32> {
+        let around = profile.cycle?.around(self.today);
+        let active = cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day());
+        let left_out = |from: Day, to: Day| self.model.gaps.within(&profile.name, from.plus(1), to) as i32;
+        cycle::silence(around, active, left_out)
+    }
+
     /// What is known of each signal: its events, and the account's traits.
-    fn signals(
-        &self,
-        counts: [[u32; SPANS.len()]; Signal::ALL.len()],
-        traits: &Traits,
-    ) -> [Option<Lately>; Signal::ALL.len()] {
-        let told = |signal: Signal, counts: [u32; SPANS.len()]| {
-            let mut told = Lately::from(counts);
+    fn signals(&self, counts: [Lately; Signal::ALL.len()], traits: &Traits) -> [Option<Lately>; Signal::ALL.len()] {
+        let told = |signal: Signal, mut told: Lately| {
             for evidence in self.model.signals.get(&signal)? {
                 if let Evidence::Trait(name) = evidence {
                     told.stands(how_many(&trait_value(traits, name)));
@@ -147,7 +204,7 @@ impl Gather<'_> {
         Deeds {
             days: sorted(past().filter(plain).map(|cell| cell.day()).collect()),
             first_week: events_where(&|day| week.as_ref().is_some_and(|week| week.contains(&day))),
-            lately: events_where(&|day| self.over.0 - day.0 < SPANS[2].end),
+            lately: events_where(&|day| self.over.0 - day.0 < LAST_90.end),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Cell, Gather};
 use crate::by_day::ByDay;
+use crate::cycle::Against;
 use crate::model::Per;
 use crate::time::Day;
 use crate::usage::Id;
@@ -13,7 +14,8 @@ pub(crate) struct Points {
     pub daily: Vec<(Day, i64)>,
     /// How many users did a scored event in the window that ends on a day, where raw scores are divided by them.
     pub active: ByDay<u32>,
-    /// The event that moved the raw score most against the window before, and which way; none where all stayed.
+    /// The event that moved the raw score most against the window that this one is held against, and which way; none where
+    /// all stayed.
     pub moved: Option<(i64, Id)>,
 }
 
@@ -27,7 +29,8 @@ impl Gather<'_> {
         let days = (self.over.0 - first.0 + 1) as usize;
         self.daily.clear();
         self.daily.resize(days, 0);
-        let (now, before) = (self.over.plus(-profile.window), self.over.plus(-2 * profile.window));
+        let then = Against::of(profile, Some(first), self.over).end(self.over);
+        let is_within = |end: Day, day: Day| day <= end && day > end.plus(-profile.window);
         for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
@@ -37,8 +40,9 @@ impl Gather<'_> {
             let points = weight.saturating_mul(i64::from(cell.count));
             let sum = &mut self.daily[(day.0 - first.0) as usize];
             *sum = sum.saturating_add(points);
-            if day > before {
-                self.moved.add(cell.event as usize, if day > now { points } else { -points });
+            let (is_now, was_then) = (is_within(self.over, day), is_within(then, day));
+            if is_now != was_then {
+                self.moved.add(cell.event as usize, if is_now { points } else { -points });
             }
         }
         let mut daily = Vec::with_capacity(self.daily.iter().filter(|points| **points != 0).count());

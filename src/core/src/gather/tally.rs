@@ -31,7 +31,8 @@ pub(crate) struct Tally {
     pub left: ByDay<Day>,
     pub active_users: u32,
     pub total_users: u32,
-    /// How many users were active in the window before and are not in this one, and the first few of them.
+    /// How many users were active in the window that this one is held against and are not in this one, and the first few of
+    /// them.
     pub stopped_users: u32,
     pub who_stopped: Vec<Id>,
     pub active_days: u32,

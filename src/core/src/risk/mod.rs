@@ -105,7 +105,7 @@ mod tests {
     use crate::habits::{Habits, Lately, Rhythm};
 
     fn lately(last_30: u32, before_30: u32, last_90: u32) -> Lately {
-        Lately { last_30, before_30, last_90 }
+        Lately { last_30, before_30, last_90, phase_30: None }
     }
 
     /// An account whose every signal is neutral.
@@ -119,6 +119,7 @@ mod tests {
             top_user_share: Some(0.6),
             rhythm: Some(Rhythm { usual: 2, long: 9 }),
             signals: [None; Signal::ALL.len()],
+            ..Habits::default()
         };
         Account { habits: Some(habits), tenure_days: Some(365), days_since_last_active: Some(9), ..Account::default() }
     }

@@ -26,6 +26,8 @@ const NEUTRAL_SHARE: f64 = 0.6;
 const SCORE_UNIT: f64 = 25.0;
 /// Added to both sides of a ratio: with a few days or users on either, chance alone makes ratios of two and three.
 const HANDFUL: f64 = 3.0;
+/// When it was that the past is looked at, where there is a cycle.
+const PHASE: &str = "at the same phase of its cycle before";
 /// No ratio counts for more than about seven times as much or as little.
 const FAR: f64 = 2.0;
 
@@ -53,10 +55,15 @@ pub static SIGNS: [Sign; 14] = [
             // Of a young account what 90 days at the same pace would be.
             let lived = account.tenure_days.unwrap_or(90).clamp(SHORTEST_PAST, 90);
             let days = f64::from(habits.active_days.last_90) * 90.0 / f64::from(lived);
-            Some(((NEUTRAL_DAYS + 1.0) / (days + 1.0)).ln())
+            // Nobody is held to more days than they had at the same season.
+            let neutral = habits.phase_days_90.map_or(NEUTRAL_DAYS, |then| NEUTRAL_DAYS.min(then.into()));
+            Some(((neutral + 1.0) / (days + 1.0)).ln())
         },
         says: "active on few days",
-        detail: |_, habits| format!("active on {} of the last 90 days", habits.active_days.last_90),
+        detail: |_, habits| {
+            let then = habits.phase_days_90.map(|then| format!(", {then} {PHASE}")).unwrap_or_default();
+            format!("active on {} of the last 90 days{then}", habits.active_days.last_90)
+        },
     },
     Sign {
         name: "recency",
@@ -64,17 +71,19 @@ pub static SIGNS: [Sign; 14] = [
         of: |account, habits| {
             let silent = account.days_since_last_active?;
             let usual = habits.rhythm.map_or(NEUTRAL_SILENCE, |rhythm| rhythm.long);
+            let usual = habits.phase_silent_days.map_or(usual, |then| usual.max(then.unsigned_abs()));
             Some((f64::from(silent + 1) / f64::from(usual + 1)).ln().clamp(-1.0, FAR))
         },
         says: "silent for longer than it usually is",
         detail: |account, habits| {
             let silent = account.days_since_last_active.unwrap_or_default();
+            let then = habits.phase_silent_days.map(|then| format!("; {then} {PHASE}")).unwrap_or_default();
             match habits.rhythm {
                 Some(rhythm) => format!(
-                    "silent for {silent} days; usually {}, one pause in ten is {} or longer",
+                    "silent for {silent} days; usually {}, one pause in ten is {} or longer{then}",
                     rhythm.usual, rhythm.long
                 ),
-                None => format!("silent for {silent} days; too few active days for a rhythm"),
+                None => format!("silent for {silent} days; too few active days for a rhythm{then}"),
             }
         },
     },
@@ -139,9 +148,12 @@ pub static SIGNS: [Sign; 14] = [
     Sign {
         name: "score",
         weight: 0.2,
-        of: |account, _| Some((-account.health.change_30d? / SCORE_UNIT).clamp(-FAR, FAR)),
+        of: |account, _| Some((-account.health.trend()? / SCORE_UNIT).clamp(-FAR, FAR)),
         says: "the health score is falling",
-        detail: |account, _| format!("health score {:+.1} in 30 days", account.health.change_30d.unwrap_or_default()),
+        detail: |account, _| match account.health.change_cycle {
+            Some(change) => format!("health score {change:+.1} against what it was {PHASE}"),
+            None => format!("health score {:+.1} in 30 days", account.health.change_30d.unwrap_or_default()),
+        },
     },
     Sign {
         name: "cancel_intent",
@@ -163,7 +175,8 @@ pub static SIGNS: [Sign; 14] = [
         of: |_, habits| {
             let told = habits.signal(Signal::Ticket)?;
             // Fewer than usual is no sign of staying: who leaves asks no more.
-            Some((-log_ratio(told.last_30.into(), before(&told, 60))).max(0.0))
+            let before = told.phase_30.map_or_else(|| before(&told, 60), f64::from);
+            Some((-log_ratio(told.last_30.into(), before)).max(0.0))
         },
         says: "more tickets than usual",
         detail: |_, habits| slope_said("tickets", &habits.signal(Signal::Ticket).unwrap_or_default()),
@@ -187,15 +200,24 @@ fn before(lately: &Lately, days: i32) -> f64 {
     f64::from(lately.last_90.saturating_sub(lately.last_30)) * 30.0 / f64::from(days)
 }
 
-/// The last 30 days against the account's own 60 before, or as many as it had.
+/// The last 30 days against those at the same phase of the account's cycle; without one against its own 60 before, or as many
+/// as it had.
 fn slope(lately: &Lately, account: &Account) -> Option<f64> {
+    if let Some(then) = lately.phase_30 {
+        return Some(log_ratio(lately.last_30.into(), then.into()));
+    }
     let days = account.tenure_days?.min(90) - 30;
     (days >= SHORTEST_PAST).then(|| log_ratio(lately.last_30.into(), before(lately, days)))
 }
 
-/// Distinct things of the last 30 days against those of the 30 before: over unlike spans they do not compare.
+/// Distinct things of the last 30 days against those of the 30 before, or at the same phase: over unlike spans they do not
+/// compare.
 fn fewer(lately: &Lately, account: &Account) -> Option<f64> {
-    (account.tenure_days? >= 60).then(|| log_ratio(lately.last_30.into(), lately.before_30.into()))
+    let before = match lately.phase_30 {
+        None => (account.tenure_days? >= 60).then_some(lately.before_30)?,
+        Some(then) => then,
+    };
+    Some(log_ratio(lately.last_30.into(), before.into()))
 }
 
 fn happened(times: u32) -> Option<f64> {
@@ -204,11 +226,17 @@ fn happened(times: u32) -> Option<f64> {
 
 fn slope_said(what: &str, lately: &Lately) -> String {
     let Lately { last_30, last_90, .. } = lately;
-    format!("{last_30} {what} in the last 30 days, {} in the 60 before", last_90.saturating_sub(*last_30))
+    let before = || format!("{} in the 60 before", last_90.saturating_sub(*last_30));
+    said(what, lately, before)
 }
 
 fn fewer_said(what: &str, lately: &Lately) -> String {
-    format!("{} {what} in the last 30 days, {} in the 30 before", lately.last_30, lately.before_30)
+    said(what, lately, || format!("{} in the 30 before", lately.before_30))
+}
+
+fn said(what: &str, lately: &Lately, before: impl FnOnce() -> String) -> String {
+    let before = lately.phase_30.map_or_else(before, |then| format!("{then} {PHASE}"));
+    format!("{} {what} in the last 30 days, {before}", lately.last_30)
 }
 
 fn times(habits: &Habits, signal: Signal, count: fn(&Lately) -> u32, days: u32) -> String {

@@ -31,6 +31,14 @@ struct Done {
     derived: bool,
 }
 
+/// The days around the same phase of the cycle before.
+fn around(profile: &ProfileSetup, day: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+    let days = |(phase, slack): (NaiveDate, i64)| {
+        phase.iter_days().take(slack as usize + 1).chain((1..=slack).map(move |back| phase - TimeDelta::days(back)))
+    };
+    profile.phase(day).map(days).into_iter().flatten()
+}
+
 /// That an id is somebody else, or that somebody belongs to an account.
 struct Statement<'c> {
     /// Time and messageId.
@@ -67,6 +75,7 @@ pub struct Health {
     pub band: Option<&'static str>,
     pub change_7d: Option<f64>,
     pub change_30d: Option<f64>,
+    pub change_cycle: Option<f64>,
     pub days_healthy: Option<usize>,
     pub coverage: Option<f64>,
     pub group: Option<String>,
@@ -85,6 +94,10 @@ pub struct Account {
     pub profile: Option<String>,
     pub profiles: BTreeMap<String, Health>,
     pub recent: Vec<(NaiveDate, f64)>,
+    /// The lowest and the highest score around the same phase of the cycle before, of each of these days.
+    pub usual: Vec<Option<(f64, f64)>>,
+    /// Events in the 30 days that end at the same phase, and the longest silence around it.
+    pub phase: (Option<usize>, Option<i64>),
     pub activation_percent: Option<f64>,
     pub steps: Vec<(String, Option<NaiveDate>)>,
     pub activated_at: Option<NaiveDate>,
@@ -308,6 +321,21 @@ impl Books {
         self.done.iter().filter(move |done| line(done).is_some_and(|line| line.iter().any(|above| above == account)))
     }
 
+    /// Events in the 30 days that end at the same phase of the cycle before, of an account that was there by then, and its longest
+    /// silence around that phase.
+    fn phase(&self, account: &str, profile: &ProfileSetup) -> (Option<usize>, Option<i64>) {
+        let Some((end, _)) = profile.phase(self.over) else { return (None, None) };
+        let since = end - TimeDelta::days(29);
+        let was_there = self.first_day(account).is_some_and(|first| first <= since);
+        let within = |done: &&Done| !done.derived && since <= done.day && done.day <= end;
+        let silent = |day: NaiveDate| {
+            let last = self.events_of(account).map(|done| done.day).filter(|last| *last <= day).max()?;
+            Some((day - last).num_days())
+        };
+        let events = was_there.then(|| self.events_of(account).filter(within).count());
+        (events, around(profile, self.today).filter_map(silent).max())
+    }
+
     fn own_events_of(&self, account: &str) -> impl Iterator<Item = &Done> {
         self.done.iter().filter(move |done| done.account.as_deref() == Some(account))
     }
@@ -414,14 +442,22 @@ impl Books {
             account.unused = unused.map(|(name, _)| name.clone()).collect();
             let peg = self.peg(profile, self.today, self.over, Some(id)).map_or(0.0, |(peg, _)| peg.0);
             let days = self.over - TimeDelta::days(recent_days);
-            for day in days.iter_days().take_while(|day| *day <= self.over) {
-                // Under the seats of now, and without components that have no value now.
+            // Under the seats of now, and without components that have no value now.
+            let score = |day: NaiveDate| {
                 let size = if profile.per == PerSetup::Seats { self.over } else { day };
                 let usage = self.first_day(id).filter(|first| *first <= day);
                 let usage = usage.and_then(|_| self.usage(id, profile, day, size, peg));
-                let score = self.blended(id, profile, usage, day, self.over).0;
-                account.recent.extend(score.map(|score| (day, score)));
+                self.blended(id, profile, usage, day, self.over).0
+            };
+            for day in days.iter_days().take_while(|day| *day <= self.over) {
+                account.recent.extend(score(day).map(|score| (day, score)));
             }
+            for (day, _) in account.recent.iter().filter(|_| profile.cycle.is_some()) {
+                let scores: Vec<f64> = around(profile, *day).filter_map(score).collect();
+                let ends = scores.iter().copied().reduce(f64::min).zip(scores.iter().copied().reduce(f64::max));
+                account.usual.push(ends);
+            }
+            account.phase = self.phase(id, profile);
         }
         account.active_percent =
             (account.total_users > 0).then(|| 100.0 * account.active_users as f64 / account.total_users as f64);
@@ -431,7 +467,8 @@ impl Books {
             account.first_key_action = self.events_of(id).filter(core).map(|done| done.day).min();
         }
         self.activation(&mut account, start);
-        let trend = chosen.and_then(|profile| account.profiles[&profile.name].change_30d);
+        let trend = chosen.map(|profile| &account.profiles[&profile.name]);
+        let trend = trend.and_then(|health| health.change_cycle.or(health.change_30d));
         let trend = trend.map(|change| 50.0 + 5.0 * change.clamp(-10.0, 10.0));
         let limit = account
             .traits

@@ -166,6 +166,7 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
             close!(found.score, health.score, "{profile} score of {id}");
             close!(found.change_7d, health.change_7d, "{profile} change in 7 days of {id}");
             close!(found.change_30d, health.change_30d, "{profile} change in 30 days of {id}");
+            close!(found.change_cycle, health.change_cycle, "{profile} change since the same phase of {id}");
             same!(found.days_healthy.map(|days| days as usize), health.days_healthy, "{profile} healthy days of {id}");
             same!(found.band.map(Band::name), health.band, "{profile} band of {id}");
             close!(found.coverage, health.coverage, "{profile} coverage of {id}");
@@ -179,6 +180,14 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         for ((_, core), (day, recount)) in core.recent.iter().zip(&recount.recent) {
             close!(Some(*core), Some(*recount), "score of {id} on {day}");
         }
+        same!(core.usual.len(), recount.usual.len(), "days with a phase of {id}");
+        for (core, recount) in core.usual.iter().zip(&recount.usual) {
+            close!(core.map(|(low, _)| low), recount.map(|(low, _)| low), "lowest score around a phase of {id}");
+            close!(core.map(|(_, high)| high), recount.map(|(_, high)| high), "highest score around a phase of {id}");
+        }
+        let phase = core.habits.map(|habits| (habits.events.phase_30, habits.phase_silent_days)).unwrap_or_default();
+        let phase = (phase.0.map(|events| events as usize), phase.1.map(i64::from));
+        same!(phase, recount.phase, "use at the same phase of {id}");
         same!((core.is_new, core.has_left), (recount.is_new, recount.has_left), "stages of {id}");
         close!(core.activation_percent, recount.activation_percent, "activation of {id}");
         let steps: Vec<_> = core.steps.iter().map(|(step, day)| (step.clone(), day.map(date))).collect();
@@ -220,6 +229,7 @@ fn judge(core: &Evaluation, books: &Books) -> Result<(), TestCaseError> {
         close!(user.health.score, recount.health.score, "score of user {id}");
         close!(user.health.change_7d, recount.health.change_7d, "change in 7 days of user {id}");
         close!(user.health.change_30d, recount.health.change_30d, "change in 30 days of user {id}");
+        close!(user.health.change_cycle, recount.health.change_cycle, "change since the same phase of user {id}");
         same!(user.health.band.map(Band::name), recount.health.band, "band of user {id}");
         close!(user.activation_percent, recount.activation_percent, "activation of user {id}");
         close!(user.adoption_window, recount.adoption_window, "adoption of user {id}");

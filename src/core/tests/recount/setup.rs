@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{Months, NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use proptest::sample::select;
 use vitalsync_core::component::{Combine, Component, Reads, Whose};
+use vitalsync_core::cycle::Cycle;
 use vitalsync_core::derived::{self, Derived, EventRule};
 use vitalsync_core::expansion::Limit;
 use vitalsync_core::expr::{Expr, Scope};
@@ -95,6 +97,8 @@ pub struct ProfileSetup {
     /// What the score is made of, and the weight of usage beside it.
     pub components: Vec<ComponentSetup>,
     pub usage_weight: f64,
+    /// After how many months use repeats; 0: after a week.
+    pub cycle: Option<u32>,
 }
 
 /// By what raw scores are divided.
@@ -175,6 +179,14 @@ impl StepSetup {
 }
 
 impl ProfileSetup {
+    /// The day at the same phase of the cycle before, and how many days on either side are as good.
+    pub fn phase(&self, day: NaiveDate) -> Option<(NaiveDate, i64)> {
+        Some(match self.cycle? {
+            0 => (day - TimeDelta::days(7), 0),
+            months => (day - Months::new(months), 3),
+        })
+    }
+
     pub fn weight(&self, event: &str) -> Option<f64> {
         let own = self.weights.iter().find(|(name, _)| name == event).map(|(_, weight)| *weight);
         own.or_else(|| self.wild_weight(event))
@@ -200,7 +212,14 @@ impl Setup {
     }
 
     pub fn model(&self) -> Model {
+        let cycle = |months: u32| match months {
+            0 => Cycle::Week,
+            1 => Cycle::Month,
+            3 => Cycle::Quarter,
+            _ => Cycle::Year,
+        };
         let profile = |profile: &ProfileSetup| Profile {
+            cycle: profile.cycle.map(cycle),
             name: profile.name.clone(),
             only: only(&profile.only),
             window: profile.window as i32,
@@ -363,11 +382,20 @@ fn profile(name: &'static str, only: ForWhom) -> BoxedStrategy<ProfileSetup> {
     let components = prop_oneof![2 => Just((Vec::new(), 100.0)), 1 => components];
     let per = prop_oneof![2 => Just(PerSetup::Account), 1 => Just(PerSetup::ActiveUser), 1 => Just(PerSetup::Seats)];
     // Boxed, as all of it together is more than a test's stack holds.
-    let more = (per, prop::bool::weighted(0.3), components).boxed();
+    let cycle = prop::option::weighted(0.4, select(vec![0u32, 1, 1, 3, 12]));
+    let more = (per, prop::bool::weighted(0.3), components, cycle).boxed();
     let wild = prop::option::weighted(0.3, (prop_oneof![Just(1.0), Just(2.5)], select(vec!["E0", "E2", "E5"])));
     (renewed, window, bands, percentile, weights, wild, more)
         .prop_map(
-            move |(renewed, window, bands, percentile, weights, wild, (per, within, (components, usage_weight)))| {
+            move |(
+                renewed,
+                window,
+                bands,
+                percentile,
+                weights,
+                wild,
+                (per, within, (components, usage_weight), cycle),
+            )| {
                 let (hold_points, hold_days, at_risk, healthy) = bands;
                 ProfileSetup {
                     name: name.to_owned(),
@@ -386,6 +414,7 @@ fn profile(name: &'static str, only: ForWhom) -> BoxedStrategy<ProfileSetup> {
                     per,
                     components,
                     usage_weight,
+                    cycle,
                 }
             },
         )

@@ -233,11 +233,11 @@ impl Books {
         let days = || first.into_iter().flat_map(|first| first.iter_days()).take_while(|day| *day <= self.over);
         let said = |of: &ComponentSetup| days().any(|day| self.component(account, profile, of, day).is_some());
         let is_anything = self.first_day(account).is_some() || profile.components.iter().any(said);
-        let change = |days: i64| {
-            let then = self.over - TimeDelta::days(days);
-            daily.iter().find(|(day, _)| *day == then).and_then(|(_, score)| Some(now? - score))
-        };
-        let (change_7d, change_30d) = (change(7), change(30));
+        let change =
+            |then: NaiveDate| daily.iter().find(|(day, _)| *day == then).and_then(|(_, score)| Some(now? - score));
+        let back = |days: i64| change(self.over - TimeDelta::days(days));
+        let (change_7d, change_30d) = (back(7), back(30));
+        let change_cycle = profile.phase(self.over).and_then(|(day, _)| change(day));
         daily.extend(now.map(|now| (self.over, now)));
         let days_healthy = now.map(|_| people::days_healthy(&daily, |scores| held(scores, profile)));
         let band = now.map(|_| held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile));
@@ -247,6 +247,7 @@ impl Books {
             band: band.filter(|_| !is_new),
             change_7d,
             change_30d,
+            change_cycle,
             days_healthy: days_healthy.filter(|_| !is_new),
             coverage: now.map(|_| coverage),
             group: peg_now.and_then(|(_, group)| group).filter(|_| is_anything),

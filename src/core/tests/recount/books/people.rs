@@ -129,14 +129,14 @@ impl Books {
             .take_while(|day| *day < self.over)
             .map(|day| (day, curve(raw_on(day), pegs[&day])))
             .collect();
-        let change = |days: i64| {
-            let then = self.over - TimeDelta::days(days);
-            daily.iter().find(|(day, _)| *day == then).map(|(_, score)| now - score)
-        };
-        let (change_7d, change_30d) = (change(7), change(30));
+        let change = |then: NaiveDate| daily.iter().find(|(day, _)| *day == then).map(|(_, score)| now - score);
+        let back = |days: i64| change(self.over - TimeDelta::days(days));
+        let (change_7d, change_30d) = (back(7), back(30));
+        let change_cycle = profile.phase(self.over).and_then(|(day, _)| change(day));
         daily.push((self.over, now));
         let band = held(&daily.iter().map(|(_, score)| *score).collect::<Vec<_>>(), profile);
-        Health { raw: Some(raw), score: Some(now), band: Some(band), change_7d, change_30d, ..Health::default() }
+        let (raw, score, band) = (Some(raw), Some(now), Some(band));
+        Health { raw, score, band, change_7d, change_30d, change_cycle, ..Health::default() }
     }
 
     /// Everybody with what was done in each account, where it was done.

@@ -177,11 +177,7 @@ impl Gather<'_> {
     }
 
     /// What is known of each signal: its events, and the account's traits.
-    fn signals(
-        &self,
-        counts: [Lately; Signal::ALL.len()],
-        traits: &Traits,
-    ) -> [Option<Lately>; Signal::ALL.len()] {
+    fn signals(&self, counts: [Lately; Signal::ALL.len()], traits: &Traits) -> [Option<Lately>; Signal::ALL.len()] {
         let told = |signal: Signal, mut told: Lately| {
             for evidence in self.model.signals.get(&signal)? {
                 if let Evidence::Trait(name) = evidence {

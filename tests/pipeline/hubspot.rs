@@ -265,3 +265,34 @@ async fn merged_records_are_followed_and_deleted_ones_never_made_again() {
     run(&site, "create", 11).await;
     assert_eq!(site.company("a1")["hs_object_id"], json!(again));
 }
+
+#[tokio::test]
+async fn the_last_calls_of_a_day_are_left_to_others() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..300).map(|n| format!("c{n}")).collect();
+    site.customers("1.ndjson", &names.iter().map(|name| Use(name, "Core", 4, 1, 1)).collect::<Vec<_>>());
+    let today = vitalsync::clock::system().0;
+    {
+        let mut vendor = site.hubspot.vendor();
+        vendor.set_limits(&serde_json::from_value(json!({"daily": 100, "ten_secondly": 1000})).unwrap());
+        for _ in 0..80 {
+            post(&mut vendor, "GET", "/account-info/2026-09/details", &Value::Null, today);
+        }
+    }
+    let run = || {
+        let engine = site.open_with(&config(&site, "create", ""));
+        async move { engine.run_once(end(4)).await.unwrap().destinations.remove("crm").unwrap().delivered }
+    };
+    let first = run().await;
+    assert!(first.waiting > 0 && first.rejected == 0, "{first:?}");
+    assert!(first.notes.iter().any(|note| note.contains("are kept for others")), "{first:?}");
+    let refused = || site.hubspot.vendor().journal().iter().filter(|entry| entry.status == 429).count();
+    assert_eq!(refused(), 0);
+    let before = calls(&site);
+    assert!((94..=99).contains(&before), "{before}");
+    assert!(run().await.sent_calls <= 4, "one call of each lane tells that it is still today");
+    // Tomorrow the rest of it is told.
+    site.hubspot.vendor().set_limits(&serde_json::from_value(json!({"daily": 1000})).unwrap());
+    let last = run().await;
+    assert_eq!((last.waiting, last.rejected, contacts(&site).len()), (0, 0, 300), "{last:?}");
+}

@@ -187,6 +187,10 @@ impl Connector for HubSpot {
         pool == SEARCH
     }
 
+    fn rest(&self, answer: &Answer) -> Option<(Duration, String)> {
+        wire::rest(answer)
+    }
+
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {
         wire::step(self, operations, replies)
     }

@@ -23,6 +23,7 @@ use vitalsync_core::connector::{ACCOUNT, Operation, Outcome, Receipt, Reply, Ste
 
 use crate::HubSpot;
 use crate::plan::{ASK, ASSOCIATION, CREATE, GROUP, MATCH, PROPERTY, READ, UPDATE};
+pub(crate) use exchange::rest;
 use exchange::{Exchange, Got};
 
 /// Says what to do next; see [`vitalsync_core::Connector::step`].

@@ -489,6 +489,12 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// How long the pool of a request is to rest after its answer, which counts, and why: where a tool says how few calls are left
+    /// of a long span, the last of them are for others.
+    fn rest(&self, _answer: &Answer) -> Option<(Duration, String)> {
+        None
+    }
+
     /// What to do next. `operations` share a batch key and are never empty; `replies` answer the requests that earlier
     /// steps with the same operations sent, in order. The operation of [`account_operation`] asks whose account this is.
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step;

@@ -137,31 +137,74 @@ fn read(answer: &Answer) -> Result<Got, Step> {
         }
         429 => limit(answer, &body, asked),
         477 => patience(asked, "HubSpot is moving the account"),
+        530 => patience(asked, "HubSpot's front door fails, as it also does for a token that can be none"),
         500.. => patience(asked, "HubSpot is out of order"),
         _ => return Ok(Got::Refused(Refused { status, body })),
     })
 }
 
-/// Which limit, and for how long. `Retry-After` is often missing here; the daily limit ends at midnight in the account's
-/// own time zone, which is not said, so it is asked again after an hour.
+/// Which limit, and for how long. `Retry-After` is often missing here, and in milliseconds in parts of HubSpot's API, so more
+/// than a minute of it is not believed of the short limits. The daily limit ends at midnight in the account's own time zone,
+/// which is not said: it is asked again each hour, and nothing else is sent before.
 fn limit(answer: &Answer, body: &Json, asked: Option<Duration>) -> Step {
     let text = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default().to_lowercase();
     let policy = text("policyName");
     let message = text("message");
     let second = Duration::from_secs(1);
+    let short = asked.filter(|asked| *asked <= second * 60);
     let interval = answer
         .header("x-hubspot-ratelimit-interval-milliseconds")
         .and_then(|millis| millis.trim().parse().ok())
         .map(|millis: u64| Duration::from_millis(millis.clamp(1_000, 60_000)));
     let (after, why) = if policy.contains("daily") || message.contains("daily limit") {
-        let hour = Duration::from_secs(3_600);
-        (Some(asked.unwrap_or(hour).max(hour)), "the account's daily limit of calls is used up; asked again in an hour")
-    } else if policy == "secondly" || message.contains("secondly limit") {
-        (asked.or(Some(second)), "HubSpot's limit for a second is used up")
-    } else if policy == "ten_secondly_rolling" {
-        (asked.or(interval).or(Some(second * 10)), "HubSpot's limit for ten seconds is used up")
+        (
+            Some(asked.unwrap_or(HOUR).max(HOUR)),
+            "the account's daily limit of calls is used up until midnight in its time zone; asked again in an hour",
+        )
+    } else if policy == "secondly" || message.contains("secondly limit") && !message.contains("ten_secondly") {
+        (short.or(Some(second)), "HubSpot's limit for a second is used up")
+    } else if policy == "ten_secondly_rolling" || message.contains("ten_secondly") {
+        (short.or(interval).or(Some(second * 10)), "HubSpot's limit for ten seconds is used up")
     } else {
-        (asked.or(interval), "HubSpot asks for fewer calls")
+        (short.or(interval), "HubSpot asks for fewer calls")
     };
     Step::Retry { after, why: format!("{why} (429)") }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The part of the day's calls that is left to others, as one in so many.
+const RESERVE: u64 = 20;
+
+/// The day's calls are shared by everything that is connected to the account: the last twentieth is not touched. Looked at
+/// again each hour, because the day ends at midnight in the account's own time zone.
+pub(crate) fn rest(answer: &Answer) -> Option<(Duration, String)> {
+    let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
+    let limit = number("x-hubspot-ratelimit-daily")?;
+    let left = number("x-hubspot-ratelimit-daily-remaining")?;
+    (left <= limit / RESERVE).then(|| {
+        let why = format!(
+            "{left} of the account's {limit} calls of today are left, which are kept for others; looked at again in an hour"
+        );
+        (HOUR, why)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vitalsync_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn the_last_twentieth_of_a_day_is_left_to_others() {
+        let rests = |limit: &str, left: &str| {
+            let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let headers =
+                vec![header("x-hubspot-ratelimit-daily", limit), header("x-hubspot-ratelimit-daily-remaining", left)];
+            rest(&Answer { status: 200, headers, body: String::new(), at: Timestamp(0) }).is_some()
+        };
+        assert_eq!([rests("250000", "12501"), rests("250000", "12500"), rests("250000", "0")], [false, true, true]);
+        assert_eq!([rests("", "0"), rests("250000", ""), rests("250000", "many")], [false; 3]);
+    }
 }

@@ -107,8 +107,7 @@ impl Lanes<'_> {
                     }
                     match self.tool.client.send(&request).await {
                         Sent::Reply(reply) => {
-                            self.heed(&request.pool, &reply);
-                            self.rest(&request.pool, &reply, progress);
+                            self.heed(&request.pool, &reply, progress);
                             replies.push(reply);
                         }
                         Sent::Unreachable(why) => {
@@ -255,17 +254,25 @@ impl Lanes<'_> {
     }
 
     /// What an answer says besides what it answers: whether the tool works, and how fast it may be asked.
-    fn heed(&self, pool: &Pool, reply: &Reply) {
+    fn heed(&self, pool: &Pool, reply: &Reply, progress: &Progress) {
         let mut breaker = lock(&self.tool.breaker);
         if Breaker::is_failure(reply) {
             breaker.failed(Instant::now())
         } else {
             breaker.succeeded()
         }
-        if let Reply::Answer(answer) = reply
-            && let Some(limit) = self.destination.connector.limit(pool, answer)
-        {
+        let Reply::Answer(answer) = reply else { return };
+        if let Some(limit) = self.destination.connector.limit(pool, answer) {
             self.budget(pool).learn(pool, limit);
+        }
+        // The last calls of a long span are left to others.
+        if let Some((rest, why)) = self.destination.connector.rest(answer) {
+            self.budget(pool).block(pool, rest);
+            let note = format!("waits: {why}");
+            let mut report = lock(&progress.report);
+            if !report.notes.contains(&note) {
+                report.notes.push(note);
+            }
         }
     }
 

@@ -38,3 +38,28 @@ fn a_tool_that_is_not_there_could_not_be_asked() {
     let output = site.run(&["validate", "--online"]).exits(1);
     assert!(output.stdout.contains("crm could not be asked: "), "{}", output.stdout);
 }
+
+#[test]
+fn a_property_that_can_t_hold_what_is_mapped_stands_at_its_line() {
+    let site = Site::with_story();
+    let property = |name: &str, kind: &str, field: &str| serde_json::json!({"name": name, "label": name, "type": kind, "fieldType": field, "groupName": "companyinformation"});
+    site.vendors.hubspot.seed(&serde_json::json!({"properties": [property("vitalsync_health_score", "date", "date")]}));
+    // HubSpot's own: a list to which nobody adds, and one that HubSpot computes.
+    let more = "        industry: health.band\n        hs_object_id_copy: last_active\n";
+    let config =
+        site.standard().replace("        vitalsync_health_band:", &format!("{more}        vitalsync_health_band:"));
+    site.config(&config);
+    let output = site.run(&["validate", "--online"]).exits(2);
+    for (line, said) in [
+        (
+            "vitalsync_health_score: health.score",
+            "expected `vitalsync_health_score` to be a property of type number, found type date",
+        ),
+        ("industry: health.band", "`industry` is a list to which nobody can add"),
+    ] {
+        let at = 1 + config.lines().position(|found| found.trim() == line).expect("the property");
+        assert!(output.stderr.contains(&format!("vitalsync.yaml:{at}:9: {said}")), "{}", output.stderr);
+    }
+    assert!(output.stdout.contains("2 errors"), "{}", output.stdout);
+    assert!(!output.stderr.contains("hs_object_id_copy"), "what is missing will be created: {}", output.stderr);
+}

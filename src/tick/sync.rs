@@ -321,7 +321,8 @@ impl Engine {
             }
         }
         let delivered = &report.delivered;
-        if !waits_for_approval && (delivered.waiting == 0 || delivered.acknowledged > 0) {
+        // Too much that came to nothing today (alerts that wait for data) is weighed again when it comes to something.
+        if !weighed.too_much && (delivered.waiting == 0 || delivered.acknowledged > 0) {
             self.let_go(destination, evaluation, delivered.waiting > 0)?;
         }
         report.alerts.sent = report.delivered.alerts_sent;

@@ -12,5 +12,6 @@ mod names;
 mod rebuild;
 mod retention;
 mod rules;
+mod runtime;
 mod site;
 mod stale;

@@ -7,7 +7,7 @@ use vitalsync_core::connector::{Known, Slot};
 use vitalsync_core::mapping::Ownership;
 
 use super::Engine;
-use super::sync::View;
+use super::plan::View;
 use crate::clock;
 use crate::config::Destination;
 use crate::deliver::{Delivered, Lanes, Work, ownership, refresh};

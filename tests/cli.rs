@@ -34,6 +34,8 @@ mod online;
 mod people;
 #[path = "cli/reading.rs"]
 mod reading;
+#[path = "cli/runtime.rs"]
+mod runtime;
 #[path = "cli/secrets.rs"]
 mod secrets;
 #[path = "cli/site.rs"]

@@ -34,7 +34,7 @@ impl Reasons {
     }
 }
 
-/// A reason with `…` for each number of more than two digits; codes such as HTTP's 503 in brackets stay.
+/// A reason with `…` for each number of more than three digits: ids go, codes such as HTTP's 503 stay.
 fn bare(why: &str) -> String {
     let mut out = String::new();
     let mut digits = String::new();

@@ -334,19 +334,6 @@ impl Lanes<'_> {
         }
     }
 
-    /// Leaves the last calls of a long span to others, where the tool says how few there are.
-    fn rest(&self, pool: &Pool, reply: &Reply, progress: &Progress) {
-        let Reply::Answer(answer) = reply else { return };
-        if let Some((rest, why)) = self.destination.connector.rest(answer) {
-            self.budget(pool).block(pool, rest);
-            let note = format!("waits: {why}");
-            let mut report = lock(&progress.report);
-            if !report.notes.contains(&note) {
-                report.notes.push(note);
-            }
-        }
-    }
-
     /// Waits before the same request is sent again: as long as the tool said, else longer each time, with jitter. `Err`: not
     /// in this pass any more, and why.
     async fn pause(

@@ -7,7 +7,7 @@ use vitalsync_core::connector::{Known, Slot};
 use vitalsync_core::mapping::Ownership;
 
 use super::Engine;
-use super::sync::View;
+use super::plan::View;
 use crate::clock;
 use crate::config::Destination;
 use crate::deliver::{Delivered, Lanes, Work, ownership, refresh};
@@ -81,11 +81,7 @@ impl Engine {
         for (slot, fields) in &view.differs {
             for (field, holds) in fields {
                 let policy = ownership::policy(sets, slot, field, destination.conduct.ownership);
-                // What is no longer mapped is nobody's business; tags have no mapping and are.
-                let is_tag = field.contains('.');
-                if policy.is_none() && !is_tag {
-                    continue;
-                }
+                // What no mapping names is a tag, an association or our own id: ours.
                 let policy = policy.unwrap_or(Ownership::Win);
                 drift.push(DriftReport {
                     slot: slot.clone(),

@@ -13,7 +13,7 @@ use vitalsync_core::mapping::Level;
 use vitalsync_core::section::nearest;
 
 use super::Engine;
-use super::sync::View;
+use super::plan::View;
 use crate::config::Destination;
 use crate::report::{ImportReport, MatchReport};
 use crate::store::Batch;

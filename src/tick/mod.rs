@@ -17,6 +17,7 @@ mod judge;
 mod look;
 pub mod matches;
 mod people;
+mod plan;
 pub mod quarantine;
 pub mod read;
 mod retention;

@@ -8,7 +8,7 @@ use vitalsync_core::connector::Mode;
 use vitalsync_core::identity::Horizon;
 
 use super::Engine;
-use super::sync::RETRY_REFUSED_MS;
+use super::plan::RETRY_REFUSED_MS;
 use crate::config::Destination;
 use crate::report::{PlannedOperation, RefusedReport};
 use crate::store::Batch;

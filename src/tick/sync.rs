@@ -1,124 +1,33 @@
-//! Bringing a destination into step: what is wanted, what is known, what is to be done, and what it came to.
+//! Bringing a destination into step: what is to be done, and what it came to.
 //!
 //! A sync takes no hints: it plans from what the tool last confirmed and obeys the plan. Whether a destination writes at all, is
 //! held by its brake or rests because the tool lets it in no more is decided here, once.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{Known, Operation, Slot, Wanted};
+use vitalsync_core::connector::Operation;
 use vitalsync_core::evaluate::Evaluation;
-use vitalsync_core::expr::Names;
-use vitalsync_core::mapping::{Level, RecordSet, WantedRecord};
-use vitalsync_core::names::{AccountNames, UserNames};
-use vitalsync_core::value::Value;
 
 use super::{Dated, Engine, poisoned};
-use crate::config::{Destination, WhenGone};
-use crate::deliver::ownership::{self, Differs};
-use crate::deliver::{Lanes, Work, operation_hash};
+use crate::config::Destination;
+use crate::deliver::brake::Held;
+use crate::deliver::{Lanes, Work};
 use crate::report::{BrakeReport, CircuitReport, DestinationReport, ParkedReport};
-use crate::store::records::{ABSENT_MS, Parked, told};
+use crate::store::records::Parked;
 use crate::store::{Batch, StoreError};
 
-/// A refused operation is tried again after so long.
-pub(super) const RETRY_REFUSED_MS: i64 = 24 * 3_600_000;
 /// So often in one pass is planned anew what somebody else changed meanwhile.
 const ROUNDS: usize = 3;
 /// A tool that lets us in no more is tried again after so long, and at every start.
 const TRY_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Operations, and the slots that are not tried now, with why.
-type Planned = (Vec<Operation>, Vec<(String, String)>);
-
-/// What planning sees of a tool.
-#[derive(Debug, Default)]
-pub(super) struct View {
-    /// What it last confirmed.
-    pub known: Known,
-    /// What others changed since.
-    pub differs: Differs,
-    /// Records that a person said not to look for.
-    pub ignored: BTreeSet<Slot>,
-}
-
 impl Engine {
     /// True if a destination writes: by its mode, or because its plan was approved.
     pub fn is_live(&self, destination: &Destination) -> Result<bool, StoreError> {
         Ok(destination.live || self.store.meta::<bool>(&format!("approved:{}", destination.name))? == Some(true))
-    }
-
-    /// The records that a destination should hold; of those who are gone, with nothing in them, where the config says so.
-    pub(super) fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<WantedRecord> {
-        let mut records = Vec::new();
-        for set in destination.connector.record_sets() {
-            // Whoever is there and asked for, though perhaps with nothing to say today.
-            let mut asked: HashSet<&str> = HashSet::new();
-            let mut want = |subject, names: &dyn Names| {
-                let record = set.wanted(subject, names, &self.config.model.calendar);
-                if record.is_some() || set.only.as_ref().is_none_or(|only| only.holds(names)) {
-                    asked.insert(subject);
-                }
-                records.extend(record);
-            };
-            match set.level {
-                Level::Account => {
-                    evaluation.accounts.iter().for_each(|account| want(&account.id, &AccountNames { account }));
-                }
-                Level::User => {
-                    evaluation.users.iter().for_each(|user| want(&user.id, &UserNames { user, evaluation }));
-                }
-            }
-            if destination.conduct.when_gone == WhenGone::Clear {
-                let of_set = |slot: &str| slot.strip_prefix(set.kind)?.strip_prefix('/').map(str::to_owned);
-                let there = view.known.records.iter().filter(|(_, record)| record.remote_id.is_some());
-                let gone =
-                    there.filter_map(|(slot, _)| of_set(slot)).filter(|subject| !asked.contains(subject.as_str()));
-                records.extend(gone.map(|subject| emptied(set, subject)));
-            }
-        }
-        records.retain(|record| !view.ignored.contains(&format!("{}/{}", record.kind, record.subject)));
-        records
-    }
-
-    /// What is to be done in a destination for its records.
-    pub(super) fn operations(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<Operation> {
-        let mut wanted = Wanted { records: self.wanted(destination, evaluation, view), alerts: Vec::new() };
-        let mut known = view.known.clone();
-        let sets = destination.connector.record_sets();
-        let default = destination.conduct.ownership;
-        ownership::settle(&mut wanted.records, &mut known, &view.differs, |slot, field| {
-            ownership::policy(sets, slot, field, default)
-        });
-        destination.connector.plan(&wanted, &known)
-    }
-
-    /// What is to be done in a destination for its records, without what was refused and is not to be tried now.
-    pub(super) fn plan_records(
-        &self,
-        destination: &Destination,
-        evaluation: &Evaluation,
-        view: &View,
-        retry_refused: bool,
-    ) -> Result<Planned, StoreError> {
-        let mut operations = self.operations(destination, evaluation, view);
-        let mut held = Vec::new();
-        let refused: HashMap<String, _> =
-            self.store.quarantine(&destination.name)?.into_iter().map(|entry| (entry.slot.clone(), entry)).collect();
-        operations.retain(|operation| match refused.get(&operation.slot) {
-            Some(entry) if entry.hash == operation_hash(operation) => {
-                let fresh = entry.config == self.config.version() && evaluation.at.0 - entry.at.0 < RETRY_REFUSED_MS;
-                let rests = entry.dropped || (fresh && !retry_refused);
-                if rests {
-                    held.push((entry.slot.clone(), entry.why.clone()));
-                }
-                !rests
-            }
-            _ => true,
-        });
-        Ok((operations, held))
     }
 
     pub(super) fn lanes<'a>(&'a self, destination: &'a Destination, at: Timestamp) -> Option<Lanes<'a>> {
@@ -287,10 +196,9 @@ impl Engine {
             }
         }
         report.drift = self.drift(destination, &view);
-        let (operations, held) = planned;
+        let (mut operations, held) = planned;
         // Of a tool that does not say whose account it is nobody knows what it holds.
         let weighed = self.weigh(destination, if account.is_some() { &operations } else { &[] }, evaluation)?;
-        let (mut operations, held) = (operations, held);
         let waits_for_approval =
             weighed.too_much && self.brakes(lanes, evaluation, &operations, &weighed.held, report)?;
         let mut notes = Vec::new();
@@ -321,7 +229,8 @@ impl Engine {
             }
         }
         let delivered = &report.delivered;
-        if !waits_for_approval && (delivered.waiting == 0 || delivered.acknowledged > 0) {
+        // Too much that came to nothing today (alerts that wait for data) is weighed again when it comes to something.
+        if !weighed.too_much && (delivered.waiting == 0 || delivered.acknowledged > 0) {
             self.let_go(destination, evaluation, delivered.waiting > 0)?;
         }
         report.alerts.sent = report.delivered.alerts_sent;
@@ -335,7 +244,7 @@ impl Engine {
         lanes: &Lanes<'_>,
         evaluation: &Evaluation,
         operations: &[Operation],
-        held: &crate::deliver::brake::Held,
+        held: &Held,
         report: &mut DestinationReport,
     ) -> Result<bool, StoreError> {
         let destination = lanes.destination;
@@ -418,45 +327,10 @@ impl Engine {
         Ok(left)
     }
 
-    /// What planning sees of a tool at a time.
-    pub(super) fn view(
-        &self,
-        destination: &Destination,
-        account: Option<&str>,
-        at: Timestamp,
-    ) -> Result<View, StoreError> {
-        let mut view = View::default();
-        let Some(account) = account else { return Ok(view) };
-        for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
-            let mut record = kept.record;
-            record.absent = kept.absent_since.is_some_and(|since| at.0 - since.0 < ABSENT_MS);
-            if !kept.differs.is_empty() {
-                view.differs.insert(slot.clone(), kept.differs);
-            }
-            if kept.ignored {
-                view.ignored.insert(slot.clone());
-            }
-            view.known.records.insert(slot, record);
-        }
-        Ok(view)
-    }
-
     fn save_report(&self, destination: &Destination, report: &DestinationReport) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let dated = Dated { at: self.clock.now(), report: report.clone() };
         batch.put_meta(&format!("report:destination:{}", destination.name), &dated);
         self.store.apply(batch)
-    }
-}
-
-/// The record of somebody who is gone: it is found by what is known of it, and nothing is left in it.
-fn emptied(set: &RecordSet, subject: String) -> WantedRecord {
-    WantedRecord {
-        kind: set.kind,
-        subject,
-        keys: Vec::new(),
-        create: None,
-        fields: set.fields.iter().map(|map| (map.field.clone(), Value::Null)).collect(),
-        tags: set.groups.iter().map(|group| (group.name.clone(), None)).collect(),
     }
 }

@@ -13,6 +13,7 @@ mod names;
 mod rebuild;
 mod retention;
 mod rules;
+mod runtime;
 mod site;
 mod stale;
 mod webhook;

@@ -11,7 +11,7 @@ use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::{Timestamp, alert};
 
 use super::super::Engine;
-use super::super::sync::RETRY_REFUSED_MS;
+use super::super::plan::RETRY_REFUSED_MS;
 use crate::config::Destination;
 use crate::report::Alerts;
 use crate::store::records::{ABSENT_MS, Outgoing, told};

@@ -68,10 +68,7 @@ fn destination(
     let kind = table.need(faults, "type", &kinds.join(", "))?.one_of(faults, "the destination's type", &kinds)?;
     let registered = connectors::find(kinds.get(kind)?)?;
     let credentials = credentials(&table, registered.manifest, faults);
-    let base_url = match table.get("base_url") {
-        None => credentials.as_ref().map(|(_, origin)| origin.clone()),
-        Some(node) => base_url(node, faults),
-    };
+    let written_url = table.get("base_url").map(|node| base_url(node, faults));
     let schedule = schedule(table.get("schedule"), "*/15 * * * *", calendar, faults);
     let live = match table.get("mode") {
         None => false,
@@ -89,13 +86,18 @@ fn destination(
     let conduct = conduct(&table, faults);
     debug_assert!(COMMON_KEYS.len() == 9, "a common key was added that is not read here");
     let connector = (registered.read)(node, scopes, faults)?;
+    let (credentials, origin) = credentials?;
+    let base_url = match written_url {
+        Some(base_url) => base_url?,
+        None => connector.home().map_or(origin, str::to_owned),
+    };
     Some(Destination {
         name: name.to_owned(),
         place,
         manifest: registered.manifest,
         connector,
-        credentials: credentials?.0,
-        base_url: base_url?,
+        credentials,
+        base_url,
         schedule: schedule?,
         live,
         conduct,

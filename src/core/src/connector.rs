@@ -443,6 +443,12 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
     /// The connector's facts.
     fn manifest(&self) -> &'static Manifest;
 
+    /// Where this destination's API lives, where its own section says so (a region); else the manifest's address.
+    /// `base_url` in the config wins over both.
+    fn home(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Which records with which fields the config asks for; the core evaluates them into [`Wanted`].
     fn record_sets(&self) -> &[RecordSet];
 

@@ -4,46 +4,57 @@
 //! interrupts with the request that has none yet. So the code reads top to bottom, like the conversation. Nothing is
 //! remembered between steps, and nothing here waits or counts attempts: that is the shell's.
 //!
-//! Every request may be repeated: an update or a tag twice is one, and a second creation answers 409 with the id.
+//! Every request may be repeated: an update or a tag twice is one, a company is created by its own id, and a second creation
+//! of a contact answers 409.
 
 mod attributes;
+mod companies;
+mod company_tags;
 mod contacts;
 mod encode;
 mod exchange;
+mod found;
+mod membership;
 mod reason;
 mod tags;
 
 use serde_json::Value as Json;
 use vitalsync_core::connector::{ACCOUNT, Method, Operation, Outcome, Receipt, Reply, Step};
 
-use crate::{ATTRIBUTE, CONTACT, Intercom, TAG};
+use crate::{ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG};
 use exchange::{Exchange, Next, reject, retry};
 
 pub(crate) fn step(intercom: &Intercom, operations: &[Operation], replies: &[Reply]) -> Step {
-    let mut exchange = Exchange::new(operations, replies);
-    let next = match operations {
-        [] => Ok(Step::Done(Vec::new())),
-        [first, ..] if first.batch_key == ATTRIBUTE => attributes::attributes(operations, &mut exchange),
-        [one] => match one.batch_key.as_str() {
-            ACCOUNT => account(one, &mut exchange),
-            TAG => tags::tag(one, &mut exchange),
-            CONTACT => contacts::contact(intercom, one, &mut exchange),
-            _ => reject(format!("nothing is known of {}", one.title)),
+    let mut exchange = Exchange::new(intercom, operations, replies);
+    let outcomes = match operations {
+        [] => Ok(Vec::new()),
+        [first, ..] => match first.batch_key.as_str() {
+            ATTRIBUTE => attributes::ensure(operations, &mut exchange),
+            COMPANY_TAGS => company_tags::write(intercom, operations, &mut exchange),
+            READ_COMPANY => found::companies(intercom, operations, &mut exchange),
+            _ if operations.len() > 1 => Err(Box::new(Step::Split { why: "these are sent one at a time".into() })),
+            ACCOUNT => account(&mut exchange),
+            TAG => tags::ensure(first, &mut exchange),
+            CONTACT => contacts::write(intercom, first, &mut exchange),
+            COMPANY => companies::write(intercom, first, &mut exchange),
+            MEMBERSHIP => membership::attach(first, &mut exchange),
+            READ_CONTACT => found::contact(intercom, first, &mut exchange),
+            _ => reject(format!("nothing is known of {}", first.title)),
         },
-        _ => Err(Box::new(Step::Split { why: "these are sent one at a time".into() })),
     };
-    next.unwrap_or_else(|step| *step)
+    let receipt = |(operation, outcome): (&Operation, Outcome)| Receipt { slot: operation.slot.clone(), outcome };
+    match outcomes {
+        Ok(outcomes) => Step::Done(operations.iter().zip(outcomes).map(receipt).collect()),
+        Err(step) => *step,
+    }
 }
 
-fn finished(operation: &Operation, outcome: Outcome) -> Step {
-    Step::Done(vec![Receipt { slot: operation.slot.clone(), outcome }])
-}
-
-fn account(operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Step> {
+/// Whose account it is: the workspace's id.
+fn account(exchange: &mut Exchange<'_>) -> Next<Vec<Outcome>> {
     let answer = exchange.ask(Method::Get, "/me".into(), None)?;
     let me = exchange.object(answer)?;
     match me.pointer("/app/id_code").and_then(Json::as_str).filter(|code| !code.is_empty()) {
-        Some(code) => Ok(finished(operation, Outcome::Done { remote_id: Some(code.into()) })),
+        Some(code) => Ok(vec![Outcome::Done { remote_id: Some(code.into()) }]),
         None => retry(None, "Intercom did not name the workspace"),
     }
 }

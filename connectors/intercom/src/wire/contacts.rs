@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use vitalsync_core::Value;
-use vitalsync_core::connector::{Answer, Method, Operation, Outcome, Step};
+use vitalsync_core::connector::{Answer, Method, Operation, Outcome, Receipt, Step};
 
 use super::encode::{attributes, text_of};
-use super::exchange::{Exchange, Next, conflict, encoded, gone, id_of, reject, retry};
-use super::{finished, tags};
-use crate::Intercom;
+use super::exchange::{Exchange, Next, conflict, encoded, id_of, reject, retry};
+use super::tags;
+use crate::{CONTACT, Intercom};
+
+/// So many merges in a row are followed. Intercom's own links span three.
+const MERGES: usize = 3;
 
 /// A contact, and what is known of it beside its id.
 pub(super) struct Target {
@@ -21,69 +23,136 @@ pub(super) struct Target {
     pub tags: Option<Vec<String>>,
 }
 
-pub(super) fn contact(intercom: &Intercom, operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Step> {
-    let target = match &operation.remote_id {
+/// A contact to write to, or why there is none.
+type Found = Result<Target, Outcome>;
+
+pub(super) fn write(intercom: &Intercom, operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Vec<Outcome>> {
+    let mut target = match &operation.remote_id {
         Some(id) => Target { id: id.clone(), created: false, tags: None },
         None => match find(intercom, operation, exchange)? {
             Ok(target) => target,
-            Err(absent) => return Ok(finished(operation, absent)),
+            Err(none) => return Ok(vec![none]),
         },
     };
-    let attributes = attributes(intercom, operation);
+    let attributes = attributes(intercom, CONTACT, operation);
     if !target.created && !attributes.is_empty() {
         let path = format!("/contacts/{}", encoded(&target.id));
         let answer = exchange.ask(Method::Put, path, Some(json!({ "custom_attributes": attributes })))?;
-        gone(answer)?;
-        if exchange.id(answer)? != target.id {
+        if matches!(answer.status, 404 | 410) {
+            return lost(operation, exchange);
+        }
+        let contact = exchange.object(answer)?;
+        if id_of(&contact).as_deref() != Some(target.id.as_str()) {
             return retry(None, "Intercom answered with another contact");
         }
+        target.tags = all_tags(&contact).or(target.tags);
     }
     tags::write(intercom, operation, &target, exchange)?;
-    Ok(finished(operation, Outcome::Done { remote_id: Some(target.id) }))
+    Ok(vec![Outcome::Done { remote_id: Some(target.id) }])
 }
 
-/// Finds the contact or creates it; the inner error says that there is none to write to.
-fn find(intercom: &Intercom, operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Result<Target, Outcome>> {
+/// Ends the conversation about a contact that is not there under its id any more: planned anew where there is another one by
+/// its external id, else gone for good.
+pub(super) fn lost<T>(operation: &Operation, exchange: &mut Exchange<'_>) -> Next<T> {
+    if operation.remote_id.is_none() {
+        return conflict("the contact went away meanwhile");
+    }
+    for key in operation.keys.iter().filter(|key| fits_in_path(&key.value)) {
+        let answer = exchange.ask(Method::Get, by_external_id(&key.value), None)?;
+        match answer.status {
+            404 => {}
+            410 => return conflict("the contact was merged into another one"),
+            _ => {
+                exchange.id(answer)?;
+                return conflict("the contact has another id now");
+            }
+        }
+    }
+    let outcome = Outcome::Gone { why: "the contact was deleted or archived in Intercom".into() };
+    Err(Box::new(Step::Done(vec![Receipt { slot: operation.slot.clone(), outcome }])))
+}
+
+fn by_external_id(value: &str) -> String {
+    format!("/contacts/find_by_external_id/{}", encoded(value))
+}
+
+/// A client would take these for steps in the path, encoded or not.
+fn fits_in_path(value: &str) -> bool {
+    !matches!(value, "." | "..")
+}
+
+/// Finds the contact or creates it.
+fn find(intercom: &Intercom, operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Found> {
     for key in &operation.keys {
-        // A client would take these for steps in the path, encoded or not.
-        if matches!(key.value.as_str(), "." | "..") {
+        if !fits_in_path(&key.value) {
             return reject("the external id is a dot or two, which can't stand in an address");
         }
-        let path = format!("/contacts/find_by_external_id/{}", encoded(&key.value));
-        let answer = exchange.ask(Method::Get, path, None)?;
-        match answer.status {
-            404 => continue,
-            410 => return Ok(Err(unusable(operation, "the contact was merged into another one in Intercom"))),
-            _ => {}
+        if let Some(found) = look(operation, &key.value, exchange)? {
+            return Ok(found);
         }
-        let found = exchange.object(answer)?;
-        if found.get("archived") == Some(&Json::Bool(true)) {
-            return Ok(Err(unusable(operation, "the contact is archived in Intercom: unarchive or delete it there")));
-        }
-        return match id_of(&found) {
-            Some(id) => Ok(Ok(Target { id, created: false, tags: all_tags(&found) })),
-            None => retry(None, "Intercom answered without a contact"),
-        };
     }
     let Some(first) = operation.keys.first() else {
         return reject("there is no external id to look for");
     };
     match &operation.create {
-        Some(fields) => create(intercom, operation, &first.value, fields, exchange).map(Ok),
+        Some(fields) => create(intercom, operation, &first.value, fields, exchange),
         None => Ok(Err(Outcome::Absent { why: "Intercom has no contact with this external id".into() })),
     }
 }
 
+/// The contact with an external id; `None` if there is none.
+fn look(operation: &Operation, external_id: &str, exchange: &mut Exchange<'_>) -> Next<Option<Found>> {
+    let mut answer = exchange.ask(Method::Get, by_external_id(external_id), None)?;
+    if answer.status == 404 {
+        return Ok(None);
+    }
+    let mut merges = 0;
+    while answer.status == 410 {
+        let Some(id) = canonical(answer).filter(|_| merges < MERGES) else {
+            return Ok(Some(unusable(operation, "the contact was merged into another one in Intercom")));
+        };
+        answer = exchange.ask(Method::Get, format!("/contacts/{}", encoded(&id)), None)?;
+        merges += 1;
+    }
+    if answer.status == 404 {
+        return Ok(Some(unusable(operation, "the contact was merged into one that is no longer there")));
+    }
+    let found = exchange.object(answer)?;
+    let Some(id) = id_of(&found) else { return retry(None, "Intercom answered without a contact") };
+    // Two users must not write one contact.
+    let whose = found.get("external_id").and_then(Json::as_str).filter(|whose| !whose.is_empty());
+    let ours = whose.is_none_or(|whose| operation.keys.iter().any(|key| key.value == whose));
+    Ok(Some(if is_archived(&found) {
+        unusable(operation, "the contact is archived in Intercom: unarchive or delete it there")
+    } else if merges > 0 && !ours {
+        unusable(operation, "the contact was merged into the contact of another user in Intercom")
+    } else {
+        Ok(Target { id, created: false, tags: all_tags(&found) })
+    }))
+}
+
+/// The id of the contact that another one was merged into: `Link: </contacts/ID>; rel="canonical"`.
+pub(super) fn canonical(answer: &Answer) -> Option<String> {
+    let (target, _) = answer.header("link")?.split_once('<')?.1.split_once('>')?;
+    let id = target.rsplit_once("/contacts/")?.1;
+    (!id.is_empty() && id.len() <= 64 && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        .then(|| id.to_owned())
+}
+
+pub(super) fn is_archived(contact: &Json) -> bool {
+    contact.get("archived") == Some(&Json::Bool(true))
+}
+
 /// A contact that exists and can't be written: nothing to do, unless creation was asked for, which can't be had.
-fn unusable(operation: &Operation, why: &str) -> Outcome {
-    match operation.create {
+fn unusable(operation: &Operation, why: &str) -> Found {
+    Err(match operation.create {
         Some(_) => Outcome::Rejected { why: why.into() },
         None => Outcome::Absent { why: why.into() },
-    }
+    })
 }
 
 /// The ids of all tags in a contact's answer, which shows ten at most; `None` if it does not show all.
-fn all_tags(contact: &Json) -> Option<Vec<String>> {
+pub(super) fn all_tags(contact: &Json) -> Option<Vec<String>> {
     let tags = contact.get("tags")?;
     let ids: Vec<String> = tags.get("data")?.as_array()?.iter().map(id_of).collect::<Option<_>>()?;
     let complete = tags.get("has_more") == Some(&Json::Bool(false))
@@ -97,21 +166,21 @@ fn create(
     external_id: &str,
     fields: &BTreeMap<String, Value>,
     exchange: &mut Exchange<'_>,
-) -> Next<Target> {
+) -> Next<Found> {
     let mut body = serde_json::Map::new();
     body.insert("role".into(), "user".into());
     body.insert("external_id".into(), external_id.into());
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
         body.insert(name.clone(), text_of(value).into());
     }
-    let mut attributes = attributes(intercom, operation);
+    let mut attributes = attributes(intercom, CONTACT, operation);
     attributes.retain(|_, value| !value.is_null());
     if !attributes.is_empty() {
         body.insert("custom_attributes".into(), attributes.into());
     }
     let answer = exchange.ask(Method::Post, "/contacts".into(), Some(body.into()))?;
     if answer.status != 409 {
-        return Ok(Target { id: exchange.id(answer)?, created: true, tags: None });
+        return Ok(Ok(Target { id: exchange.id(answer)?, created: true, tags: None }));
     }
 
     // Somebody was faster, or our own first creation whose answer was lost. Or it is another person's contact with the
@@ -126,7 +195,7 @@ fn create(
         _ => {}
     }
     let found = exchange.object(answer)?;
-    if found.get("archived") == Some(&Json::Bool(true)) {
+    if is_archived(&found) {
         return reject("the contact is archived in Intercom: unarchive or delete it there");
     }
     if id_of(&found).as_deref() != Some(id.as_str()) {
@@ -137,7 +206,7 @@ fn create(
             "another contact in Intercom has this e-mail address, without an external id or with another one",
         );
     }
-    Ok(Target { id, created: false, tags: all_tags(&found) })
+    Ok(Ok(Target { id, created: false, tags: all_tags(&found) }))
 }
 
 /// The id in `A contact matching those details already exists with id=…`.

@@ -8,11 +8,13 @@ use serde_json::Value as Json;
 use vitalsync_core::connector::{Answer, Method, Operation, Pool, Reply, Request, Step};
 
 use super::reason;
+use crate::Intercom;
 
-/// The version that the shapes here were read from; without the header the app's own setting would decide.
-pub(super) const VERSION: &str = "2.16";
+/// No conversation is longer, whatever Intercom answers. The longest, 250 companies changing tags, have some thirty requests,
+/// and a dozen for each company that is no longer there.
+const MOST_REQUESTS: usize = 90;
 /// A reset further away than this is not believed: windows have ten seconds, budgets a minute.
-pub(super) const LONGEST_WAIT: i64 = 60;
+const LONGEST_WAIT: i64 = 60;
 
 /// A value, or the step that ends this replay. The step is boxed because it is big and rare.
 pub(super) type Next<T> = Result<T, Box<Step>>;
@@ -31,14 +33,16 @@ pub(super) fn retry<T>(after: Option<Duration>, why: impl Into<String>) -> Next<
 
 /// The conversation so far.
 pub(super) struct Exchange<'a> {
+    intercom: &'a Intercom,
     replies: std::slice::Iter<'a, Reply>,
     operations: &'a [Operation],
+    sent: usize,
 }
 
 impl<'a> Exchange<'a> {
     /// A conversation about operations, with the replies so far.
-    pub fn new(operations: &'a [Operation], replies: &'a [Reply]) -> Self {
-        Self { replies: replies.iter(), operations }
+    pub fn new(intercom: &'a Intercom, operations: &'a [Operation], replies: &'a [Reply]) -> Self {
+        Self { intercom, replies: replies.iter(), operations, sent: 0 }
     }
 
     /// The answer to a request: a success, or a refusal that the caller understands better than this does.
@@ -46,34 +50,53 @@ impl<'a> Exchange<'a> {
         let answer = match self.replies.next() {
             Some(Reply::Answer(answer)) => answer,
             Some(Reply::Lost { .. }) => return retry(None, "the connection broke before the answer came"),
+            None if self.sent >= MOST_REQUESTS => return self.smaller("Intercom's answers have no end"),
             None => {
                 return Err(Box::new(Step::Send(Request {
                     method,
                     path,
-                    headers: vec![("Intercom-Version", VERSION.into()), ("Accept", "application/json".into())],
+                    headers: vec![
+                        ("Intercom-Version", self.intercom.version.clone()),
+                        ("Accept", "application/json".into()),
+                    ],
                     body: body.map(|body| body.to_string()),
                     pool: Pool::of("api"),
                 })));
             }
         };
+        self.sent += 1;
+        let login = |why: String| Err(Box::new(Step::NeedsLogin { why }));
         match answer.status {
             200..=299 => Ok(answer),
-            401 => Err(Box::new(Step::NeedsLogin {
-                why: format!(
-                    "Intercom does not take the token ({}); a token works in its own region only",
-                    reason::of(answer, self.operations)
-                ),
-            })),
-            403 => Err(Box::new(Step::NeedsLogin {
-                why: format!(
-                    "Intercom refuses access ({}): check that the app may {}",
-                    reason::of(answer, self.operations),
-                    permission(&path)
-                ),
-            })),
+            401 => login(format!(
+                "Intercom does not take the token ({}): it is wrong or revoked, or its workspace is in another region than \
+                 this destination's (`region: us`, `eu` or `au`)",
+                self.said(answer)
+            )),
+            402 | 403 if reason::code(answer) == Some("api_plan_restricted") => {
+                login(format!("the workspace's plan does not let an app {} ({})", permission(&path), self.said(answer)))
+            }
+            403 => login(format!(
+                "Intercom refuses access ({}): check that the app may {}",
+                self.said(answer),
+                permission(&path)
+            )),
             408 | 423 | 429 | 477 => retry(patience(answer), format!("Intercom asks for patience ({})", answer.status)),
             400..=499 => Ok(answer),
             status => retry(patience(answer), format!("Intercom answered {status}")),
+        }
+    }
+
+    /// What Intercom says about a refusal, fit to print.
+    pub fn said(&self, answer: &Answer) -> String {
+        reason::of(answer, self.operations)
+    }
+
+    /// Tries with fewer; alone, gives up.
+    pub fn smaller<T>(&self, why: &str) -> Next<T> {
+        match self.operations.len() {
+            0 | 1 => reject(why),
+            _ => Err(Box::new(Step::Split { why: why.into() })),
         }
     }
 
@@ -81,9 +104,13 @@ impl<'a> Exchange<'a> {
     /// is no object came from something between us and Intercom and confirms nothing.
     pub fn object(&self, answer: &Answer) -> Next<Json> {
         if !(200..300).contains(&answer.status) {
-            return reject(format!("Intercom refused: {}", reason::of(answer, self.operations)));
+            return reject(format!("Intercom refused: {}", self.said(answer)));
         }
         match answer.json() {
+            // An error that wears the status of a success is none.
+            Json::Object(error) if error.get("type").and_then(Json::as_str) == Some("error.list") => {
+                reject(format!("Intercom refused: {}", self.said(answer)))
+            }
             object @ Json::Object(_) => Ok(object),
             _ => retry(None, format!("Intercom answered {} without a readable body", answer.status)),
         }
@@ -103,8 +130,9 @@ fn permission(path: &str) -> &'static str {
     match path {
         _ if path.starts_with("/data_attributes") => "read and write data attributes",
         _ if path.contains("/tags") => "read and write tags",
+        _ if path.contains("/companies") => "read and write companies",
         _ if path.starts_with("/me") => "read its own admin",
-        _ => "read and write users",
+        _ => "read and write contacts",
     }
 }
 
@@ -112,6 +140,8 @@ fn permission(path: &str) -> &'static str {
 fn patience(answer: &Answer) -> Option<Duration> {
     answer.retry_after().or_else(|| {
         let reset: i64 = answer.header("x-ratelimit-reset")?.trim().parse().ok()?;
+        // Seconds by the documents; what could only be milliseconds is read as such.
+        let reset = if reset > 100_000_000_000 { reset / 1000 } else { reset };
         let wait = reset.saturating_sub(answer.at.seconds()).clamp(1, LONGEST_WAIT);
         u64::try_from(wait).ok().map(Duration::from_secs)
     })
@@ -135,13 +165,4 @@ pub(super) fn encoded(piece: &str) -> String {
         }
     }
     out
-}
-
-/// Ends the replay where the contact is not there any more.
-pub(super) fn gone(answer: &Answer) -> Next<()> {
-    match answer.status {
-        404 => conflict("the contact is no longer there"),
-        410 => conflict("the contact was merged into another one"),
-        _ => Ok(()),
-    }
 }

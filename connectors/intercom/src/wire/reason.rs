@@ -3,7 +3,10 @@
 use serde_json::Value as Json;
 use vitalsync_core::connector::{Answer, Operation, scrub};
 
-use crate::{CONTACT, GROUP_PREFIX};
+use crate::{ATTRIBUTE, GROUP_PREFIX, TAG, TAG_FIELD};
+
+/// The codes that are told apart here.
+const CODES: [&str; 2] = ["api_plan_restricted", "company_not_found"];
 
 /// What Intercom says about a refusal, fit to print: status, code, field, and the message where it quotes nothing
 /// of the record.
@@ -47,17 +50,25 @@ fn quotes_the_record(text: &str, operations: &[Operation]) -> bool {
             _ => text.contains(&part),
         }
     };
-    operations.iter().filter(|operation| operation.batch_key == CONTACT).any(|operation| {
+    let records = operations.iter().filter(|operation| !matches!(operation.batch_key.as_str(), ATTRIBUTE | TAG));
+    records.into_iter().any(|operation| {
         let identity = operation.keys.iter().map(|key| key.value.as_str()).chain([operation.subject.as_str()]);
         let create = operation.create.iter().flatten().filter_map(|(_, value)| value.as_text());
         let mut fields = operation
             .fields
             .iter()
-            .filter(|(name, _)| !name.starts_with(GROUP_PREFIX))
+            .filter(|(name, _)| !name.starts_with(GROUP_PREFIX) && *name != TAG_FIELD)
             .flat_map(|(_, change)| [&change.old, &change.new]);
         identity.chain(create).any(|part| holds(part) || part.split_whitespace().any(holds))
             || fields.any(|value| value.as_text().is_some_and(holds))
     })
+}
+
+/// Intercom's own word for an error.
+pub(super) fn code(answer: &Answer) -> Option<&'static str> {
+    let body = answer.json();
+    let code = body.pointer("/errors/0/code")?.as_str()?;
+    CODES.into_iter().find(|known| *known == code)
 }
 
 /// Lower case, runs of white space as one space.

@@ -40,10 +40,13 @@ pub fn scopes() -> Scopes {
     scopes.account.name("health.score", Type::Number);
     scopes.account.name("last_active", Type::Time);
     scopes.account.words("health.band", &["healthy", "normal", "at_risk"]);
+    scopes.account.name("renewal", Type::Date);
     scopes.account.open("traits");
+    scopes.account.name("account", Type::Text);
     let mut user = vitalsync_core::expr::Scope::default();
     scopes.account.nest_into("account", &mut user);
     user.name("user.id", Type::Text);
+    user.name("account.id", Type::Text);
     user.open("user.traits");
     scopes.user = user;
     scopes
@@ -70,6 +73,16 @@ pub fn config() -> Json {
     serde_json::json!({
         "type": "intercom",
         "token": "t",
+        "companies": {
+            "missing": "create",
+            "attributes": { "score": "health.score", "renewal": "renewal", "band": "health.band" },
+            "tag_groups": {
+                "health": {
+                    "Health: at risk": "health.band == \"at_risk\"",
+                    "Health: healthy": "health.band == \"healthy\"",
+                },
+            },
+        },
         "contacts": {
             "missing": "create",
             "name": "user.traits.name",

@@ -7,6 +7,7 @@ mod edges;
 mod forget;
 mod history;
 mod hubspot;
+mod intercom;
 mod judge;
 mod names;
 mod rebuild;

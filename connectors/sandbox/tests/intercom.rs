@@ -12,6 +12,7 @@ const ANN: &str = "6762f0dd1bb69f9f21930002";
 const BOB: &str = "6762f0dd1bb69f9f21930003";
 
 fn check(script: &str) -> Sandbox {
+    let script = script.replace("MANY", &r#"{"id":"CO_ID"},"#.repeat(50));
     let script = script.replace("ANN", ANN).replace("BOB", BOB).replace("CO_ID", CO);
     common::check(Vendor::Intercom, &format!("{SETUP}{script}"))
 }
@@ -107,6 +108,8 @@ PUT /contacts/ANN {"external_id":"u2"}
 POST /contacts/merge {"from":"ANN","into":"BOB"}
     200 | "id":"BOB"
 GET /contacts/find_by_external_id/u1
+    410 | contact_merged | Link: </contacts/BOB>; rel="canonical"
+GET /contacts/ANN
     410 | contact_merged | Link: </contacts/BOB>; rel="canonical"
 PUT /contacts/ANN {"name":"x"}
     404
@@ -247,8 +250,16 @@ GET /companies?company_id=acme
     200 | At risk
 POST /tags {"name":"at risk","companies":[{"id":"CO_ID","untag":true}]}
     200 | "tagged":false
+POST /tags {"name":"at risk","companies":[MANY{"id":"CO_ID"}]}
+    400 | 50 items
 DELETE /contacts/ANN/tags/7522904
     200
+DELETE /companies/CO_ID
+    200 | "deleted":true
+POST /tags {"name":"at risk","companies":[{"id":"CO_ID","untag":true}]}
+    404 | company_not_found
+DELETE /companies/CO_ID
+    404 | company_not_found
 "#,
     );
     assert_eq!((sandbox.tags_of("u1"), sandbox.tags_of("u2")), (vec![], vec!["At risk".to_owned()]));

@@ -1,4 +1,4 @@
-//! Companies: upsert by `company_id`, find, attach to contacts.
+//! Companies: upsert by `company_id`, find, delete, attach to contacts.
 //!
 //! A company without a contact is found by its id, but is in no list.
 
@@ -71,6 +71,11 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
             wanted.insert("company_id".into(), json!(record.company_id));
             upsert(app, &Value::Object(wanted), call.now)?;
             Ok(Answer::json(200, &json_of(app, &app.companies[*id])).note(format!("company {id}")))
+        }
+        ("DELETE", [id]) => {
+            app.companies.remove(*id).ok_or_else(missing)?;
+            app.contacts.values_mut().for_each(|contact| contact.companies.retain(|company| company != id));
+            Ok(Answer::json(200, &json!({"id": id, "object": "company", "deleted": true})).note(format!("deleted {id}")))
         }
         _ => Err(Problem::nothing()),
     }

@@ -57,16 +57,15 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
         ("GET", ["find_by_external_id", external_id]) => {
             let record = app.by_external_id.get(*external_id).and_then(|id| app.contacts.get(id));
             let record = record.filter(|one| !one.archived && one.role == "user").ok_or_else(Problem::no_contact)?;
-            if let Some(into) = &record.merged_into {
-                let message = "This contact has been merged. See the 'Link' header for the canonical contact.";
-                let link = format!("</contacts/{into}>; rel=\"canonical\"");
-                return Err(Problem { link: Some(link), ..Problem::new(410, "contact_merged", message) });
-            }
+            not_merged(app, record)?;
             Ok(Answer::json(200, &json_of(app, record)))
         }
         ("POST", ["search"]) => search(app, call),
         ("POST", ["merge"]) => merge(app, call),
-        ("GET", [id]) => Ok(Answer::json(200, &json_of(app, find(app, id)?))),
+        ("GET", [id]) => {
+            app.contacts.get(*id).map_or(Ok(()), |record| not_merged(app, record))?;
+            Ok(Answer::json(200, &json_of(app, find(app, id)?)))
+        }
         ("PUT", [id]) => {
             update(app, id, &Value::Object(body(call, FIELDS)?), call.now)?;
             Ok(Answer::json(200, &json_of(app, find(app, id)?)).note(format!("updated {id}")))
@@ -92,6 +91,15 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
 
 fn live(record: &Record) -> bool {
     !record.archived && record.merged_into.is_none()
+}
+
+/// Reads of a merged contact say what it became, over several merges.
+fn not_merged(app: &Intercom, record: &Record) -> Outcome<()> {
+    let next = |id: &String| app.contacts.get(id).and_then(|one| one.merged_into.clone());
+    let Some(last) = std::iter::successors(record.merged_into.clone(), next).take(3).last() else { return Ok(()) };
+    let message = "This contact has been merged. See the 'Link' header for the canonical contact.";
+    let link = format!("</contacts/{last}>; rel=\"canonical\"");
+    Err(Problem { link: Some(link), ..Problem::new(410, "contact_merged", message) })
 }
 
 /// A contact that is there; merged and archived ones are not.

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{Intercom, Outcome, Problem, body, companies, contacts, id_of};
 use crate::http::{Answer, Call};
 
+/// The most items of one request, by Intercom's older documents; the present ones name no limit.
+const LONGEST_LIST: usize = 50;
+
 pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<Answer> {
     match (call.method, rest) {
         ("GET", []) => {
@@ -44,6 +47,9 @@ fn post(app: &mut Intercom, call: &Call) -> Outcome<Answer> {
         Some(_) => Err(bad()),
     };
     let (to_companies, to_users) = (items("companies")?, items("users")?);
+    if to_companies.iter().chain(&to_users).any(|items| items.len() > LONGEST_LIST) {
+        return Err(Problem::invalid(format!("a tag takes {LONGEST_LIST} items in one request")));
+    }
     // Everything is looked up before anything is changed, the tag's creation included.
     let mut on_companies = vec![];
     for item in to_companies.iter().flatten() {

@@ -1,0 +1,183 @@
+//! Intercom's contacts and companies: what they hold in the end, how many calls it took, and what others and faults do to it.
+
+use serde_json::{Value, json};
+use vitalsync::deliver::Delivered;
+
+use crate::site::{Site, TOKEN, Use, end};
+
+/// Writes to Intercom alone, with the sections given.
+fn config(site: &Site, sections: &str) -> String {
+    let whole = site.config("");
+    let common = whole.split("  crm:").next().unwrap();
+    let url = site.intercom.base_url();
+    format!(
+        "{common}  desk:\n    type: intercom\n    mode: live\n    brake: off\n    token: \"{TOKEN}\"\n    base_url: {url}\n{sections}"
+    )
+}
+
+const COMPANIES: &str = r#"
+    companies:
+      missing: create
+      attributes: { company score: health.score, band: health.band }
+      tag_groups: { health: { "Health: at risk": 'health.band == "at_risk"', "Health: healthy": 'health.band == "healthy"' } }
+"#;
+const CONTACTS: &str = r#"
+    contacts:
+      missing: create
+      attributes: { health_score: account.health.score }
+      tag_groups: { health: { "Health: at risk": 'account.health.band == "at_risk"', "Health: healthy": 'account.health.band == "healthy"' } }
+"#;
+const TAGS_ONLY: &str = r#"
+    companies:
+      tag_groups: { health: { "Health: at risk": 'health.band == "at_risk"', "Health: healthy": 'health.band == "healthy"' } }
+"#;
+const SCORES_ONLY: &str = "    contacts: { attributes: { health_score: account.health.score } }\n";
+
+async fn sync(site: &Site, sections: &str, offset: i32) -> Delivered {
+    let engine = site.open_with(&config(site, sections));
+    engine.run_once(end(offset)).await.unwrap().destinations.remove("desk").unwrap().delivered
+}
+
+/// Three accounts with a user each: good, middling, bad; the good one stops on day 20.
+fn three(site: &Site) {
+    let stories = [Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 40, 1), Use("a2", "Minor", 0, 40, 1)];
+    site.customers("1.ndjson", &stories);
+}
+
+fn thousand(site: &Site, seed: &str) {
+    let names: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
+    let stories: Vec<Use<'_>> = names.iter().map(|name| Use(name, "Core", 0, 5, 5)).collect();
+    site.customers("1.ndjson", &stories);
+    for name in &names {
+        let user = format!("{name}-u");
+        match seed {
+            "companies" => _ = site.intercom.vendor().seed_company(&[("company_id", name)]),
+            _ => _ = site.intercom.vendor().seed_contact(&user, &format!("{user}@x.example"), &user),
+        }
+    }
+}
+
+/// What Intercom holds, without what depends on the order of arrival: ids and times.
+fn held(site: &Site) -> (Vec<Value>, Vec<Value>) {
+    let state = site.intercom.vendor().state();
+    let list = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
+    let company_id = |id: &Value| {
+        list("companies").iter().find(|company| company["id"] == *id).map_or(Value::Null, |one| one["company_id"].clone())
+    };
+    let mut companies: Vec<Value> = list("companies")
+        .iter()
+        .map(|one| json!([one["company_id"], one["fields"], one["custom_attributes"], one["tags"]]))
+        .collect();
+    let mut contacts: Vec<Value> = list("contacts")
+        .iter()
+        .map(|one| {
+            let companies: Vec<Value> = one["companies"].as_array().into_iter().flatten().map(company_id).collect();
+            json!([one["external_id"], one["custom_attributes"], one["tags"], companies])
+        })
+        .collect();
+    companies.sort_by_key(Value::to_string);
+    contacts.sort_by_key(Value::to_string);
+    (companies, contacts)
+}
+
+#[tokio::test]
+async fn companies_and_contacts_are_written_and_attached() {
+    let site = Site::new().await;
+    three(&site);
+    let both = format!("{COMPANIES}{CONTACTS}");
+    let first = sync(&site, &both, 10).await;
+    assert_eq!((first.rejected, first.waiting, first.absent), (0, 0, 0), "{first:?}");
+    let (companies, contacts) = held(&site);
+    assert_eq!(companies.len(), 3);
+    assert_eq!(companies[0][1]["name"], "A0");
+    assert_eq!((&companies[0][2]["band"], &companies[0][3]), (&json!("healthy"), &json!(["Health: healthy"])));
+    assert_eq!((&companies[2][2]["band"], &companies[2][3]), (&json!("at_risk"), &json!(["Health: at risk"])));
+    for (contact, account) in contacts.iter().zip(["a0", "a1", "a2"]) {
+        assert_eq!((&contact[0], &contact[3]), (&json!(format!("{account}-u")), &json!([account])));
+    }
+    let second = sync(&site, &both, 10).await;
+    assert_eq!((second.changed, second.sent_calls), (0, 0), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_companies_moving_between_two_tags_take_forty_calls() {
+    let site = Site::new().await;
+    thousand(&site, "companies");
+    let first = sync(&site, TAGS_ONLY, 4).await;
+    // Whose account, two tags; each company found; twenty lists that take the other tag away unseen, twenty that set one.
+    assert_eq!((first.rejected, first.waiting, first.sent_calls), (0, 0, 3 + 1000 + 40), "{first:?}");
+    let moved = sync(&site, TAGS_ONLY, 30).await;
+    assert_eq!((moved.changed, moved.acknowledged, moved.sent_calls), (1000, 1000, 40), "{moved:?}");
+    let tags = |site: &Site| held(site).0.into_iter().map(|company| company[3].clone()).collect::<Vec<_>>();
+    assert!(tags(&site).iter().all(|tags| *tags == json!(["Health: at risk"])));
+    assert_eq!(sync(&site, TAGS_ONLY, 30).await.sent_calls, 0);
+}
+
+#[tokio::test]
+async fn a_thousand_changed_contacts_take_a_thousand_calls() {
+    let site = Site::new().await;
+    thousand(&site, "contacts");
+    sync(&site, SCORES_ONLY, 4).await;
+    let changed = sync(&site, SCORES_ONLY, 30).await;
+    assert_eq!((changed.changed, changed.acknowledged, changed.sent_calls), (1000, 1000, 1000), "{changed:?}");
+    assert_eq!(sync(&site, SCORES_ONLY, 30).await.sent_calls, 0);
+}
+
+#[tokio::test]
+async fn a_company_in_a_list_that_is_gone_holds_up_no_other_and_is_not_made_anew() {
+    let site = Site::new().await;
+    three(&site);
+    sync(&site, COMPANIES, 10).await;
+    let state = site.intercom.vendor().state();
+    let id = state["companies"][0]["id"].as_str().unwrap().to_owned();
+    let request = vitalsync_sandbox::Request {
+        method: "DELETE".into(),
+        path: format!("/companies/{id}"),
+        headers: vec![("authorization".into(), format!("Bearer {TOKEN}"))],
+        body: Vec::new(),
+    };
+    assert_eq!(site.intercom.vendor().handle(&request, end(10).0).status, 200);
+    let gone = sync(&site, COMPANIES, 30).await;
+    assert_eq!((gone.rejected, gone.waiting), (0, 0), "{gone:?}");
+    assert_eq!(held(&site).0.len(), 2, "not made anew");
+    let (companies, _) = held(&site);
+    assert!(companies.iter().all(|company| company[3].as_array().is_some_and(|tags| tags.len() < 2)));
+    let later = sync(&site, COMPANIES, 30).await;
+    assert_eq!(later.sent_calls, 0, "not asked again on the same day: {later:?}");
+    assert_eq!(held(&site).0.len(), 2);
+}
+
+#[tokio::test]
+async fn every_kind_of_fault_ends_where_a_quiet_day_ends() {
+    let both = format!("{COMPANIES}{CONTACTS}");
+    let quiet = Site::new().await;
+    three(&quiet);
+    sync(&quiet, &both, 10).await;
+    sync(&quiet, &both, 30).await;
+    let expected = held(&quiet);
+    let limited = json!({"type": "error.list", "errors": [{"code": "rate_limit_exceeded"}]}).to_string();
+    for fault in [
+        json!({"kind": {"answer": {"status": 429, "headers": {"Retry-After": "0.1"}, "body": limited}}, "times": 2}),
+        json!({"kind": {"answer": {"status": 503, "body": "<html>down</html>"}}, "times": 3}),
+        json!({"kind": {"answer_after": {"status": 502, "body": ""}}, "skip": 2, "times": 2}),
+        json!({"kind": {"answer_after": {"status": 200, "body": "{}"}}, "match": "POST", "skip": 1, "times": 2}),
+        json!({"kind": {"answer_after": {"status": 200, "body": "[]"}}, "match": "PUT", "times": 2}),
+        json!({"kind": "drop_before", "match": "POST /tags", "times": 2}),
+        json!({"kind": "drop_after", "match": "POST /tags", "times": 3}),
+        json!({"kind": "drop_after", "match": "POST /co", "times": 3}),
+        json!({"kind": "drop_after", "match": "DELETE", "times": 2}),
+    ] {
+        let site = Site::new().await;
+        three(&site);
+        for offset in [10, 30] {
+            Site::fail(&site.intercom, json!([fault]));
+            for _ in 0..2 {
+                sync(&site, &both, offset).await;
+            }
+            site.intercom.vendor().clear_faults();
+            let last = sync(&site, &both, offset).await;
+            assert_eq!((last.rejected, last.waiting), (0, 0), "{fault}: {last:?}");
+        }
+        assert_eq!(held(&site), expected, "{fault}");
+    }
+}

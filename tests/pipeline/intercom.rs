@@ -62,7 +62,10 @@ fn held(site: &Site) -> (Vec<Value>, Vec<Value>) {
     let state = site.intercom.vendor().state();
     let list = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
     let company_id = |id: &Value| {
-        list("companies").iter().find(|company| company["id"] == *id).map_or(Value::Null, |one| one["company_id"].clone())
+        list("companies")
+            .iter()
+            .find(|company| company["id"] == *id)
+            .map_or(Value::Null, |one| one["company_id"].clone())
     };
     let mut companies: Vec<Value> = list("companies")
         .iter()

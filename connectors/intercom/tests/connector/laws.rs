@@ -1,9 +1,10 @@
 //! The laws of every connector, and what is Intercom's own: exclusive tags, values, and faults of the config.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use crate::support;
+use crate::companies::{company, member};
+use crate::support::{self, confirm_all, fill, slots, wanted};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{
@@ -35,32 +36,6 @@ fn record(subject: &str, score: Value, band: Option<&str>, create: bool) -> Want
         ]),
         tags: BTreeMap::from([("health".to_owned(), band.map(Into::into)), ("stage".to_owned(), None)]),
     }
-}
-
-fn wanted(records: Vec<WantedRecord>) -> Wanted {
-    Wanted { records, alerts: Vec::new() }
-}
-
-/// Confirms every operation, as the shell does when all goes well.
-fn confirm_all(operations: &[Operation], known: &mut Known) {
-    for operation in operations {
-        known.confirm(operation, &Outcome::Done { remote_id: Some(format!("id of {}", operation.slot)) });
-    }
-}
-
-/// Fills in what the shell fills in before `step`.
-fn fill(operations: &mut [Operation], known: &Known) {
-    for operation in operations {
-        for need in &operation.needs {
-            if let Some(id) = known.remote_id(&need.slot) {
-                operation.refs.insert(need.slot.clone(), id.into());
-            }
-        }
-    }
-}
-
-fn slots(operations: &[Operation]) -> Vec<&str> {
-    operations.iter().map(|operation| operation.slot.as_str()).collect()
 }
 
 #[test]
@@ -216,27 +191,34 @@ fn faults_are_all_found_and_say_what_to_do() {
     assert_eq!(support::read(&defaults).unwrap().record_sets()[0].keys[0].1.source(), "user.id");
 }
 
+/// Everything that is asked of one user and the user's company.
+fn whole(score: Value, band: &str, create: bool) -> Wanted {
+    let user = record("user-4711", score.clone(), Some(band), create);
+    wanted(vec![user, company("acme", score, Some(band), create), member("user-4711", "acme")])
+}
+
 /// Every kind of batch that the connector plans, and the account's.
 fn batches() -> Vec<Vec<Operation>> {
     let connector = connector();
     let mut known = Known::default();
     let mut batches = vec![vec![account_operation()]];
     for create in [false, true] {
-        let first = wanted(vec![record("user-4711", 72.0.into(), Some("Health: healthy"), create)]);
-        let mut plan = connector.plan(&first, &Known::default());
+        let mut plan = connector.plan(&whole(72.0.into(), "Health: healthy", create), &Known::default());
         confirm_all(&plan, &mut known);
         fill(&mut plan, &known);
-        let attributes: Vec<_> = plan.iter().filter(|operation| operation.batch_key == "attribute").cloned().collect();
-        batches.push(attributes);
-        batches.extend(plan.into_iter().filter(|operation| operation.batch_key != "attribute").map(|one| vec![one]));
-        let changed = wanted(vec![record("user-4711", Value::Null, Some("Health: at risk"), create)]);
-        let mut plan = connector.plan(&changed, &known);
+        batches.extend(support::batches(&*connector, plan));
+        let mut plan = connector.plan(&whole(Value::Null, "Health: at risk", create), &known);
         let mut without_refs = plan.clone();
-        without_refs[0].refs.insert("tag/Health: at risk".into(), "81".into());
-        batches.push(without_refs);
+        without_refs.iter_mut().for_each(|operation| operation.refs.clear());
         fill(&mut plan, &known);
-        batches.push(plan);
+        batches.extend(support::batches(&*connector, without_refs));
+        batches.extend(support::batches(&*connector, plan));
     }
+    batches.extend(support::batches(&*connector, connector.read_back(&known)));
+    let questions = connector.inspect().into_iter().map(|(_, question)| question).collect();
+    batches.extend(support::batches(&*connector, questions));
+    let keys: BTreeSet<&str> = batches.iter().flatten().map(|operation| operation.batch_key.as_str()).collect();
+    assert_eq!(keys.len(), 9, "{keys:?}");
     batches
 }
 
@@ -245,7 +227,7 @@ type Batches = (Box<dyn Connector>, Vec<Vec<Operation>>);
 
 static ALL: LazyLock<Batches> = LazyLock::new(|| (connector(), batches()));
 
-const BODIES: [&str; 16] = [
+const BODIES: [&str; 19] = [
     "",
     "{}",
     "[]",
@@ -262,6 +244,9 @@ const BODIES: [&str; 16] = [
     r#"{"errors":[{"code":"user-4711","field":"qwerz","message":"You already have 'plan' joanna  QWERZ Secret plan"}]}"#,
     r#"{"errors":[{"code":"parameter_invalid","message":"jo.qwerz@acme.example is not valid for Joanna"}]}"#,
     r#"{"errors":[[],{"message":{}}]}"#,
+    r#"{"id":"81","companies":[{"id":"id of company/acme","tagged":false},{"id":7},{"tagged":true}]}"#,
+    r#"{"id":"id of company/acme","company_id":"acme","tags":{"tags":[{"id":"1","name":"HEALTH: at risk"}]}}"#,
+    r#"{"type":"error.list","errors":[{"code":"company_not_found","message":"Company Not Found"}]}"#,
 ];
 
 fn body() -> impl Strategy<Value = String> {

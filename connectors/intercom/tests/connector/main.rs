@@ -1,5 +1,6 @@
 //! One program for all tests of this crate: conversations as text, and laws.
 
 mod cases;
+mod companies;
 mod laws;
 mod support;

@@ -1,9 +1,12 @@
 //! What the tests of this crate share: configs from JSON, a known contact, and how a step reads as a line of text.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 use vitalsync_core::Connector;
-use vitalsync_core::connector::{Answer, Outcome, Reply, Step};
+use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Reply, Step, Wanted};
 use vitalsync_core::expr::Scopes;
+use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
 use vitalsync_core::{Timestamp, Type};
 
@@ -100,6 +103,46 @@ pub fn config() -> Json {
             },
         },
     })
+}
+
+/// What the config asks for.
+pub fn wanted(records: Vec<WantedRecord>) -> Wanted {
+    Wanted { records, alerts: Vec::new() }
+}
+
+/// Confirms every operation, as the shell does when all goes well.
+pub fn confirm_all(operations: &[Operation], known: &mut Known) {
+    for operation in operations {
+        known.confirm(operation, &Outcome::Done { remote_id: Some(format!("id of {}", operation.slot)) });
+    }
+}
+
+/// Fills in what the shell fills in before `step`.
+pub fn fill(operations: &mut [Operation], known: &Known) {
+    for operation in operations {
+        for need in &operation.needs {
+            if let Some(id) = known.remote_id(&need.slot) {
+                operation.refs.insert(need.slot.clone(), id.into());
+            }
+        }
+    }
+}
+
+/// What operations are about.
+pub fn slots(operations: &[Operation]) -> Vec<&str> {
+    operations.iter().map(|operation| operation.slot.as_str()).collect()
+}
+
+/// Operations as the shell sends them: those of one batch key together.
+pub fn batches(connector: &dyn Connector, operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    let mut by_key: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
+    for operation in operations {
+        by_key.entry(operation.batch_key.clone()).or_default().push(operation);
+    }
+    let cut = |(key, operations): (String, Vec<Operation>)| {
+        operations.chunks(connector.batch_size(&key)).map(<[Operation]>::to_vec).collect::<Vec<_>>()
+    };
+    by_key.into_iter().flat_map(cut).collect()
 }
 
 /// An answer that arrives now.

@@ -75,7 +75,8 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
         ("DELETE", [id]) => {
             app.companies.remove(*id).ok_or_else(missing)?;
             app.contacts.values_mut().for_each(|contact| contact.companies.retain(|company| company != id));
-            Ok(Answer::json(200, &json!({"id": id, "object": "company", "deleted": true})).note(format!("deleted {id}")))
+            Ok(Answer::json(200, &json!({"id": id, "object": "company", "deleted": true}))
+                .note(format!("deleted {id}")))
         }
         _ => Err(Problem::nothing()),
     }

@@ -25,6 +25,8 @@ use vitalsync_core::{Type, Value};
 
 /// The window of Intercom's limits. Source: Intercom's guide *Rate limiting*.
 const WINDOW: Duration = Duration::from_secs(10);
+/// The most requests of a window: a sixth of an app's 10,000 a minute.
+const LARGEST_WINDOW: u32 = 1_666;
 /// A kind of record, in Intercom's own word for it: in slots, record sets, batch keys and data attributes.
 const CONTACT: &str = "contact";
 /// The other kind.
@@ -191,10 +193,11 @@ impl Connector for Intercom {
         read_back::questions(self, known)
     }
 
-    /// Intercom says with every answer how much a window of ten seconds allows.
+    /// Intercom says with every answer how much a window allows. A number beyond the largest window can only be a minute's, of
+    /// which a window is a sixth.
     fn limit(&self, _pool: &Pool, answer: &Answer) -> Option<Limit> {
-        let requests = answer.header("x-ratelimit-limit")?.trim().parse().ok().filter(|number| *number > 0)?;
-        Some(Limit { requests, window: WINDOW })
+        let said: u32 = answer.header("x-ratelimit-limit")?.trim().parse().ok().filter(|number| *number > 0)?;
+        Some(Limit { requests: if said > LARGEST_WINDOW { said / 6 } else { said }, window: WINDOW })
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

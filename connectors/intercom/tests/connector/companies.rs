@@ -89,7 +89,7 @@ fn tags_move_in_lists_that_are_full() {
         wanted((0..1000).map(|n| company(&format!("c{n:04}"), 1.0.into(), band(n), false)).collect())
     };
     let mut known = Known::default();
-    let odd = |n: usize| Some(if n % 2 == 0 { "Health: healthy" } else { "Health: at risk" });
+    let odd = |n: usize| Some(if n.is_multiple_of(2) { "Health: healthy" } else { "Health: at risk" });
     confirm_all(&connector.plan(&all(&odd), &known), &mut known);
     // They swap: every other one goes each way.
     let even = |n: usize| odd(n + 1);

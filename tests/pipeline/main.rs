@@ -1,5 +1,6 @@
 //! The whole chain in one process: archive → state → health → plan → delivery → the sandbox vendors, through the real client.
 
+mod alerts;
 mod compaction;
 mod counts;
 mod delivery;

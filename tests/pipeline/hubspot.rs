@@ -19,6 +19,7 @@ fn config(site: &Site, missing: &str, more_ways: &str) -> String {
         r##"  crm:
     type: hubspot
     mode: live
+    brake: off
     token: "{TOKEN}"
     base_url: {}
     companies:

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 use vitalsync::config::Config;
-use vitalsync_core::alert::Alert;
+use vitalsync_core::alert::{Alert, AlertRule};
 use vitalsync_core::connector::Wanted;
 use vitalsync_core::expr::Names;
 use vitalsync_core::{Calendar, Connector, Timestamp, Value};
@@ -134,20 +134,16 @@ impl Sample {
             }
         }
         for (at, rule) in self.connector.alert_rules().iter().enumerate() {
-            wanted.alerts.push(alert(
-                &rule.name,
-                &rule.to.place(None).unwrap_or_default(),
-                at,
-                &mut Dice::of(self.seed, &[&rule.name]),
-            ));
+            wanted.alerts.push(alert(rule, at, &mut Dice::of(self.seed, &[&rule.name])));
         }
         wanted
     }
 }
 
-fn alert(rule: &str, to: &str, at: usize, dice: &mut Dice) -> Alert {
+fn alert(rule: &AlertRule, at: usize, dice: &mut Dice) -> Alert {
+    let to = rule.to.place(None).unwrap_or_else(|| "somebody@ourselves.example".to_owned());
     let mut alert = json!({
-        "occasion": format!("{at:016x}"), "rule": rule, "account": format!("{PERSONAL} 1/é"),
+        "occasion": format!("{at:016x}"), "rule": rule.name, "fallback": rule.fallback, "account": format!("{PERSONAL} 1/é"),
         "name": format!("{PERSONAL} & Söhne <!channel>"), "to": to, "score": 39.6, "band": "at_risk",
         "reasons": [format!("{PERSONAL} stopped")], "last_active": 1_786_000_000_000_i64, "at": 1_786_622_400_000_i64,
     });

@@ -21,6 +21,7 @@ impl Lanes<'_> {
                     for (name, change) in &operation.fields {
                         kept.record.fields.insert(name.clone(), change.new.clone());
                         kept.differs.remove(name);
+                        kept.begun.remove(name);
                     }
                     kept.absent_since = None;
                     kept.record.gone = false;
@@ -35,12 +36,19 @@ impl Lanes<'_> {
                     }
                     kept.differs.retain(|name, _| !operation.fields.contains_key(name));
                     kept.differs.extend(differs.clone());
+                    // What was in doubt is known now, and nobody else's doing.
+                    for name in std::mem::take(&mut kept.begun).into_keys() {
+                        if let Some(found) = kept.differs.remove(&name) {
+                            kept.record.fields.insert(name, found);
+                        }
+                    }
                     kept.absent_since = None;
                     kept.seen = Some(clock::system());
                 }
                 Outcome::Gone { .. } => {
                     kept.record = KnownRecord { gone: true, ..KnownRecord::default() };
                     kept.differs.clear();
+                    kept.begun.clear();
                     kept.absent_since = Some(self.at);
                 }
                 Outcome::Absent { .. } | Outcome::Rejected { .. } => kept.absent_since = Some(self.at),

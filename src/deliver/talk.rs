@@ -77,7 +77,7 @@ impl Lanes<'_> {
     async fn talk(&self, operations: &[Operation], progress: &Progress) -> Result<Talked, StoreError> {
         let mut replies = self.begin(operations)?;
         let (mut attempt, mut heard) = (0u32, replies.len());
-        let mut sent: Option<Request> = None;
+        let (mut sent, mut begun): (Option<Request>, bool) = (None, false);
         loop {
             if replies.len() > MAX_REPLIES {
                 return Ok(Talked::reject_all(
@@ -100,6 +100,10 @@ impl Lanes<'_> {
                         return Ok(Talked::Waiting(why));
                     }
                     self.mark_attempted(operations)?;
+                    if !begun {
+                        self.mark_begun(operations, progress)?;
+                        begun = true;
+                    }
                     {
                         let mut report = lock(&progress.report);
                         report.sent_calls += 1;
@@ -222,6 +226,24 @@ impl Lanes<'_> {
         for mut entry in self.outgoing(operations)?.into_iter().filter(|entry| entry.attempted_at.is_none()) {
             entry.attempted_at = Some(self.at);
             batch.put_outgoing(&self.destination.name, &entry);
+        }
+        self.store.apply(batch)
+    }
+
+    /// From here on the fields hold what is known or what is sent, until the tool says which: a process that dies now, or an
+    /// answer that never comes, must not leave what is known for true.
+    fn mark_begun(&self, operations: &[Operation], progress: &Progress) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for operation in operations.iter().filter(|operation| operation.mode == Mode::State) {
+            let mut kept = self.store.kept_slot(&progress.namespace, &operation.slot)?;
+            let told = kept.record.fields.clone();
+            let changed = operation.fields.iter().map(|(field, change)| (field.clone(), change.new.clone()));
+            let before = kept.begun.clone();
+            kept.begun.extend(changed.filter(|(field, new)| told.get(field) != Some(new)));
+            if kept.begun != before {
+                kept.subject.clone_from(&operation.subject);
+                batch.put_kept(&progress.namespace, &operation.slot, &kept);
+            }
         }
         self.store.apply(batch)
     }

@@ -42,6 +42,10 @@ pub struct Kept {
     /// Fields that somebody else changed since, as they were last seen.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub differs: BTreeMap<String, Value>,
+    /// What fields were about to be told when it was last sent, until the tool said what became of it: they hold this or what
+    /// was confirmed before.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub begun: BTreeMap<String, Value>,
     /// True: a person said which record it is.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub chosen: bool,

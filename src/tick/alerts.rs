@@ -164,7 +164,9 @@ impl Engine {
         fired.notes = self.summed_up(evaluation, last.as_ref(), fired.alerts.not_theirs);
         fired.notes.append(&mut notes);
         let wanted = Wanted { records: Vec::new(), alerts };
-        fired.operations = destination.connector.plan(&wanted, &Known::default());
+        if !wanted.alerts.is_empty() {
+            fired.operations = destination.connector.plan(&wanted, &Known::default());
+        }
         for alert in wanted.alerts {
             let Some(operation) = fired.operations.iter().find(|operation| operation.slot.ends_with(&alert.occasion))
             else {

@@ -31,6 +31,9 @@ pub struct Line {
     pub says: MatchReport,
 }
 
+/// What the lines of one destination ask to change: slot, subject, decision.
+type Decided = Vec<(String, String, Decision)>;
+
 /// What a line asks to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decision {
@@ -137,7 +140,7 @@ impl Engine {
     pub async fn decide(&self, lines: &[Line], at: Timestamp) -> anyhow::Result<ImportReport> {
         let evaluation = self.evaluate_known(Horizon::at(at), false)?;
         let mut wrong = Vec::new();
-        let mut decided: Vec<(&Destination, Vec<(String, String, Decision)>)> = Vec::new();
+        let mut decided: Vec<(&Destination, Decided)> = Vec::new();
         let mut report = ImportReport { lines: lines.len() as u64, ..ImportReport::default() };
         let names: Vec<&str> = self.config.destinations.iter().map(|one| one.name.as_str()).collect();
         for line in lines.iter().filter(|line| !names.contains(&line.says.destination.as_str())) {

@@ -119,9 +119,16 @@ impl Engine {
         let Some(account) = account else { return Ok(view) };
         for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
             let mut record = kept.record;
+            let mut differs = kept.differs;
+            for (field, begun) in kept.begun {
+                let told = record.fields.get(&field).cloned().unwrap_or_default();
+                // Either may stand there. It equals nothing that could be wanted, so that it is told again in any case.
+                record.fields.insert(field.clone(), Value::List(vec![told, begun]));
+                differs.remove(&field);
+            }
             record.absent = kept.absent_since.is_some_and(|since| at.0 - since.0 < ABSENT_MS);
-            if !kept.differs.is_empty() {
-                view.differs.insert(slot.clone(), kept.differs);
+            if !differs.is_empty() {
+                view.differs.insert(slot.clone(), differs);
             }
             if kept.ignored {
                 view.ignored.insert(slot.clone());

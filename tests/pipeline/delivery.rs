@@ -330,6 +330,34 @@ async fn what_somebody_else_deleted_is_counted_once() {
 }
 
 #[tokio::test]
+async fn what_was_carried_out_and_never_confirmed_is_not_taken_for_what_was_known_before() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a0", "Core", 27, 20, 3)]);
+    site.intercom.vendor().seed_contact("a0-u", "a0-u@x.example", "a0-u");
+    site.run(18).await;
+    let held = || (site.company("a0")["vitalsync_health_score"].clone(), site.tags("a0-u"));
+    let before = held();
+    // Every answer is lost, and the pass gives up.
+    for vendor in [&site.hubspot, &site.intercom] {
+        Site::fail(vendor, json!([{"match": "", "times": 1000, "kind": "drop_after"}]));
+    }
+    let mut engine = site.open();
+    engine.patience = std::time::Duration::from_millis(300);
+    let run = engine.run_once(end(26)).await.unwrap();
+    assert!(run.destinations["crm"].delivered.waiting > 0, "{run:?}");
+    drop(engine);
+    assert_ne!(held(), before, "nothing was carried out");
+    site.hubspot.vendor().clear_faults();
+    site.intercom.vendor().clear_faults();
+    // The score is again what the tools confirmed last.
+    assert_eq!(site.run(36).await.exit_code(), 0);
+    assert_eq!(held(), before);
+    let calls = site.calls();
+    site.run(36).await;
+    assert_eq!(site.calls(), calls);
+}
+
+#[tokio::test]
 async fn an_alert_older_than_two_days_is_not_sent() {
     let site = Site::new().await;
     site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);

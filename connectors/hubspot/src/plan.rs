@@ -132,7 +132,7 @@ fn record(
         let was = before.fields.get(&name).cloned().unwrap_or_default();
         let change = match same {
             true => was != new,
-            false => !new.is_null() || (remote.is_some() && !was.is_null()),
+            false => !new.is_null() || !was.is_null(),
         };
         if change {
             fields.insert(name, Change { old: if same { was } else { Value::Null }, new });

@@ -194,6 +194,10 @@ impl Engine {
             }
         }
         entries.retain(|entry| !known.records.contains_key(&entry.operation.slot));
+        // Without an alert a plan is about what records need.
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
         let alerts = entries.iter().filter_map(|entry| entry.alert.clone()).collect();
         let mut operations = destination.connector.plan(&Wanted { records: Vec::new(), alerts }, &known);
         operations.retain(|operation| !entries.iter().any(|entry| entry.operation.slot == operation.slot));

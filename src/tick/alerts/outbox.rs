@@ -194,6 +194,10 @@ impl Engine {
             }
         }
         entries.retain(|entry| !known.records.contains_key(&entry.operation.slot));
+        // Whatever else a connector plans unasked is not an alert's business.
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
         let alerts = entries.iter().filter_map(|entry| entry.alert.clone()).collect();
         let mut operations = destination.connector.plan(&Wanted { records: Vec::new(), alerts }, &known);
         operations.retain(|operation| !entries.iter().any(|entry| entry.operation.slot == operation.slot));

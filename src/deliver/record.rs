@@ -100,7 +100,8 @@ impl Lanes<'_> {
     pub(super) fn reject(&self, operation: &Operation, why: &str, progress: &Progress) -> Result<(), StoreError> {
         let why = self.clean(why);
         if operation.mode == Mode::Read {
-            tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "not read back");
+            tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "not read");
+            lock(&progress.settled).insert(operation.slot.clone(), Settled::Refused(why));
             return Ok(());
         }
         tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "refused");

@@ -56,9 +56,10 @@ impl Engine {
             let weighed = self.weigh(destination, &operations, &evaluation)?;
             let live = self.is_live(destination)?;
             let fired = if live { self.fire(destination, &evaluation, false)? } else { Fired::default() };
-            let count = operations.len() + fired.operations.len();
+            let alerts = fired.waiting.len() as u64;
+            let count = operations.len() as u64 + alerts;
             let braked = (live && weighed.too_much && count > 0)
-                .then(|| BrakeReport { alerts: fired.operations.len() as u64, ..BrakeReport::of(&weighed.held) });
+                .then(|| BrakeReport { alerts, ..BrakeReport::of(&weighed.held) });
             let outlook = self.outlook(destination, &evaluation, &fired.waiting)?;
             operations.extend(outlook.operations);
             let mut notes: Vec<String> = HeldOutReport::all(&evaluation).iter().map(HeldOutReport::said).collect();

@@ -31,9 +31,6 @@ pub struct Line {
     pub says: MatchReport,
 }
 
-/// What the lines of one destination ask to change: slot, subject, decision.
-type Decided = Vec<(String, String, Decision)>;
-
 /// What a line asks to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decision {
@@ -41,6 +38,9 @@ enum Decision {
     Ignored,
     LookedForAgain,
 }
+
+/// A slot, whom it is about, and what is decided.
+type Decided = (String, String, Decision);
 
 impl Line {
     /// Reads a file of decisions as a spreadsheet writes it: commas or semicolons, with or without a mark of its encoding, the
@@ -140,7 +140,7 @@ impl Engine {
     pub async fn decide(&self, lines: &[Line], at: Timestamp) -> anyhow::Result<ImportReport> {
         let evaluation = self.evaluate_known(Horizon::at(at), false)?;
         let mut wrong = Vec::new();
-        let mut decided: Vec<(&Destination, Decided)> = Vec::new();
+        let mut decided: Vec<(&Destination, Vec<Decided>)> = Vec::new();
         let mut report = ImportReport { lines: lines.len() as u64, ..ImportReport::default() };
         let names: Vec<&str> = self.config.destinations.iter().map(|one| one.name.as_str()).collect();
         for line in lines.iter().filter(|line| !names.contains(&line.says.destination.as_str())) {
@@ -223,11 +223,7 @@ impl Decision {
 }
 
 /// What the lines of one destination ask to change: slot, subject and decision; what is wrong with lines is added to `wrong`.
-fn decisions(
-    lines: &[&Line],
-    matches: &[(MatchReport, Kept)],
-    wrong: &mut Vec<(u64, String)>,
-) -> Vec<(String, String, Decision)> {
+fn decisions(lines: &[&Line], matches: &[(MatchReport, Kept)], wrong: &mut Vec<(u64, String)>) -> Vec<Decided> {
     let mut by_place: BTreeMap<(&str, &str), &(MatchReport, Kept)> = BTreeMap::new();
     let mut kinds: BTreeSet<&str> = BTreeSet::new();
     let mut taken: BTreeMap<(String, String), String> = BTreeMap::new();

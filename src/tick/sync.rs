@@ -249,7 +249,7 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         let destination = lanes.destination;
         // What rules remember stands still, so that they fire once it is released.
-        let alerts = self.fire(destination, evaluation, false)?.operations.len() as u64;
+        let alerts = self.fire(destination, evaluation, false)?.waiting.len() as u64;
         let count = operations.len() as u64 + alerts;
         if count == 0 {
             return Ok(false);

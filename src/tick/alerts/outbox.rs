@@ -194,7 +194,7 @@ impl Engine {
             }
         }
         entries.retain(|entry| !known.records.contains_key(&entry.operation.slot));
-        // Without an alert a plan is about what records need.
+        // Whatever else a connector plans unasked is not an alert's business.
         if entries.is_empty() {
             return Ok(Vec::new());
         }

@@ -83,8 +83,7 @@ fn read(section: &Json) -> Result<Box<dyn Connector>, String> {
 fn thinned(json: &Json, dice: &mut Dice) -> Json {
     match json {
         Json::Object(entries) => {
-            let kept =
-                entries.iter().filter(|_| dice.throw(4) > 0).map(|(key, value)| (key, value)).collect::<Vec<_>>();
+            let kept = entries.iter().filter(|_| dice.throw(4) > 0).collect::<Vec<_>>();
             kept.into_iter().map(|(key, value)| (key.clone(), thinned(value, dice))).collect()
         }
         Json::Array(items) => {
@@ -187,7 +186,7 @@ impl Names for Made<'_> {
             _ => {}
         }
         if name.contains("lifecycle.") || name.contains("segments.") {
-            return Value::Bool(n % 2 == 0);
+            return Value::Bool(n.is_multiple_of(2));
         }
         if !name.contains("traits.") {
             return Value::from(n as f64 / 2.0);

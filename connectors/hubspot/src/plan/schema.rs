@@ -28,9 +28,10 @@ pub(super) fn schema(hubspot: &HubSpot, section: &Section, known: &Known) -> Vec
     let kind = section.kind;
     let group_slot = format!("group/{}/{}", kind.plural, hubspot.group);
     let mut operations = Vec::new();
-    if known.field(&group_slot, "label").is_null() {
+    let (old, new) = (known.field(&group_slot, "label"), Value::from(label(&hubspot.group)));
+    if old != new {
         operations.push(Operation {
-            fields: [("label".to_owned(), Change { old: Value::Null, new: label(&hubspot.group).into() })].into(),
+            fields: [("label".to_owned(), Change { old, new })].into(),
             ..Operation::new(group_slot.clone(), batch_key(kind, GROUP), "ensure property group")
         });
     }

@@ -97,9 +97,10 @@ fn names(item: &Json) -> Vec<String> {
 /// The words before anything is quoted. They are dropped where they hold a value of ours, an address or a number.
 fn opening(message: &str, sent: &[String]) -> Option<String> {
     let opening = message.split([':', '"', '\'', '`', '“', '[', '{', '(', '<', '=']).next()?.trim();
-    let lower = opening.to_lowercase();
+    // A value that itself holds a mark that ends the opening begins in it all the same.
+    let lower = message.trim_start().to_lowercase();
     let plain = !opening.is_empty() && !opening.contains('@') && !opening.contains(|c: char| c.is_numeric());
-    let own = sent.iter().any(|value| lower.contains(value));
+    let own = sent.iter().any(|value| lower.find(value.as_str()).is_some_and(|at| at < opening.len()));
     (plain && !own).then(|| opening.chars().take(120).collect())
 }
 

@@ -70,6 +70,19 @@ pub enum Vendor {
     Webhook,
 }
 
+impl Vendor {
+    /// The vendor behind a `type:` of the config.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "hubspot" => Self::HubSpot,
+            "intercom" => Self::Intercom,
+            "slack" => Self::Slack,
+            "webhook" => Self::Webhook,
+            _ => return None,
+        })
+    }
+}
+
 /// One request of the vendor's API, as it was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {

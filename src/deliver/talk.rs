@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
+use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
 
 use super::breaker::Breaker;
 use super::{Lanes, Progress, STOPPED, lock};
 use crate::budget::Budget;
 use crate::clock;
 use crate::http::Sent;
-use crate::store::records::Outgoing;
+use crate::store::records::{Kept, Outgoing};
 use crate::store::{Batch, StoreError};
 
 /// No conversation takes more requests: a connector that never ends is a bug.
@@ -182,7 +182,7 @@ impl Lanes<'_> {
             let before = self.store.kept_slot(&progress.namespace, &operation.slot)?;
             chosen |= before.chosen && before.record.remote_id.is_some();
             if !before.chosen {
-                batch.put_kept(&progress.namespace, &operation.slot, &Default::default());
+                batch.put_kept(&progress.namespace, &operation.slot, &self.without_id(operation, before));
             }
         }
         self.store.apply(batch)?;
@@ -191,6 +191,16 @@ impl Lanes<'_> {
             return Ok(Talked::reject_all(operations, &why));
         }
         Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })
+    }
+
+    /// What is kept of a record whose id is forgotten: what it was told, by which its tags are found again. Of schema nothing.
+    fn without_id(&self, operation: &Operation, before: Kept) -> Kept {
+        let kind = operation.slot.split('/').next().unwrap_or_default();
+        if !self.destination.connector.record_sets().iter().any(|set| set.kind == kind) {
+            return Kept::default();
+        }
+        let record = KnownRecord { fields: before.record.fields, ..KnownRecord::default() };
+        Kept { record, subject: before.subject, ..Kept::default() }
     }
 
     /// A tool that won't say whose account this is, though it may take everything else (a token without that scope, a proxy):

@@ -186,6 +186,23 @@ async fn a_tool_that_is_down_is_asked_a_few_times_and_the_others_go_on() {
     assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
 }
 
+#[tokio::test]
+async fn a_contact_that_seems_gone_for_a_moment_loses_its_tag_all_the_same() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 40, 3)]);
+    site.intercom.vendor().seed_contact("a0-u", "a0-u@x.example", "a0-u");
+    site.run(18).await;
+    assert_eq!(site.tags("a0-u"), ["Health: healthy"]);
+    // Neither healthy nor at risk: no tag is wanted.
+    let no = json!({"type": "error.list", "errors": [{"code": "not_found", "message": "no"}]}).to_string();
+    Site::fail(&site.intercom, json!([{"match": "PUT /contacts", "kind": {"answer": {"status": 404, "body": no}}}]));
+    for _ in 0..2 {
+        site.run(24).await;
+    }
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "normal");
+    assert!(site.tags("a0-u").is_empty(), "{:?}", site.tags("a0-u"));
+}
+
 const OWNED: &str = "{ vitalsync_health_score: health.score, vitalsync_health_band: { value: health.band, ownership: yield }, vitalsync_last_active: { value: last_active, ownership: report } }";
 
 #[tokio::test]

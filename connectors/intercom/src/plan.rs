@@ -111,7 +111,10 @@ impl Planning<'_> {
         if known.is_some_and(|known| known.absent) && create.is_none() {
             return None;
         }
-        // Without an id nothing is known of whichever contact will be found: it may be another than last time.
+        // Without an id nothing is known of whichever contact will be found: it may be another than last time. If it is the same,
+        // it carries the tags that it was told.
+        let lost = known.filter(|known| known.remote_id.is_none());
+        let carried = |field: &str| lost.and_then(|lost| lost.fields.get(field)).is_some_and(|tag| !tag.is_null());
         let known = known.filter(|known| known.remote_id.is_some());
         let remote_id = known.and_then(|known| known.remote_id.clone());
         if remote_id.is_none() && record.keys.is_empty() {
@@ -130,7 +133,7 @@ impl Planning<'_> {
         for (group, tag) in record.tags.iter().map(|(group, tag)| (group.as_str(), tag.as_deref())).chain(left) {
             let field = format!("{GROUP_PREFIX}{group}");
             let (old, new) = (told(&field).cloned().unwrap_or_default(), Value::from(tag));
-            if old == new {
+            if old == new && !carried(&field) {
                 continue;
             }
             for tag in [old.as_text(), new.as_text()].into_iter().flatten() {

@@ -28,6 +28,8 @@ mod hostile;
 mod init;
 #[path = "cli/kill.rs"]
 mod kill;
+#[path = "cli/login.rs"]
+mod login;
 #[path = "cli/online.rs"]
 mod online;
 #[path = "cli/people.rs"]

@@ -14,6 +14,7 @@ mod history;
 pub mod ingest;
 mod inspect;
 mod judge;
+pub mod logins;
 mod look;
 pub mod matches;
 mod people;
@@ -48,6 +49,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver::PATIENCE;
 use crate::deliver::tool::Tools;
+use crate::login::Login;
 use crate::report::{BenchmarkReport, HeldOutReport, MissedReport, RunReport, StoppedReport};
 use crate::store::usage::Kept;
 use crate::store::{Store, StoreError};
@@ -65,6 +67,8 @@ pub struct Engine {
     pub stop: Arc<AtomicBool>,
     filing: RwLock<Filing>,
     tools: Tools,
+    /// By their name in the state.
+    logins: BTreeMap<String, Arc<Login>>,
     secrets: Vec<String>,
     /// How long a pass waits for a tool.
     pub patience: Duration,
@@ -127,7 +131,8 @@ impl Engine {
         // An erasure that a kill broke off.
         forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
-        let tools = Tools::new(&config.destinations).map_err(anyhow::Error::msg)?;
+        let logins = logins::of(&config)?;
+        let tools = Tools::new(&config.destinations, &logins).map_err(anyhow::Error::msg)?;
         let secrets = config.destinations.iter().flat_map(|destination| destination.credentials.secrets());
         let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {
@@ -137,6 +142,7 @@ impl Engine {
             stop: Arc::default(),
             filing: RwLock::new(filing),
             tools,
+            logins,
             secrets,
             patience: PATIENCE,
             grain: Grain::default(),

@@ -7,7 +7,7 @@
 //! One property of our own, unique in HubSpot, holds the account's or user's id. It makes creation an upsert, so that a
 //! lost answer can't create a record twice; it is planned like any other field, and so seen in every plan.
 //!
-//! Deliberately not here: deals, removing associations, OAuth, merging of duplicates, deletion.
+//! Deliberately not here: deals, removing associations, merging of duplicates, deletion.
 
 mod config;
 mod domain;
@@ -19,9 +19,9 @@ mod wire;
 use std::time::Duration;
 
 use vitalsync_core::connector::{
-    Answer, Auth, Known, Limit, Manifest, Operation, Pool, Quota, Registered, Reply, Step, Wanted,
+    Answer, Auth, Known, Limit, Manifest, OAuth, Operation, Pool, Quota, Registered, Reply, Step, Wanted,
 };
-use vitalsync_core::mapping::RecordSet;
+use vitalsync_core::mapping::{Level, RecordSet};
 use vitalsync_core::section::Place;
 use vitalsync_core::{Connector, Type};
 
@@ -39,7 +39,7 @@ static MANIFEST: Manifest = Manifest {
     name: "hubspot",
     title: "HubSpot",
     base_url: "https://api.hubapi.com",
-    auth: &[Auth::Bearer],
+    auth: &[Auth::Bearer, Auth::OAuth],
     content_type: "application/json",
     quotas: &[
         // The smallest plan's limit; larger ones have 190.
@@ -48,6 +48,15 @@ static MANIFEST: Manifest = Manifest {
         Quota { pool: SEARCH, limit: 4, window: Duration::from_secs(1), keyed: false },
     ],
 };
+
+/// How to log in to HubSpot. Source: HubSpot's guide *OAuth*; `oauth` is the scope that every app has.
+pub(crate) fn oauth(version: &str, scopes: impl IntoIterator<Item = String>) -> OAuth {
+    OAuth {
+        authorize_url: "https://app.hubspot.com/oauth/authorize",
+        token_path: format!("/oauth/{version}/token"),
+        scopes: std::iter::once("oauth".to_owned()).chain(scopes).collect(),
+    }
+}
 
 /// The most inputs of any batch request. Source: HubSpot's guide *Using object APIs*.
 pub(crate) const BATCH: usize = 100;
@@ -159,6 +168,17 @@ impl Connector for HubSpot {
 
     fn record_sets(&self) -> &[RecordSet] {
         &self.sets
+    }
+
+    fn oauth(&self) -> Option<OAuth> {
+        let kinds = self.sets.iter().map(|set| match set.level {
+            Level::Account => "companies",
+            Level::User => "contacts",
+        });
+        let of_kind = |kind: &str| {
+            ["crm.objects", "crm.schemas"].map(|area| [format!("{area}.{kind}.read"), format!("{area}.{kind}.write")])
+        };
+        Some(oauth(&self.version, kinds.flat_map(of_kind).flatten()))
     }
 
     fn batch_size(&self, batch_key: &str) -> usize {

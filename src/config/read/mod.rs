@@ -1,5 +1,6 @@
 //! From the tree as written to the config as meant: the sections in their order, and what several of them share.
 
+mod access;
 mod accounts;
 mod activation;
 mod conduct;

@@ -593,3 +593,39 @@ fn a_destination_behaves_as_the_config_says() {
         ]
     );
 }
+
+#[test]
+fn an_app_says_where_to_log_in_and_what_for() {
+    let with = |keys: &str| {
+        format!(
+            "destinations:\n  crm:\n    type: hubspot\n{keys}    companies: {{ match: [ domain: traits.domain ], properties: {{ x: health.score }} }}\n"
+        )
+    };
+    let app = |keys: &str| match &read(&with(keys)).destinations[0].credentials {
+        crate::config::Credentials::OAuth(app) => app.clone(),
+        other => panic!("{other:?}"),
+    };
+    let here = app("    oauth: { client_id: c, client_secret: test }\n");
+    assert_eq!(here.authorize_url, "https://app.hubspot.com/oauth/authorize");
+    assert_eq!(here.token_url, "https://api.hubapi.com/oauth/2026-09/token");
+    assert_eq!((here.redirect_port, here.scopes.len()), (8123, 5), "{:?}", here.scopes);
+    let there = app(
+        "    base_url: http://127.0.0.1:9\n    api_version: v3\n    oauth: { client_id: c, client_secret: test, redirect_port: 0, scopes: [a, b], account: eu }\n",
+    );
+    assert_eq!(there.authorize_url, "http://127.0.0.1:9/oauth/authorize");
+    assert_eq!(there.token_url, "http://127.0.0.1:9/oauth/v3/token");
+    assert_eq!(there.scopes, ["a", "b"]);
+    assert!(!format!("{there:?}").contains("test") && there.login() != here.login());
+    assert_eq!(
+        faults(&with("    oauth: { client_id: \"\", redirect_port: 80, secret: x }\n")),
+        [
+            "4:12 oauth: `client_secret` is missing (the app's client secret, best as \"${NAME}\")",
+            "4:25 the client id is empty or has characters that no client id has",
+            "4:44 expected a port from 1024 to 65535, or 0 for any that is free",
+            "4:48 unknown key `secret` in oauth; known here: account, client_id, client_secret, redirect_port, scopes",
+            "4 errors"
+        ]
+    );
+    let both = "    token: test\n    oauth: { client_id: c, client_secret: test }\n";
+    assert!(faults(&with(both))[0].contains("`token` and `oauth` are two ways"));
+}

@@ -12,6 +12,8 @@ mod backtest;
 mod config;
 #[path = "cli/convergence.rs"]
 mod convergence;
+#[path = "cli/crm.rs"]
+mod crm;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/demo.rs"]

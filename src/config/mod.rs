@@ -34,6 +34,8 @@ pub struct Config {
     pub accounts: AccountPaths,
     /// Where usage comes from.
     pub sources: Vec<Source>,
+    /// What is asked of tools.
+    pub readings: Vec<Reading>,
     /// Where health goes.
     pub destinations: Vec<Destination>,
     /// Where people reach the pages of this installation, without a slash at the end; for links in messages.
@@ -150,6 +152,17 @@ pub enum WhenGone {
     Keep,
     /// Mapped fields are cleared as well.
     Clear,
+}
+
+/// A source that asks a tool.
+#[derive(Debug)]
+pub struct Reading {
+    /// Its name.
+    pub name: String,
+    /// The tool to ask, by a connector that reads. Its name is no destination's: `sources.NAME`.
+    pub tool: Destination,
+    /// It is late if it was not read to its end for so long.
+    pub late_ms: i64,
 }
 
 /// What proves to a tool who we are.

@@ -12,6 +12,7 @@ pub mod breaker;
 mod delivered;
 mod inspect;
 pub mod ownership;
+mod pages;
 mod record;
 pub mod refresh;
 mod talk;

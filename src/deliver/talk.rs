@@ -36,7 +36,7 @@ pub(super) struct Heard {
     pub again: Vec<String>,
 }
 
-enum Talked {
+pub(super) enum Talked {
     Done(Vec<Receipt>),
     Split,
     Waiting(String),
@@ -76,6 +76,16 @@ impl Lanes<'_> {
     }
 
     async fn talk(&self, operations: &[Operation], progress: &Progress) -> Result<Talked, StoreError> {
+        self.talk_by(operations, |replies| self.destination.connector.step(operations, replies), progress).await
+    }
+
+    /// A conversation in which `step` says what comes next.
+    pub(super) async fn talk_by(
+        &self,
+        operations: &[Operation],
+        mut step: impl FnMut(&[Reply]) -> Step + Send,
+        progress: &Progress,
+    ) -> Result<Talked, StoreError> {
         let mut replies = self.begin(operations)?;
         let (mut attempt, mut heard) = (0u32, replies.len());
         let (mut sent, mut begun): (Option<Request>, bool) = (None, false);
@@ -90,7 +100,7 @@ impl Lanes<'_> {
                 let slot = ACCOUNT.to_owned();
                 return Ok(Talked::Done(vec![Receipt { slot, outcome: Outcome::Done { remote_id: Some(id) } }]));
             }
-            match self.destination.connector.step(operations, &replies) {
+            match step(&replies) {
                 Step::Send(request) => {
                     // Only an unbroken row of failures makes the pauses longer.
                     if replies.len() > heard {

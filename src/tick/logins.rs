@@ -18,7 +18,7 @@ use crate::store::Batch;
 pub struct LoginReport {
     /// The vendor.
     pub vendor: String,
-    /// The destinations that use it.
+    /// The destinations and sources (`sources.NAME`) that use it.
     pub used_by: Vec<String>,
     /// When somebody logged in; none if nobody is.
     pub since: Option<String>,
@@ -30,9 +30,10 @@ pub struct LoginReport {
     pub command: String,
 }
 
-/// The destinations that log in, by name, with their app.
+/// The destinations, and sources that ask a tool, that log in, by name, with their app.
 fn apps(config: &Config) -> impl Iterator<Item = (&str, &App)> {
-    config.destinations.iter().filter_map(|destination| match &destination.credentials {
+    let readings = config.readings.iter().map(|reading| &reading.tool);
+    config.destinations.iter().chain(readings).filter_map(|destination| match &destination.credentials {
         Credentials::OAuth(app) => Some((destination.name.as_str(), &**app)),
         Credentials::Token(_) | Credentials::Address(_) | Credentials::Hook(_) => None,
     })

@@ -21,6 +21,7 @@ mod people;
 mod plan;
 pub mod quarantine;
 pub mod read;
+mod reading;
 mod retention;
 mod sync;
 
@@ -132,8 +133,10 @@ impl Engine {
         forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
         let logins = logins::of(&config)?;
-        let tools = Tools::new(&config.destinations, &logins).map_err(anyhow::Error::msg)?;
-        let secrets = config.destinations.iter().flat_map(|destination| destination.credentials.secrets());
+        let readings = config.readings.iter().map(|reading| &reading.tool);
+        let all = || config.destinations.iter().chain(readings.clone());
+        let tools = Tools::new(all(), &logins).map_err(anyhow::Error::msg)?;
+        let secrets = all().flat_map(|destination| destination.credentials.secrets());
         let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {
             config,
@@ -256,6 +259,15 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
+            // Those that can't be read hold up nobody.
+            let readings = self
+                .config
+                .readings
+                .iter()
+                .map(|reading| async { (reading.name.clone(), self.read_tool(reading).await) });
+            for (name, report) in futures_util::future::join_all(readings).await {
+                run.readings.insert(name, report?);
+            }
             let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;

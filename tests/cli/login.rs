@@ -113,7 +113,7 @@ fn a_login_through_the_browser_is_kept_and_used() {
     assert!(summary["destinations"]["crm"]["notes"].to_string().contains("nobody is logged in"), "{summary}");
 }
 
-fn inflate(path: &std::path::Path) -> String {
+pub fn inflate(path: &std::path::Path) -> String {
     let mut text = String::new();
     let file = std::fs::File::open(path).expect("an export");
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");

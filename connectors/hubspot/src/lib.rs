@@ -14,6 +14,7 @@ mod domain;
 mod email;
 mod kind;
 mod plan;
+mod source;
 mod wire;
 
 use std::time::Duration;
@@ -32,10 +33,12 @@ pub(crate) const API: &str = "api";
 /// The pool of search, which HubSpot counts per account over all its apps.
 pub(crate) const SEARCH: &str = "search";
 
+pub use source::SOURCE;
+
 /// The registry's line.
 pub const HUBSPOT: Registered = Registered { manifest: &MANIFEST, read: config::read };
 
-static MANIFEST: Manifest = Manifest {
+pub(crate) static MANIFEST: Manifest = Manifest {
     name: "hubspot",
     title: "HubSpot",
     base_url: "https://api.hubapi.com",
@@ -120,6 +123,11 @@ impl Section {
 }
 
 impl HubSpot {
+    /// The API with nothing to write.
+    pub(crate) fn to_read(version: String) -> Self {
+        Self { version, group: String::new(), sections: Vec::new(), associate: false, sets: Vec::new() }
+    }
+
     /// A path of the object API: `/crm/objects/2026-09/companies/search`, `/crm/v3/objects/companies/search`.
     pub(crate) fn objects(&self, kind: &Kind, rest: &str) -> String {
         self.crm("objects", &self.version, &format!("{}/{rest}", kind.plural))
@@ -136,7 +144,7 @@ impl HubSpot {
         self.crm("associations", version, &format!("contacts/companies/{rest}"))
     }
 
-    fn crm(&self, area: &str, version: &str, rest: &str) -> String {
+    pub(crate) fn crm(&self, area: &str, version: &str, rest: &str) -> String {
         match version.starts_with('v') {
             true => format!("/crm/{version}/{area}/{rest}"),
             false => format!("/crm/{area}/{version}/{rest}"),

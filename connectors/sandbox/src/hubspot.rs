@@ -16,6 +16,7 @@ mod associations;
 mod batch;
 mod oauth;
 mod objects;
+mod owners;
 mod schema;
 mod search;
 mod store;
@@ -102,6 +103,7 @@ pub(crate) struct HubSpot {
     daily: Fixed,
     lag_ms: i64,
     oauth: oauth::OAuth,
+    owners: Vec<Value>,
     requests: u64,
 }
 
@@ -119,6 +121,7 @@ impl HubSpot {
             daily: Fixed::new(250_000, DAY_MS),
             lag_ms: 0,
             oauth: oauth::OAuth::default(),
+            owners: vec![],
             requests: 0,
         }
     }
@@ -219,6 +222,7 @@ impl HubSpot {
                 Ok(answer)
             }
             ("properties", [kind, rest @ ..]) => schema::route(self.kind(kind)?, call, rest, dialect),
+            ("owners", []) if call.method == "GET" => owners::list(&self.owners, call),
             ("property-validations", [_]) => Ok(Answer::json(200, &json!({"results": []}))),
             ("account-info", ["details"]) if call.method == "GET" => Ok(Answer::json(200, &self.details())),
             ("account-info", ["api-usage", "daily", "private-apps"]) if call.method == "GET" => {
@@ -263,7 +267,7 @@ impl HubSpot {
     }
 
     /// `companies` and `contacts` (properties, bare or below `properties`), `groups` and `properties` (definitions of
-    /// companies, as HubSpot's API takes them), `oauth` (an app to log in with).
+    /// companies, as HubSpot's API takes them), `owners` (`id`, `email`), `oauth` (an app to log in with).
     pub fn seed(&mut self, wanted: &Value, now: i64) -> Result<Value, String> {
         let list = |key: &str| wanted[key].as_array().cloned().unwrap_or_default();
         for group in list("groups") {
@@ -271,6 +275,10 @@ impl HubSpot {
         }
         for property in list("properties") {
             schema::create(&mut self.companies, &property, now).map_err(|problem| problem.message)?;
+        }
+        for owner in list("owners") {
+            self.owners.retain(|known| known["id"] != owner["id"]);
+            self.owners.push(owner);
         }
         if let Some(app) = wanted.get("oauth") {
             self.oauth.seed(app);

@@ -503,6 +503,11 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// The reader, where this is a source that asks the tool.
+    fn reader(&self) -> Option<&dyn crate::reader::Reader> {
+        None
+    }
+
     /// How many operations of a batch key may be sent together.
     fn batch_size(&self, batch_key: &str) -> usize;
 

@@ -27,7 +27,7 @@ pub const GRACE: Duration = Duration::from_secs(8);
 pub struct Daemon {
     /// The engine.
     pub engine: Arc<Engine>,
-    /// Wakes a destination's job before its schedule does.
+    /// Wakes the job of a destination, or of a source that asks a tool, before its schedule does.
     wake: HashMap<String, Notify>,
     /// Held shared by every sync: the state is made small only while none is under way.
     syncs: RwLock<()>,
@@ -38,12 +38,13 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon over an engine.
     pub fn new(engine: Arc<Engine>) -> Self {
-        let wake =
-            engine.config.destinations.iter().map(|destination| (destination.name.clone(), Notify::new())).collect();
+        let readings = engine.config.readings.iter().map(|reading| &reading.tool);
+        let tools = engine.config.destinations.iter().chain(readings);
+        let wake = tools.map(|tool| (tool.name.clone(), Notify::new())).collect();
         Self { engine, wake, syncs: RwLock::default(), failed: Mutex::default() }
     }
 
-    /// Syncs a destination now.
+    /// Syncs a destination, or asks a tool, now.
     pub fn wake(&self, destination: &str) {
         if let Some(wake) = self.wake.get(destination) {
             wake.notify_one();
@@ -55,6 +56,11 @@ impl Daemon {
         self.syncs.read().await
     }
 
+    /// How many sources there are, of all kinds.
+    fn sources(&self) -> usize {
+        self.engine.config.sources.len() + self.engine.config.readings.len()
+    }
+
     fn a_source_failed(&self) -> bool {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().any(|failed| *failed)
     }
@@ -64,12 +70,16 @@ impl Daemon {
 pub async fn serve(engine: Engine, listener: UnixListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let daemon = Arc::new(Daemon::new(Arc::new(engine)));
     let (stop, stopped) = watch::channel(false);
-    // How many sources have been read once; destinations wait for all of them.
+    // How many sources have been read once, or tried in vain; destinations wait for all of them, and those that ask a tool
+    // for those of usage, which tell what accounts there are.
     let (read, sources_read) = watch::channel(0usize);
     let read = Arc::new(read);
     let mut jobs = JoinSet::new();
     for index in 0..daemon.engine.config.sources.len() {
         jobs.spawn(source_job(Arc::clone(&daemon), index, Arc::clone(&read), stopped.clone()));
+    }
+    for index in 0..daemon.engine.config.readings.len() {
+        jobs.spawn(reading_job(Arc::clone(&daemon), index, Arc::clone(&read), stopped.clone()));
     }
     for index in 0..daemon.engine.config.destinations.len() {
         jobs.spawn(destination_job(Arc::clone(&daemon), index, sources_read.clone(), stopped.clone()));
@@ -158,13 +168,45 @@ async fn source_job(
     }
 }
 
+/// Asks a tool for what people wrote there.
+async fn reading_job(
+    daemon: Arc<Daemon>,
+    index: usize,
+    read: Arc<watch::Sender<usize>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let sources = daemon.engine.config.sources.len();
+    let mut sources_read = read.subscribe();
+    tokio::select! {
+        _ = sources_read.wait_for(|count| *count >= sources) => {}
+        _ = stopped.wait_for(|stop| *stop) => return,
+    }
+    let mut first = true;
+    while !*stopped.borrow() {
+        let Some(reading) = daemon.engine.config.readings.get(index) else { return };
+        let done = {
+            let _syncs = daemon.syncs.read().await;
+            daemon.engine.read_tool(reading).await
+        };
+        if let Err(error) = done {
+            tracing::error!(source = %reading.name, error = format!("{error:#}"), "reading failed");
+        }
+        if std::mem::take(&mut first) {
+            read.send_modify(|count| *count += 1);
+        }
+        if !until_next(&reading.tool.schedule, daemon.wake.get(&reading.tool.name), &mut stopped).await {
+            return;
+        }
+    }
+}
+
 async fn destination_job(
     daemon: Arc<Daemon>,
     index: usize,
     mut sources_read: watch::Receiver<usize>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let sources = daemon.engine.config.sources.len();
+    let sources = daemon.sources();
     let Some(name) = daemon.engine.config.destinations.get(index).map(|destination| destination.name.clone()) else {
         return;
     };
@@ -201,7 +243,7 @@ async fn compact(daemon: &Daemon) {
 
 /// Sees to it that each day has its snapshots soon after it is over, whatever the schedules of destinations are.
 async fn day_job(daemon: Arc<Daemon>, mut sources_read: watch::Receiver<usize>, mut stopped: watch::Receiver<bool>) {
-    let sources = daemon.engine.config.sources.len();
+    let sources = daemon.sources();
     let Ok(hourly) = Schedule::parse("7 * * * *", daemon.engine.config.model.calendar) else { return };
     tokio::select! {
         _ = sources_read.wait_for(|count| *count >= sources) => {}

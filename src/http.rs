@@ -10,7 +10,7 @@ use std::time::Duration;
 use vitalsync_core::connector::{Answer, Reply, Request};
 
 use crate::clock;
-use crate::config::{Credentials, Destination};
+use crate::config::{Destination, Hook, Secret};
 
 /// No answer of a tool is longer; the rest would be cut.
 const MAX_BODY: usize = 16 << 20;
@@ -21,7 +21,17 @@ pub struct Client {
     client: reqwest::Client,
     base_url: String,
     content_type: &'static str,
-    credentials: Credentials,
+}
+
+/// What proves who we are.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof<'a> {
+    /// A token.
+    Bearer(&'a Secret),
+    /// The rest of the address.
+    Address(&'a Secret),
+    /// The rest of somebody's own address, a signature and headers.
+    Hook(&'a Hook),
 }
 
 /// What became of a request.
@@ -33,43 +43,45 @@ pub enum Sent {
     Unreachable(String),
 }
 
+/// A client for an address, without anything that proves who we are.
+pub fn plain(address: &str) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("vitalsync/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none());
+    // A proxy that the environment names is for the world outside.
+    let host = address.split("://").nth(1).unwrap_or_default();
+    if host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]") {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| format!("can't make an HTTP client: {}", causes(&error)))
+}
+
 impl Client {
-    /// A client with a destination's address and token.
+    /// A client for a destination's address.
     pub fn new(destination: &Destination) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("vitalsync/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none());
-        // A proxy that the environment names is for the world outside.
-        let host = destination.base_url.split("://").nth(1).unwrap_or_default();
-        if host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]") {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| format!("can't make an HTTP client: {}", causes(&error)))?;
         Ok(Self {
-            client,
+            client: plain(&destination.base_url)?,
             base_url: destination.base_url.clone(),
             content_type: destination.manifest.content_type,
-            credentials: destination.credentials.clone(),
         })
     }
 
     /// Sends a request once.
-    pub async fn send(&self, request: &Request) -> Sent {
-        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).unwrap_or(reqwest::Method::GET);
-        let mut builder = match &self.credentials {
-            Credentials::Token(token) => {
-                self.client.request(method, format!("{}{}", self.base_url, request.path)).bearer_auth(token.expose())
-            }
-            Credentials::Address(address) => {
-                self.client.request(method, format!("{}{}{}", self.base_url, address.expose(), request.path))
-            }
-            Credentials::Hook(hook) => {
-                let url = format!("{}{}{}", self.base_url, hook.address.expose(), request.path);
-                sign::proved(self.client.request(method, url), hook, request, clock::system())
-            }
+    pub async fn send(&self, request: &Request, proof: Proof<'_>) -> Sent {
+        let address = match proof {
+            Proof::Bearer(_) => "",
+            Proof::Address(address) => address.expose(),
+            Proof::Hook(hook) => hook.address.expose(),
         };
+        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).unwrap_or(reqwest::Method::GET);
+        let mut builder = self.client.request(method, format!("{}{address}{}", self.base_url, request.path));
+        match proof {
+            Proof::Bearer(token) => builder = builder.bearer_auth(token.expose()),
+            Proof::Address(_) => {}
+            Proof::Hook(hook) => builder = sign::proved(builder, hook, request, clock::system()),
+        }
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }

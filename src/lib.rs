@@ -13,6 +13,7 @@ pub mod deliver;
 pub mod demo;
 pub mod draft;
 pub mod http;
+pub mod login;
 pub mod progress;
 pub mod report;
 pub mod schedule;

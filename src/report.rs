@@ -10,6 +10,7 @@ mod figures;
 mod init;
 mod page;
 mod preview;
+mod reading;
 mod reasons;
 mod rules;
 mod user;
@@ -37,6 +38,7 @@ pub use self::events::{EventReport, EventsReport};
 pub use self::init::{BandsReport, InitReport};
 pub use self::page::page;
 pub use self::preview::{BandChange, Distribution, PreviewReport};
+pub use self::reading::{ReadingReport, ReadingStatus};
 pub use self::reasons::{AssociationReport, ComparisonReport, ReasonsReport};
 pub use self::rules::MissedReport;
 pub use self::user::UserReport;
@@ -57,6 +59,9 @@ pub struct RunReport {
     pub as_of: String,
     /// By source.
     pub sources: BTreeMap<String, SourceReport>,
+    /// By source that asks a tool.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub readings: BTreeMap<String, ReadingReport>,
     /// How many accounts were measured.
     pub accounts: usize,
     /// Events that belong to no account: they say none, and their user has none.
@@ -292,7 +297,7 @@ pub fn exit_code_of_sources(sources: &BTreeMap<String, SourceReport>) -> u8 {
 }
 
 impl RunReport {
-    /// The exit code: 1 if a source failed, 3 if something was rejected or waits, else 0.
+    /// The exit code: 1 if a source failed, 3 if something was rejected or waits or a tool could not be read, else 0.
     pub fn exit_code(&self) -> u8 {
         let left = |report: &DestinationReport| {
             let count = report.delivered.waiting + report.delivered.rejected + report.quarantined;
@@ -300,6 +305,7 @@ impl RunReport {
         };
         match exit_code_of_sources(&self.sources) {
             0 if self.destinations.values().any(left) => 3,
+            0 if self.readings.values().any(|reading| reading.failed.is_some()) => 3,
             code => code,
         }
     }
@@ -418,6 +424,9 @@ pub struct StatusReport {
     pub last_evaluation: Option<String>,
     /// By source: the last reading.
     pub sources: BTreeMap<String, SourceStatus>,
+    /// By source that asks a tool: the last reading.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub readings: BTreeMap<String, ReadingStatus>,
     /// By destination: the last sync.
     pub destinations: BTreeMap<String, DestinationStatus>,
     /// Accounts of which nobody wants to hear for a while.

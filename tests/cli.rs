@@ -12,6 +12,8 @@ mod backtest;
 mod config;
 #[path = "cli/convergence.rs"]
 mod convergence;
+#[path = "cli/crm.rs"]
+mod crm;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/demo.rs"]
@@ -28,6 +30,8 @@ mod hostile;
 mod init;
 #[path = "cli/kill.rs"]
 mod kill;
+#[path = "cli/login.rs"]
+mod login;
 #[path = "cli/online.rs"]
 mod online;
 #[path = "cli/people.rs"]

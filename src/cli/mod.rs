@@ -4,6 +4,7 @@
 mod accounts;
 mod alerts;
 mod ask;
+mod auth;
 mod backfill;
 mod backtest;
 mod demo;
@@ -138,6 +139,8 @@ enum Command {
         /// The destination's name in the config.
         destination: String,
     },
+    /// Log in to a tool in the browser, see how logins stand, or forget one.
+    Auth(auth::Arguments),
     /// All accounts with their health and activation.
     Accounts {
         #[command(flatten)]
@@ -329,6 +332,7 @@ pub fn main() -> ExitCode {
             Command::Match { command } => matches::run(&options, command).await,
             Command::Quarantine { command } => quarantine::run(&options, command).await,
             Command::Approve { destination } => plan::approve(&options, &destination).await,
+            Command::Auth(arguments) => auth::run(&options, &arguments).await,
             Command::Accounts { known } => accounts::run(&options, &known).await,
             Command::Alerts { command } => alerts::run(&options, command).await,
             Command::Events { known } => events::run(&options, &known).await,

@@ -113,6 +113,15 @@ pub(super) fn summary(report: &RunReport) -> String {
         );
         return out;
     }
+    for (name, reading) in &report.readings {
+        let _ = writeln!(out, "source {name}: {}", reading.said());
+        reading.notes.iter().for_each(|note| {
+            let _ = writeln!(out, "  {note}");
+        });
+        if let Some(why) = &reading.failed {
+            let _ = writeln!(out, "  not read to its end, traits keep their last values: {why}");
+        }
+    }
     let _ = writeln!(out, "{} accounts measured", report.accounts);
     for (profile, benchmark) in &report.benchmarks {
         let _ = writeln!(out, "  benchmark of {profile}: {}", benchmark.said());

@@ -68,6 +68,25 @@ fn lines(status: &StatusReport) -> String {
             });
         }
     }
+    for (name, reading) in &status.readings {
+        let _ = write!(out, "source {name} ({}): read {}", reading.kind, text(reading.last_run.as_deref()));
+        if status.running {
+            let _ = write!(out, ", next {}", text(reading.next_run.as_deref()));
+        }
+        out.push('\n');
+        if let Some(late) = &reading.late_since {
+            let _ = writeln!(out, "  late: last read to its end on {late}");
+        }
+        if let Some(last) = &reading.last {
+            let _ = writeln!(out, "  {}", last.said());
+            last.notes.iter().for_each(|note| {
+                let _ = writeln!(out, "  {note}");
+            });
+            if let Some(why) = &last.failed {
+                let _ = writeln!(out, "  not read to its end, traits keep their last values: {why}");
+            }
+        }
+    }
     for (name, destination) in &status.destinations {
         let mode = if destination.observing { "observes" } else { "live" };
         let _ = write!(

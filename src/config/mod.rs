@@ -34,6 +34,8 @@ pub struct Config {
     pub accounts: AccountPaths,
     /// Where usage comes from.
     pub sources: Vec<Source>,
+    /// What is asked of tools.
+    pub readings: Vec<Reading>,
     /// Where health goes.
     pub destinations: Vec<Destination>,
     /// Where people reach the pages of this installation, without a slash at the end; for links in messages.
@@ -152,6 +154,17 @@ pub enum WhenGone {
     Clear,
 }
 
+/// A source that asks a tool.
+#[derive(Debug)]
+pub struct Reading {
+    /// Its name.
+    pub name: String,
+    /// The tool to ask, by a connector that reads. Its name is no destination's: `sources.NAME`.
+    pub tool: Destination,
+    /// It is late if it was not read to its end for so long.
+    pub late_ms: i64,
+}
+
 /// What proves to a tool who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -161,6 +174,8 @@ pub enum Credentials {
     Address(Secret),
     /// As an address, of somebody's own.
     Hook(Hook),
+    /// An app that somebody logs in to; the tokens are in the state.
+    OAuth(Box<App>),
 }
 
 /// An address of somebody's own, and what each request to it carries.
@@ -185,26 +200,57 @@ pub struct Header {
     pub filled: bool,
 }
 
+/// An OAuth app, and which login with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// The vendor, as in `type:`.
+    pub vendor: &'static str,
+    /// The app's public id.
+    pub client_id: String,
+    /// The app's secret.
+    pub client_secret: Secret,
+    /// Which of several logins with one app, one for each vendor account; empty where there is one.
+    pub account: String,
+    /// The loopback port that the browser comes back to; 0: any that is free.
+    pub redirect_port: u16,
+    /// What the person is asked to agree to.
+    pub scopes: Vec<String>,
+    /// The page where a person agrees.
+    pub authorize_url: String,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_url: String,
+}
+
+impl App {
+    /// The login's name in the state: whoever has the same shares its tokens.
+    pub fn login(&self) -> String {
+        let origin = self.token_url.split("/oauth").next().unwrap_or_default();
+        [self.vendor, origin, &self.client_id, &self.account].join("\u{1f}")
+    }
+}
+
 impl Credentials {
-    /// The secret that tells one holder of a vendor account from another.
-    pub fn secret(&self) -> &Secret {
+    /// What tells one holder of a vendor account from another. A secret, mostly.
+    pub fn holder(&self) -> Secret {
         match self {
-            Self::Token(secret) | Self::Address(secret) => secret,
+            Self::Token(secret) | Self::Address(secret) => secret.clone(),
             // Another way to sign does not make another receiver.
-            Self::Hook(hook) => &hook.address,
+            Self::Hook(hook) => hook.address.clone(),
+            Self::OAuth(app) => Secret::new(app.login()),
         }
     }
 
-    /// Every secret, to keep them out of what is printed.
+    /// Every secret that is known beforehand, to keep them out of what is printed.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        let more = match self {
+        let (one, more) = match self {
+            Self::Token(secret) | Self::Address(secret) => (secret, Vec::new()),
+            Self::OAuth(app) => (&app.client_secret, Vec::new()),
             Self::Hook(hook) => {
                 let headers = hook.headers.iter().filter(|header| header.filled).map(|header| &header.value);
-                hook.signing.iter().chain(headers).collect()
+                (&hook.address, hook.signing.iter().chain(headers).collect())
             }
-            Self::Token(_) | Self::Address(_) => Vec::new(),
         };
-        std::iter::once(self.secret()).chain(more)
+        std::iter::once(one).chain(more)
     }
 }
 

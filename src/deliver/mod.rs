@@ -6,11 +6,13 @@
 //! anything else is sent for that record, so a process that dies anywhere starts again without loss, and an alert has a durable
 //! mark before it is first sent.
 
+mod access;
 pub mod brake;
 pub mod breaker;
 mod delivered;
 mod inspect;
 pub mod ownership;
+mod pages;
 mod record;
 pub mod refresh;
 mod talk;
@@ -120,7 +122,7 @@ impl Lanes<'_> {
     /// A hash of what proves who we are to whom.
     pub(crate) fn credentials(&self) -> u64 {
         // Kept in the state, so a hash that stays the same from version to version.
-        let both = format!("{}\u{1f}{}", self.destination.credentials.secret().expose(), self.destination.base_url);
+        let both = format!("{}\u{1f}{}", self.destination.credentials.holder().expose(), self.destination.base_url);
         xxhash_rust::xxh3::xxh3_64(both.as_bytes())
     }
 
@@ -137,7 +139,8 @@ impl Lanes<'_> {
 
     fn clean(&self, why: &str) -> String {
         let mut why = scrub(why);
-        for secret in self.secrets.iter().filter(|secret| secret.len() >= 4) {
+        let of_today = self.tool.client.secrets(self.store);
+        for secret in self.secrets.iter().chain(&of_today).filter(|secret| secret.len() >= 4) {
             why = why.replace(secret.as_str(), "<secret>");
         }
         why

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
 
+use super::access::Told;
 use super::breaker::Breaker;
 use super::{Lanes, Progress, STOPPED, lock};
 use crate::budget::Budget;
@@ -35,7 +36,7 @@ pub(super) struct Heard {
     pub again: Vec<String>,
 }
 
-enum Talked {
+pub(super) enum Talked {
     Done(Vec<Receipt>),
     Split,
     Waiting(String),
@@ -75,6 +76,16 @@ impl Lanes<'_> {
     }
 
     async fn talk(&self, operations: &[Operation], progress: &Progress) -> Result<Talked, StoreError> {
+        self.talk_by(operations, |replies| self.destination.connector.step(operations, replies), progress).await
+    }
+
+    /// A conversation in which `step` says what comes next.
+    pub(super) async fn talk_by(
+        &self,
+        operations: &[Operation],
+        mut step: impl FnMut(&[Reply]) -> Step + Send,
+        progress: &Progress,
+    ) -> Result<Talked, StoreError> {
         let mut replies = self.begin(operations)?;
         let (mut attempt, mut heard) = (0u32, replies.len());
         let (mut sent, mut begun): (Option<Request>, bool) = (None, false);
@@ -89,7 +100,7 @@ impl Lanes<'_> {
                 let slot = ACCOUNT.to_owned();
                 return Ok(Talked::Done(vec![Receipt { slot, outcome: Outcome::Done { remote_id: Some(id) } }]));
             }
-            match self.destination.connector.step(operations, &replies) {
+            match step(&replies) {
                 Step::Send(request) => {
                     // Only an unbroken row of failures makes the pauses longer.
                     if replies.len() > heard {
@@ -109,12 +120,20 @@ impl Lanes<'_> {
                         report.sent_calls += 1;
                         report.retried += u64::from(attempt > 0);
                     }
-                    match self.tool.client.send(&request).await {
-                        Sent::Reply(reply) => {
+                    match self.tool.client.send(&request, self.store).await? {
+                        Told::Sent(Sent::Reply(reply)) => {
                             self.heed(&request.pool, &reply, progress);
                             replies.push(reply);
                         }
-                        Sent::Unreachable(why) => {
+                        Told::NeedsLogin(why) => {
+                            lock(&self.tool.breaker).gave_up();
+                            lock(&progress.report).sent_calls -= 1;
+                            if replies.is_empty() {
+                                self.unmark_attempted(operations)?;
+                            }
+                            return Ok(self.locked_out(&why, progress));
+                        }
+                        Told::Sent(Sent::Unreachable(why)) => {
                             lock(&self.tool.breaker).failed(Instant::now());
                             if replies.is_empty() {
                                 self.unmark_attempted(operations)?;
@@ -159,17 +178,22 @@ impl Lanes<'_> {
                 Step::Conflict { why } => return self.forget(operations, &why, progress),
                 Step::NeedsLogin { why } => {
                     self.unmark_if_refused(operations, &replies)?;
-                    let why = self.clean(&why);
-                    let mut parked = lock(&progress.parked);
-                    if parked.is_none() {
-                        tracing::error!(destination = %self.destination.name, why, "stopped");
-                        lock(&progress.report).notes.push(why.clone());
-                        *parked = Some(why.clone());
-                    }
-                    return Ok(Talked::Waiting(why));
+                    return Ok(self.locked_out(&why, progress));
                 }
             }
         }
+    }
+
+    /// Nothing more is sent to this destination: somebody must log in, or mend the token.
+    fn locked_out(&self, why: &str, progress: &Progress) -> Talked {
+        let why = self.clean(why);
+        let mut parked = lock(&progress.parked);
+        if parked.is_none() {
+            tracing::error!(destination = %self.destination.name, why, "stopped");
+            lock(&progress.report).notes.push(why.clone());
+            *parked = Some(why.clone());
+        }
+        Talked::Waiting(why)
     }
 
     /// Somebody else changed a record: what was known of it is forgotten, and it is planned again.

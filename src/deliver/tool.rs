@@ -3,23 +3,24 @@
 //! Destinations of one token share its budgets. What a vendor counts by account, whatever the token (HubSpot's search), is shared
 //! as soon as it is known whose account each token belongs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 use vitalsync_core::connector::Pool;
 
+use super::access::Access;
 use super::breaker::Breaker;
 use super::lock;
 use crate::budget::Budget;
 use crate::config::Destination;
-use crate::http::Client;
+use crate::login::Login;
 
 /// The tool behind one destination.
 #[derive(Debug)]
 pub struct Tool {
-    /// The client with its address and token.
-    pub client: Client,
+    /// The client with its address and what proves who we are.
+    pub client: Access,
     /// Whether it may be sent to.
     pub breaker: Mutex<Breaker>,
     /// Held by whoever asks it something or changes what is known of it: a sync, a look back, decisions about matches.
@@ -49,15 +50,19 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools behind destinations.
-    pub fn new(destinations: &[Destination]) -> Result<Self, String> {
+    /// The tools behind destinations; `logins` by their holders.
+    pub fn new<'d>(
+        destinations: impl IntoIterator<Item = &'d Destination>,
+        logins: &BTreeMap<String, Arc<Login>>,
+    ) -> Result<Self, String> {
         let mut budgets: HashMap<(String, String), Arc<Budget>> = HashMap::new();
         let mut tools = Self::default();
         for destination in destinations {
-            let key = (destination.base_url.clone(), destination.credentials.secret().expose().to_owned());
+            let holder = destination.credentials.holder();
+            let key = (destination.base_url.clone(), holder.expose().to_owned());
             let budget = budgets.entry(key).or_insert_with(|| Arc::new(Budget::new(destination.manifest.quotas)));
             let tool = Tool {
-                client: Client::new(destination)?,
+                client: Access::new(destination, logins.get(holder.expose()).cloned())?,
                 breaker: Mutex::default(),
                 under_way: tokio::sync::Mutex::default(),
                 tried: Mutex::default(),

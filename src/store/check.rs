@@ -16,7 +16,7 @@ use super::{Store, StoreError};
 const TOLD: usize = 20;
 
 /// The kinds of keys by their first letter.
-const KINDS: [(u8, &str); 15] = [
+const KINDS: [(u8, &str); 16] = [
     (b'v', "layout"),
     (b'm', "single values"),
     (b'i', "names"),
@@ -28,6 +28,7 @@ const KINDS: [(u8, &str); 15] = [
     (b'h', "snapshots of days"),
     (b'p', "profiles as they were"),
     (b'x', "tombstones"),
+    (b'l', "logins"),
     (b'k', "told to tools"),
     (b'q', "refused by tools"),
     (b'o', "alerts that wait"),
@@ -50,7 +51,7 @@ fn not_read(_: Broken) -> String {
 /// Whether a key is of a known kind and its value reads as that kind.
 pub fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
     match key.first() {
-        Some(b'm' | b'f' | b'p') => json::<IgnoredAny>(value),
+        Some(b'm' | b'f' | b'p' | b'l') => json::<IgnoredAny>(value),
         Some(b'k') => json::<Kept>(value),
         Some(b'q') => json::<Quarantined>(value),
         Some(b'o') => json::<Outgoing>(value),

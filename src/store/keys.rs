@@ -136,6 +136,14 @@ pub fn brought(group: u32) -> Vec<u8> {
     join(BROUGHT, &[&group.to_be_bytes()])
 }
 
+/// What all logins begin with. They are secrets: no export has them.
+pub const LOGINS: &[u8] = b"l";
+
+/// The tokens of a login.
+pub fn login(name: &str) -> Vec<u8> {
+    join(LOGINS, &[name.as_bytes()])
+}
+
 /// What all tombstones begin with.
 pub const TOMBSTONES: &[u8] = b"x";
 

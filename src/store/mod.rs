@@ -26,6 +26,7 @@ pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -427,7 +428,8 @@ impl Store {
 /// Holds a state directory for this process, making it if it is not there, and ends what a killed process began in it.
 fn hold(dir: &Path) -> Result<File, StoreError> {
     let io = |why| StoreError::Io { dir: dir.to_owned(), why };
-    std::fs::create_dir_all(dir).map_err(io)?;
+    // What people do stands in it, and tokens of logins may.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
     let lock = File::options().create(true).truncate(false).write(true).open(dir.join("LOCK")).map_err(io)?;
     match lock.try_lock() {
         Ok(()) => {}

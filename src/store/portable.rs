@@ -2,7 +2,7 @@
 //!
 //! gzip of NDJSON. First a header; then a line a key, in order, its value as JSON, as text or as hexadecimal bytes, whichever
 //! is the first that holds it to the byte; last the number of keys and an XXH3-128 over all lines before. The same state makes
-//! the same lines. An import builds a new database beside the old and puts it in its place at the very end.
+//! the same lines. Logins are not in it: whoever restores it logs in again. An import builds a new database beside the old and puts it in its place at the very end.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -207,16 +207,21 @@ pub fn export(store: &Store, out: &mut impl Write, created_at: Timestamp) -> Res
     let program = env!("CARGO_PKG_VERSION").into();
     lines.line(&Header { vitalsync_state: FORM, layout: LAYOUT, program, created_at })?;
     let mut layout = LAYOUT;
-    let sum = store.each(|key, value| {
+    let mut keys = 0;
+    store.each(|key, value| {
+        if key.starts_with(keys::LOGINS) {
+            return Ok(());
+        }
         if key == keys::layout() {
             layout = value.first().copied().unwrap_or(LAYOUT);
         }
+        keys += 1;
         lines.line(&entry(key, value)).map_err(PortableError::Io)
     })?;
     let checksum = format!("{:032x}", lines.hash.digest128());
-    lines.line(&Trailer { keys: sum.keys, checksum: checksum.as_str().into() })?;
+    lines.line(&Trailer { keys, checksum: checksum.as_str().into() })?;
     lines.out.finish()?.flush()?;
-    Ok(Summary { keys: sum.keys, created_at, layout, checksum })
+    Ok(Summary { keys, created_at, layout, checksum })
 }
 
 /// Reads an export to its end, gzip or not, without touching any state.

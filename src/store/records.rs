@@ -150,6 +150,11 @@ impl Store {
             .unwrap_or_default())
     }
 
+    /// The tokens of a login.
+    pub fn login<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        Ok(self.get(&keys::login(name))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
     /// What a destination refused.
     pub fn quarantine(&self, destination: &str) -> Result<Vec<Quarantined>, StoreError> {
         Ok(self.list(b'q', destination)?.into_iter().map(|(_, entry)| entry).collect())
@@ -201,6 +206,21 @@ impl Batch {
     /// Sets a single JSON value.
     pub fn put_meta<T: Serialize>(&mut self, name: &str, value: &T) {
         self.put(keys::meta(name), to_json(value));
+    }
+
+    /// Whose account a destination writes to is to be asked anew.
+    pub fn forget_vendor_account(&mut self, destination: &str) {
+        self.remove(keys::meta(&format!("account:{destination}")));
+    }
+
+    /// Sets the tokens of a login.
+    pub fn put_login<T: Serialize>(&mut self, name: &str, tokens: &T) {
+        self.put(keys::login(name), to_json(tokens));
+    }
+
+    /// Forgets the tokens of a login.
+    pub fn remove_login(&mut self, name: &str) {
+        self.remove(keys::login(name));
     }
 
     /// Sets what a tool was told about a slot.

@@ -252,6 +252,10 @@ impl Engine {
             };
             status.sources.insert(source.name.clone(), entry);
         }
+        for reading in &self.config.readings {
+            let entry = self.reading_status(reading, now)?;
+            status.readings.insert(reading.name.clone(), entry);
+        }
         for destination in &self.config.destinations {
             let last: Option<Dated<DestinationReport>> =
                 self.store.meta(&format!("report:destination:{}", destination.name))?;

@@ -14,12 +14,14 @@ mod history;
 pub mod ingest;
 mod inspect;
 mod judge;
+pub mod logins;
 mod look;
 pub mod matches;
 mod people;
 mod plan;
 pub mod quarantine;
 pub mod read;
+mod reading;
 mod retention;
 mod sync;
 
@@ -48,6 +50,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver::PATIENCE;
 use crate::deliver::tool::Tools;
+use crate::login::Login;
 use crate::report::{BenchmarkReport, HeldOutReport, MissedReport, RunReport, StoppedReport};
 use crate::store::usage::Kept;
 use crate::store::{Store, StoreError};
@@ -65,6 +68,8 @@ pub struct Engine {
     pub stop: Arc<AtomicBool>,
     filing: RwLock<Filing>,
     tools: Tools,
+    /// By their name in the state.
+    logins: BTreeMap<String, Arc<Login>>,
     secrets: Vec<String>,
     /// How long a pass waits for a tool.
     pub patience: Duration,
@@ -127,8 +132,11 @@ impl Engine {
         // An erasure that a kill broke off.
         forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
-        let tools = Tools::new(&config.destinations).map_err(anyhow::Error::msg)?;
-        let secrets = config.destinations.iter().flat_map(|destination| destination.credentials.secrets());
+        let logins = logins::of(&config)?;
+        let readings = config.readings.iter().map(|reading| &reading.tool);
+        let all = || config.destinations.iter().chain(readings.clone());
+        let tools = Tools::new(all(), &logins).map_err(anyhow::Error::msg)?;
+        let secrets = all().flat_map(|destination| destination.credentials.secrets());
         let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {
             config,
@@ -137,6 +145,7 @@ impl Engine {
             stop: Arc::default(),
             filing: RwLock::new(filing),
             tools,
+            logins,
             secrets,
             patience: PATIENCE,
             grain: Grain::default(),
@@ -250,6 +259,15 @@ impl Engine {
             self.check_stop()?;
         }
         if run.sources.values().all(|source| source.failed.is_none()) {
+            // Those that can't be read hold up nobody.
+            let readings = self
+                .config
+                .readings
+                .iter()
+                .map(|reading| async { (reading.name.clone(), self.read_tool(reading).await) });
+            for (name, report) in futures_util::future::join_all(readings).await {
+                run.readings.insert(name, report?);
+            }
             let evaluation = self.take_stock(at)?;
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;

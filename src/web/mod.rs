@@ -83,6 +83,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
         .route("/v1/preview", post(preview))
         .route("/v1/plan", get(plan))
         .route("/v1/approve", post(approve))
+        .route("/v1/logins", get(logins))
+        .route("/v1/login", post(login))
+        .route("/v1/logout", post(logout))
         .route("/v1/refresh", post(refresh))
         .route("/v1/match", get(matches).post(decide))
         .route("/v1/quarantine", get(refusals).post(judge_refusals))
@@ -304,6 +307,26 @@ async fn snooze(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Re
         daemon.engine.snooze(&wish, at(&daemon, &parameters))
     })
     .await
+}
+
+async fn logins(State(daemon): State<Arc<Daemon>>) -> Response {
+    answer(move || daemon.engine.logins().map(Some)).await
+}
+
+/// The tokens come as the command got them; the socket is this user's alone.
+async fn login(State(daemon): State<Arc<Daemon>>, parameters: Parameters, tokens: String) -> Response {
+    answer(move || {
+        let users = daemon
+            .engine
+            .log_in(parameters.get("login").map_or("", String::as_str), &serde_json::from_str(&tokens)?)?;
+        users.iter().for_each(|name| daemon.wake(name));
+        Ok(Some(users))
+    })
+    .await
+}
+
+async fn logout(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {
+    answer(move || daemon.engine.log_out(parameters.get("login").map_or("", String::as_str)).map(Some)).await
 }
 
 async fn forget(State(daemon): State<Arc<Daemon>>, parameters: Parameters) -> Response {

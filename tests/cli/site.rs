@@ -315,7 +315,12 @@ impl Site {
 
     /// Starts it and lets it run. Its log is the file of that name.
     pub fn start(&self, arguments: &[&str], log: &str) -> Process {
-        Process::start(self.command(arguments), self.path(log))
+        self.start_command(self.command(arguments), log)
+    }
+
+    /// Starts a prepared command and lets it run.
+    pub fn start_command(&self, command: Command, log: &str) -> Process {
+        Process::start(command, self.path(log))
     }
 
     /// A daemon as of a date, that answers.

@@ -11,6 +11,7 @@ mod hubspot;
 mod intercom;
 mod judge;
 mod names;
+mod reading;
 mod rebuild;
 mod retention;
 mod rules;

@@ -12,6 +12,9 @@ use crate::kind::{COMPANY, CONTACT, Kind};
 use crate::plan::{ASSOCIATION, OWN, RECORD_ID};
 use crate::{HubSpot, Property, Section};
 
+/// The API version where the config names none: the newest that is stable.
+pub(crate) const VERSION: &str = "2026-09";
+
 /// Properties that HubSpot keeps itself.
 const READ_ONLY: [&str; 7] = [
     "hs_object_id",
@@ -29,7 +32,7 @@ pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<
     crate::MANIFEST.leave_common(&table);
     let version = match table.get("api_version") {
         Some(node) => version(node, faults),
-        None => Some("2026-09".to_owned()),
+        None => Some(VERSION.to_owned()),
     };
     let group = match table.get("property_group") {
         Some(node) => name(node, faults, "the name of a property group"),
@@ -351,15 +354,15 @@ fn mapping(field: &str, place: Place, node: &Node, scope: &Scope, faults: &mut F
     Some((map, property))
 }
 
-const NAME_FORM: &str = "small letters, digits and _, a letter first, at most 100 characters";
+pub(crate) const NAME_FORM: &str = "small letters, digits and _, a letter first, at most 100 characters";
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= 100
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-fn name(node: &Node, faults: &mut Faults, expected: &str) -> Option<String> {
+pub(crate) fn name(node: &Node, faults: &mut Faults, expected: &str) -> Option<String> {
     let text = node.text(faults, expected)?;
     if is_name(&text) {
         if READ_ONLY.contains(&text.as_str()) {
@@ -373,7 +376,7 @@ fn name(node: &Node, faults: &mut Faults, expected: &str) -> Option<String> {
 }
 
 /// `v3`, or a dated version. Nothing else enters a path.
-fn version(node: &Node, faults: &mut Faults) -> Option<String> {
+pub(crate) fn version(node: &Node, faults: &mut Faults) -> Option<String> {
     let text = node.text(faults, "api_version, such as \"2026-09\" or v3")?;
     let dated = text.len() == 7
         && text.bytes().enumerate().all(|(at, byte)| if at == 4 { byte == b'-' } else { byte.is_ascii_digit() });
@@ -385,6 +388,6 @@ fn version(node: &Node, faults: &mut Faults) -> Option<String> {
     None
 }
 
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }

@@ -7,21 +7,22 @@
 //! One property of our own, unique in HubSpot, holds the account's or user's id. It makes creation an upsert, so that a
 //! lost answer can't create a record twice; it is planned like any other field, and so seen in every plan.
 //!
-//! Deliberately not here: deals, removing associations, OAuth, merging of duplicates, deletion.
+//! Deliberately not here: deals, removing associations, merging of duplicates, deletion.
 
 mod config;
 mod domain;
 mod email;
 mod kind;
 mod plan;
+mod source;
 mod wire;
 
 use std::time::Duration;
 
 use vitalsync_core::connector::{
-    Answer, Auth, Known, Limit, Manifest, Operation, Pool, Quota, Registered, Reply, Step, Wanted,
+    Answer, Auth, Known, Limit, Manifest, OAuth, Operation, Pool, Quota, Registered, Reply, Step, Wanted,
 };
-use vitalsync_core::mapping::RecordSet;
+use vitalsync_core::mapping::{Level, RecordSet};
 use vitalsync_core::section::Place;
 use vitalsync_core::{Connector, Type};
 
@@ -32,14 +33,16 @@ pub(crate) const API: &str = "api";
 /// The pool of search, which HubSpot counts per account over all its apps.
 pub(crate) const SEARCH: &str = "search";
 
+pub use source::SOURCE;
+
 /// The registry's line.
 pub const HUBSPOT: Registered = Registered { manifest: &MANIFEST, read: config::read };
 
-static MANIFEST: Manifest = Manifest {
+pub(crate) static MANIFEST: Manifest = Manifest {
     name: "hubspot",
     title: "HubSpot",
     base_url: "https://api.hubapi.com",
-    auth: &[Auth::Bearer],
+    auth: &[Auth::Bearer, Auth::OAuth],
     content_type: "application/json",
     quotas: &[
         // The smallest plan's limit; larger ones have 190.
@@ -48,6 +51,15 @@ static MANIFEST: Manifest = Manifest {
         Quota { pool: SEARCH, limit: 4, window: Duration::from_secs(1), keyed: false },
     ],
 };
+
+/// How to log in to HubSpot. Source: HubSpot's guide *OAuth*; `oauth` is the scope that every app has.
+pub(crate) fn oauth(version: &str, scopes: impl IntoIterator<Item = String>) -> OAuth {
+    OAuth {
+        authorize_url: "https://app.hubspot.com/oauth/authorize",
+        token_path: format!("/oauth/{version}/token"),
+        scopes: std::iter::once("oauth".to_owned()).chain(scopes).collect(),
+    }
+}
 
 /// The most inputs of any batch request. Source: HubSpot's guide *Using object APIs*.
 pub(crate) const BATCH: usize = 100;
@@ -111,6 +123,11 @@ impl Section {
 }
 
 impl HubSpot {
+    /// The API with nothing to write.
+    pub(crate) fn to_read(version: String) -> Self {
+        Self { version, group: String::new(), sections: Vec::new(), associate: false, sets: Vec::new() }
+    }
+
     /// A path of the object API: `/crm/objects/2026-09/companies/search`, `/crm/v3/objects/companies/search`.
     pub(crate) fn objects(&self, kind: &Kind, rest: &str) -> String {
         self.crm("objects", &self.version, &format!("{}/{rest}", kind.plural))
@@ -127,7 +144,7 @@ impl HubSpot {
         self.crm("associations", version, &format!("contacts/companies/{rest}"))
     }
 
-    fn crm(&self, area: &str, version: &str, rest: &str) -> String {
+    pub(crate) fn crm(&self, area: &str, version: &str, rest: &str) -> String {
         match version.starts_with('v') {
             true => format!("/crm/{version}/{area}/{rest}"),
             false => format!("/crm/{area}/{version}/{rest}"),
@@ -159,6 +176,17 @@ impl Connector for HubSpot {
 
     fn record_sets(&self) -> &[RecordSet] {
         &self.sets
+    }
+
+    fn oauth(&self) -> Option<OAuth> {
+        let kinds = self.sets.iter().map(|set| match set.level {
+            Level::Account => "companies",
+            Level::User => "contacts",
+        });
+        let of_kind = |kind: &str| {
+            ["crm.objects", "crm.schemas"].map(|area| [format!("{area}.{kind}.read"), format!("{area}.{kind}.write")])
+        };
+        Some(oauth(&self.version, kinds.flat_map(of_kind).flatten()))
     }
 
     fn batch_size(&self, batch_key: &str) -> usize {

@@ -14,6 +14,7 @@ mod exchange;
 mod find;
 mod follow;
 mod look;
+pub(crate) mod pages;
 mod questions;
 mod reason;
 mod records;

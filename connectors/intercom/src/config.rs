@@ -60,15 +60,7 @@ const COMPANIES: Sort = Sort {
 pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "an Intercom destination")?;
     MANIFEST.leave_common(&table);
-    let version = match table.get("api_version") {
-        Some(node) => version(node, faults),
-        None => Some(VERSION.to_owned()),
-    };
-    let names = REGIONS.map(|(name, _)| name);
-    let region = match table.get("region") {
-        Some(node) => node.one_of(faults, "the region of the workspace", &names),
-        None => Some(0),
-    };
+    let workspace = workspace(&table, faults);
     let (contacts, companies) = (table.get(CONTACTS.section), table.get(COMPANIES.section));
     if contacts.is_none() && companies.is_none() {
         let hint = "contacts: { attributes: { health_score: account.health.score } }";
@@ -95,9 +87,23 @@ pub(crate) fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<
         Ok(set) => sets.extend(set),
         Err(()) => whole = false,
     }
-    let (_, home) = REGIONS.get(region?)?;
-    let intercom = Intercom { version: version?, home, sets, attributes };
+    let intercom = Intercom { sets, attributes, ..workspace? };
     whole.then(|| Box::new(intercom) as Box<dyn Connector>)
+}
+
+/// Which workspace's API, in which version, with nothing to write.
+pub(crate) fn workspace(table: &Table<'_>, faults: &mut Faults) -> Option<Intercom> {
+    let version = match table.get("api_version") {
+        Some(node) => version(node, faults),
+        None => Some(VERSION.to_owned()),
+    };
+    let names = REGIONS.map(|(name, _)| name);
+    let region = match table.get("region") {
+        Some(node) => node.one_of(faults, "the region of the workspace", &names),
+        None => Some(0),
+    };
+    let (_, home) = REGIONS.get(region?)?;
+    Some(Intercom { version: version?, home, sets: Vec::new(), attributes: Vec::new() })
 }
 
 /// `2.16`, or `Preview`. Nothing else enters a header.

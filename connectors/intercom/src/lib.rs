@@ -12,6 +12,7 @@
 mod config;
 mod plan;
 mod read_back;
+mod source;
 mod wire;
 
 use std::time::Duration;
@@ -64,7 +65,7 @@ const TAG_BATCH: usize = 5 * TAG_LIST;
 const ATTRIBUTE_BATCH: usize = 100;
 
 /// 10,000 requests a minute and app are handed out in windows of ten seconds, 1,666 each; a little is left to others.
-static MANIFEST: Manifest = Manifest {
+pub(crate) static MANIFEST: Manifest = Manifest {
     name: "intercom",
     title: "Intercom",
     base_url: "https://api.intercom.io",
@@ -72,6 +73,8 @@ static MANIFEST: Manifest = Manifest {
     content_type: "application/json",
     quotas: &[Quota { pool: "api", limit: 1_600, window: WINDOW, keyed: false }],
 };
+
+pub use source::SOURCE;
 
 /// The line of the registry.
 pub const INTERCOM: Registered = Registered { manifest: &MANIFEST, read: config::read };

@@ -15,6 +15,7 @@ mod encode;
 mod exchange;
 mod found;
 mod membership;
+pub(crate) mod open;
 mod reason;
 mod tags;
 

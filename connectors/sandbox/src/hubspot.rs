@@ -1,7 +1,7 @@
 //! One HubSpot account: routing, tokens, rate limits and the shape of errors.
 //!
 //! Both forms of path are served: `/crm/v3/objects/companies` and `/crm/objects/2026-09/companies`. Deliberately not
-//! here: lists, pipelines, validation rules, OAuth.
+//! here: lists, pipelines, validation rules.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,9 @@ use crate::limits::{Fixed, Limits, Rolling};
 
 mod associations;
 mod batch;
+mod oauth;
 mod objects;
+mod owners;
 mod schema;
 mod search;
 mod store;
@@ -100,6 +102,8 @@ pub(crate) struct HubSpot {
     searches: Rolling,
     daily: Fixed,
     lag_ms: i64,
+    oauth: oauth::OAuth,
+    owners: Vec<Value>,
     requests: u64,
 }
 
@@ -116,6 +120,8 @@ impl HubSpot {
             searches: Rolling::new(5, 1000),
             daily: Fixed::new(250_000, DAY_MS),
             lag_ms: 0,
+            oauth: oauth::OAuth::default(),
+            owners: vec![],
             requests: 0,
         }
     }
@@ -130,7 +136,11 @@ impl HubSpot {
     pub fn handle(&mut self, call: &Call, token: &str) -> Answer {
         self.requests += 1;
         let correlation = uuid(self.requests);
-        let answer = if call.bearer() == Some(token) {
+        if let Some(answer) = self.oauth.handle(call) {
+            return answer;
+        }
+        let known = |bearer: &str| bearer == token || self.oauth.accepts(bearer, call.now);
+        let answer = if call.bearer().is_some_and(known) {
             self.limited(call, &correlation)
         } else {
             let message = "Authentication credentials not found. This API supports OAuth 2.0 authentication and you \
@@ -212,6 +222,7 @@ impl HubSpot {
                 Ok(answer)
             }
             ("properties", [kind, rest @ ..]) => schema::route(self.kind(kind)?, call, rest, dialect),
+            ("owners", []) if call.method == "GET" => owners::list(&self.owners, call),
             ("property-validations", [_]) => Ok(Answer::json(200, &json!({"results": []}))),
             ("account-info", ["details"]) if call.method == "GET" => Ok(Answer::json(200, &self.details())),
             ("account-info", ["api-usage", "daily", "private-apps"]) if call.method == "GET" => {
@@ -256,7 +267,7 @@ impl HubSpot {
     }
 
     /// `companies` and `contacts` (properties, bare or below `properties`), `groups` and `properties` (definitions of
-    /// companies, as HubSpot's API takes them).
+    /// companies, as HubSpot's API takes them), `owners` (`id`, `email`), `oauth` (an app to log in with).
     pub fn seed(&mut self, wanted: &Value, now: i64) -> Result<Value, String> {
         let list = |key: &str| wanted[key].as_array().cloned().unwrap_or_default();
         for group in list("groups") {
@@ -264,6 +275,13 @@ impl HubSpot {
         }
         for property in list("properties") {
             schema::create(&mut self.companies, &property, now).map_err(|problem| problem.message)?;
+        }
+        for owner in list("owners") {
+            self.owners.retain(|known| known["id"] != owner["id"]);
+            self.owners.push(owner);
+        }
+        if let Some(app) = wanted.get("oauth") {
+            self.oauth.seed(app);
         }
         let mut ids = json!({});
         for (key, kind) in [("companies", &mut self.companies), ("contacts", &mut self.contacts)] {

@@ -1,6 +1,6 @@
 //! One Intercom workspace: routing, tokens, rate windows and the shape of errors.
 //!
-//! Deliberately not here: conversations, segments, the preview version's bulk endpoints, OAuth.
+//! Deliberately not here: segments, the preview version's bulk endpoints, OAuth.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::limits::{Fixed, Limits};
 mod attributes;
 mod companies;
 mod contacts;
+mod open;
 mod tags;
 
 /// A contact as Intercom holds it.
@@ -79,6 +80,8 @@ pub(crate) struct Intercom {
     companies: BTreeMap<String, companies::Record>,
     tags: BTreeMap<String, String>,
     attributes: Vec<attributes::Attribute>,
+    /// `tickets` and `conversations`.
+    open: BTreeMap<String, Vec<open::Thing>>,
     window: Fixed,
     lag_ms: i64,
     made: u64,
@@ -94,6 +97,7 @@ impl Intercom {
             companies: BTreeMap::new(),
             tags: BTreeMap::new(),
             attributes: vec![],
+            open: BTreeMap::new(),
             window: Fixed::new(1666, 10_000),
             lag_ms: 0,
             made: 0,
@@ -140,6 +144,7 @@ impl Intercom {
             (_, ["contacts", _, "companies", ..]) => companies::of_contact(self, call, &parts[1..]),
             (_, ["contacts", rest @ ..]) => contacts::route(self, call, rest),
             (_, ["data_attributes", rest @ ..]) => attributes::route(self, call, rest),
+            ("POST", [list @ ("tickets" | "conversations"), "search"]) => open::search(self, list, call),
             (_, ["tags", rest @ ..]) => tags::route(self, call, rest),
             (_, ["companies", rest @ ..]) => companies::route(self, call, rest),
             _ => Err(Problem::nothing()),
@@ -197,7 +202,8 @@ impl Intercom {
             "tags": self.tags, "data_attributes": attributes::list(self, None, true)})
     }
 
-    /// `data_attributes`, `companies` and `contacts`, each as Intercom's API takes it for creation.
+    /// `data_attributes`, `companies` and `contacts`, each as Intercom's API takes it for creation; `tickets` and
+    /// `conversations` (`contacts`, `open`; with an `id`: opened or closed).
     pub fn seed(&mut self, wanted: &Value, now: i64) -> Result<Value, String> {
         let list = |key: &str| wanted[key].as_array().cloned().unwrap_or_default();
         for attribute in list("data_attributes") {
@@ -210,6 +216,15 @@ impl Intercom {
         }
         for contact in list("contacts") {
             contacts.push(contacts::create(self, &contact, now).map_err(|problem| problem.message)?);
+        }
+        for kind in ["tickets", "conversations"] {
+            for thing in list(kind) {
+                let made = open::seed(self, kind, &thing)?;
+                ids[kind]
+                    .as_array_mut()
+                    .map(|ids| ids.push(made.clone().into()))
+                    .unwrap_or_else(|| ids[kind] = json!([made]));
+            }
         }
         for (key, made) in [("companies", companies), ("contacts", contacts)] {
             if !made.is_empty() {

@@ -2,14 +2,15 @@
 
 use vitalsync_core::Calendar;
 use vitalsync_core::alert::Trigger;
-use vitalsync_core::connector::{Auth, COMMON_KEYS, Manifest};
+use vitalsync_core::connector::COMMON_KEYS;
 use vitalsync_core::expr::Scopes;
-use vitalsync_core::section::{Faults, Kind, Node, Place, Table};
+use vitalsync_core::section::{Faults, Node, Place};
 
-use super::super::{Credentials, Destination, Secret};
+use super::super::Destination;
+use super::access::Address;
 use super::conduct::conduct;
 use super::events::Asked;
-use super::{chosen_name, hook, schedule};
+use super::{chosen_name, schedule};
 use crate::connectors;
 
 pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, faults: &mut Faults) -> Vec<Destination> {
@@ -51,7 +52,10 @@ pub(super) fn milestones(node: Option<&Node>, destinations: &[Destination], aske
 
 /// A field or tag group that two destinations of one vendor account would fight over.
 fn same_field(a: &Destination, b: &Destination) -> Option<String> {
-    if a.manifest.name != b.manifest.name || a.base_url != b.base_url || a.credentials != b.credentials {
+    if a.manifest.name != b.manifest.name
+        || a.base_url != b.base_url
+        || a.credentials.holder() != b.credentials.holder()
+    {
         return None;
     }
     for set in a.connector.record_sets() {
@@ -84,8 +88,7 @@ fn destination(
     let kinds: Vec<&str> = connectors::ALL.iter().map(|connector| connector.manifest.name).collect();
     let kind = table.need(faults, "type", &kinds.join(", "))?.one_of(faults, "the destination's type", &kinds)?;
     let registered = connectors::find(kinds.get(kind)?)?;
-    let credentials = credentials(&table, registered.manifest, faults);
-    let written_url = table.get("base_url").map(|node| base_url(node, faults));
+    let address = Address::read(&table, registered.manifest, faults);
     let schedule = schedule(table.get("schedule"), "*/15 * * * *", calendar, faults);
     let live = match table.get("mode") {
         None => false,
@@ -103,11 +106,7 @@ fn destination(
     let conduct = conduct(&table, faults);
     debug_assert!(COMMON_KEYS.len() == 9, "a common key was added that is not read here");
     let connector = (registered.read)(node, scopes, faults)?;
-    let (credentials, origin) = credentials?;
-    let base_url = match written_url {
-        Some(base_url) => base_url?,
-        None => connector.home().map_or(origin, str::to_owned),
-    };
+    let (credentials, base_url) = address?.of(&*connector);
     Some(Destination {
         name: name.to_owned(),
         place,
@@ -119,102 +118,4 @@ fn destination(
         live,
         conduct,
     })
-}
-
-/// What proves who we are, and where: exactly one of the ways that a connector knows.
-fn credentials(table: &Table<'_>, manifest: &'static Manifest, faults: &mut Faults) -> Option<(Credentials, String)> {
-    let keys: Vec<&str> = manifest.auth.iter().map(|auth| auth.key()).collect();
-    let mut written = manifest.auth.iter().filter_map(|auth| Some((*auth, table.get(auth.key())?)));
-    let Some((auth, node)) = written.next() else {
-        let message = format!("`{}` is missing: what proves who we are", keys.join("` or `"));
-        faults.error_with_hint(table.place, message, "best as \"${NAME}\", set in the environment");
-        return None;
-    };
-    if let Some((other, node)) = written.next() {
-        let message = format!("`{}` and `{}` are two ways to prove who we are", auth.key(), other.key());
-        faults.error_with_hint(node.place, message, "leave one of them out");
-        return None;
-    }
-    let secret = secret(node, auth.key(), faults)?;
-    match auth {
-        Auth::Bearer => Some((Credentials::Token(Secret::new(secret)), manifest.base_url.to_owned())),
-        Auth::Address { key } => {
-            let (origin, rest) = address(&secret, node, key, faults)?;
-            Some((Credentials::Address(Secret::new(rest)), origin))
-        }
-        Auth::Hook { key, secret: signing, headers } => {
-            let (origin, rest) = address(&secret, node, key, faults)?;
-            let hook = hook::read(rest, table.get(signing), table.get(headers), faults)?;
-            Some((Credentials::Hook(hook), origin))
-        }
-    }
-}
-
-/// An address that is a secret, as scheme and host, and the rest.
-fn address(secret: &str, node: &Node, key: &str, faults: &mut Faults) -> Option<(String, String)> {
-    let from = ["https://", "http://"].iter().find_map(|scheme| secret.strip_prefix(scheme).map(|_| scheme.len()));
-    let host = from.and_then(|from| Some((from, secret.get(from..)?.split(['/', '?', '#']).next()?)));
-    match host {
-        Some((_, host)) if host.contains('@') => {
-            let hint = "send what proves who we are as a header instead";
-            faults.error_with_hint(node.place, format!("`{key}` has a name or password before its host"), hint);
-            None
-        }
-        Some((from, host)) if !host.is_empty() => {
-            let (origin, rest) = secret.split_at(from + host.len());
-            Some((origin.to_owned(), rest.to_owned()))
-        }
-        _ => {
-            faults.error(node.place, format!("`{key}` is no address such as https://host/path"));
-            None
-        }
-    }
-}
-
-/// A secret of the config; a warning where it stands in the file itself.
-pub(super) fn secret(node: &Node, key: &str, faults: &mut Faults) -> Option<String> {
-    let secret = node.text(faults, &format!("a {key}"))?;
-    if let Kind::Text(text) = &node.kind
-        && text.value == text.written
-        && !text.written.contains("${")
-        && !is_for_trying_out(&text.written)
-    {
-        faults.warning(
-            node.place,
-            format!("a {key} in the file itself ends up in git: write \"${{NAME}}\" and set it in the environment"),
-        );
-    }
-    if secret.trim().is_empty() || secret.chars().any(|c| c.is_control() || !c.is_ascii()) {
-        faults.error(node.place, format!("the {key} is empty or has characters that no {key} has"));
-    }
-    Some(secret.trim().to_owned())
-}
-
-/// Tokens that are no secret: the sandbox's, words for examples, and addresses that lead nowhere else.
-fn is_for_trying_out(token: &str) -> bool {
-    let nowhere = ["://127.0.0.1", "://localhost"].iter().any(|host| token.contains(host));
-    nowhere
-        || token.contains(".example/")
-        || token.starts_with("sandbox")
-        || token.starts_with("demo")
-        || token.starts_with("test")
-}
-
-fn base_url(node: &Node, faults: &mut Faults) -> Option<String> {
-    let text = node.text(faults, "an address such as https://api.example.com")?;
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.map(|rest| rest.trim_end_matches('/'));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
-            Some(text.trim_end_matches('/').to_owned())
-        }
-        _ => {
-            faults.error_with_hint(
-                node.place,
-                "a base_url is scheme, host and port only",
-                "as in https://api.hubapi.com or http://127.0.0.1:8080; paths are appended",
-            );
-            None
-        }
-    }
 }

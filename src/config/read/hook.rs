@@ -3,7 +3,7 @@
 use vitalsync_core::section::{Faults, Kind, Node, Place};
 
 use super::super::{Header, Hook, Secret};
-use super::destinations;
+use super::access;
 
 /// Headers that are ours or the transport's.
 const OURS: [&str; 8] = [
@@ -25,7 +25,7 @@ pub(super) fn read(
 ) -> Option<Hook> {
     let signing = match signing {
         None => Some(None),
-        Some(node) => destinations::secret(node, "secret", faults).map(|secret| Some(Secret::new(secret))),
+        Some(node) => access::secret(node, "secret", faults).map(|secret| Some(Secret::new(secret))),
     };
     let mut read = Vec::new();
     let entries = headers.map(|node| node.entries(faults, "headers")).unwrap_or_default();

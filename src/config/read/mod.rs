@@ -1,5 +1,6 @@
 //! From the tree as written to the config as meant: the sections in their order, and what several of them share.
 
+mod access;
 mod accounts;
 mod activation;
 mod conduct;
@@ -13,6 +14,7 @@ mod labels;
 mod lifecycle;
 mod measures;
 mod profiles;
+mod readings;
 mod risk;
 #[cfg(test)]
 mod rules_tests;
@@ -42,6 +44,7 @@ use self::labels::labels;
 use self::lifecycle::{lifecycle, overrides};
 use self::measures::{expansion, user_spans};
 use self::profiles::profiles;
+use self::readings::readings;
 use self::sources::sources;
 use super::{Config, Secret};
 use crate::schedule::Schedule;
@@ -120,6 +123,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let destinations =
         table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
     milestones(table.get("destinations"), &destinations, &mut asked);
+    let readings = table.get("sources").map(|node| readings(node, &destinations, calendar, faults)).unwrap_or_default();
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
     let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
@@ -158,6 +162,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         model,
         accounts: accounts.paths,
         sources,
+        readings,
         destinations,
         public_url,
         retention: retention.unwrap_or_default(),

@@ -8,6 +8,7 @@ use vitalsync_core::section::{Faults, Kind, Node};
 
 use super::super::Source;
 use super::{chosen_name, schedule};
+use crate::connectors;
 
 /// How long a call that comes again is known, in days of `receivedAt`.
 const DEDUPE_DAYS: i32 = 7;
@@ -19,9 +20,14 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
     for (name, place, node) in node.entries(faults, "sources") {
         chosen_name(name, *place, faults, "source");
         let Some(table) = node.table(faults, &format!("source {name}")) else { continue };
+        let kinds: Vec<&str> = std::iter::once("segment_archive").chain(tools()).collect();
         let kind = table
-            .need(faults, "type", "segment_archive")
-            .and_then(|node| node.one_of(faults, "the source's type", &["segment_archive"]));
+            .need(faults, "type", &kinds.join(", "))
+            .and_then(|node| node.one_of(faults, "the source's type", &kinds));
+        // Those are read when destinations are known.
+        if kind.is_some_and(|kind| kind > 0) {
+            continue;
+        }
         let location = table.need(faults, "location", "the directory with the archive").and_then(|node| {
             let text = node.text(faults, "a directory")?;
             if text.contains("://") {
@@ -39,9 +45,14 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         }
     }
     if sources.is_empty() && !faults.any_error() {
-        faults.error(node.place, "there is no source: nothing to measure");
+        faults.error(node.place, "there is no source of usage: nothing to measure");
     }
     sources
+}
+
+/// The types of sources that ask a tool.
+fn tools() -> impl Iterator<Item = &'static str> {
+    connectors::SOURCES.iter().map(|source| source.manifest.name)
 }
 
 /// How long a source may be silent: a span, `rhythm` or `off`.

@@ -593,3 +593,82 @@ fn a_destination_behaves_as_the_config_says() {
         ]
     );
 }
+
+#[test]
+fn an_app_says_where_to_log_in_and_what_for() {
+    let with = |keys: &str| {
+        format!(
+            "destinations:\n  crm:\n    type: hubspot\n{keys}    companies: {{ match: [ domain: traits.domain ], properties: {{ x: health.score }} }}\n"
+        )
+    };
+    let app = |keys: &str| match &read(&with(keys)).destinations[0].credentials {
+        crate::config::Credentials::OAuth(app) => app.clone(),
+        other => panic!("{other:?}"),
+    };
+    let here = app("    oauth: { client_id: c, client_secret: test }\n");
+    assert_eq!(here.authorize_url, "https://app.hubspot.com/oauth/authorize");
+    assert_eq!(here.token_url, "https://api.hubapi.com/oauth/2026-09/token");
+    assert_eq!((here.redirect_port, here.scopes.len()), (8123, 5), "{:?}", here.scopes);
+    let there = app(
+        "    base_url: http://127.0.0.1:9\n    api_version: v3\n    oauth: { client_id: c, client_secret: test, redirect_port: 0, scopes: [a, b], account: eu }\n",
+    );
+    assert_eq!(there.authorize_url, "http://127.0.0.1:9/oauth/authorize");
+    assert_eq!(there.token_url, "http://127.0.0.1:9/oauth/v3/token");
+    assert_eq!(there.scopes, ["a", "b"]);
+    assert!(!format!("{there:?}").contains("test") && there.login() != here.login());
+    assert_eq!(
+        faults(&with("    oauth: { client_id: \"\", redirect_port: 80, secret: x }\n")),
+        [
+            "4:12 oauth: `client_secret` is missing (the app's client secret, best as \"${NAME}\")",
+            "4:25 the client id is empty or has characters that no client id has",
+            "4:44 expected a port from 1024 to 65535, or 0 for any that is free",
+            "4:48 unknown key `secret` in oauth; known here: account, client_id, client_secret, redirect_port, scopes",
+            "4 errors"
+        ]
+    );
+    let both = "    token: test\n    oauth: { client_id: c, client_secret: test }\n";
+    assert!(faults(&with(both))[0].contains("`token` and `oauth` are two ways"));
+}
+
+#[test]
+fn a_source_that_asks_a_tool_shares_a_destination_or_has_its_own_token() {
+    let with = |keys: &str, destination: &str| {
+        format!(
+            "sources:\n  product: {{ type: segment_archive, location: ./a }}\n  crm: {{ type: hubspot, {keys} }}\ndestinations:\n  crm:\n    type: hubspot\n{destination}    companies: {{ match: [ domain: traits.domain ], properties: {{ x: health.score }} }}\n"
+        )
+    };
+    let whole = |text: &str| {
+        let lookup = |_: &str| None;
+        Config::parse(&format!("{text}{PROFILE}"), Path::new("there/vitalsync.yaml"), &lookup)
+    };
+    let wrong = |text: &str| whole(text).expect_err("refused").text;
+    let app = "    base_url: http://127.0.0.1:9\n    oauth: { client_id: c, client_secret: test }\n";
+    let config = whole(&with("destination: crm, read: [hubspot_owner_id, arr]", app)).expect("good");
+    let reading = &config.readings[0];
+    assert_eq!((config.sources.len(), reading.name.as_str(), reading.tool.name.as_str()), (1, "crm", "sources.crm"));
+    assert_eq!(reading.tool.base_url, "http://127.0.0.1:9");
+    assert_eq!(reading.tool.credentials.holder(), config.destinations[0].credentials.holder());
+    let crate::config::Credentials::OAuth(app) = &reading.tool.credentials else { panic!("no login") };
+    assert!(app.scopes.contains(&"crm.objects.owners.read".to_owned()), "{:?}", app.scopes);
+    let own = whole(&with("token: test, read: arr, schedule: \"0 * * * *\", property: our_id", "    token: test\n"));
+    assert_eq!(own.expect("good").readings.len(), 1);
+
+    let token = "    token: test\n";
+    for (keys, said) in [
+        (
+            "destination: crm, token: test, read: [arr]",
+            "`token` is that of the destination `crm` here: leave one of them out",
+        ),
+        ("destination: crn, read: [arr]", "there is no destination `crn`\n"),
+        ("destination: crm", "`read` is missing (which properties of companies)"),
+        ("destination: crm, read: [Arr, x, x]", "`Arr` is no internal name of a HubSpot property"),
+        ("destination: crm, read: [x, x]", "`x` stands there twice"),
+        ("destination: crm, read: [x], lokation: y", "unknown key `lokation` in the HubSpot source"),
+        ("read: [x]", "`token` or `oauth` is missing"),
+    ] {
+        let text = wrong(&with(keys, token));
+        assert!(text.contains(said), "{keys}: {text}");
+    }
+    let only = "sources: { crm: { type: intercom, token: test } }\n";
+    assert!(wrong(only).contains("there is no source of usage"));
+}

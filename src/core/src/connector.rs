@@ -397,6 +397,20 @@ pub enum Auth {
         /// The key of the headers.
         headers: &'static str,
     },
+    /// `oauth:` in the config, an app of the user's own that somebody logs in to once, by [`Connector::oauth`];
+    /// `Authorization: Bearer` with a token that is renewed when it expires.
+    OAuth,
+}
+
+/// How to log in by OAuth 2.0 (authorization code with PKCE) and where tokens are renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth {
+    /// The page where a person agrees; a destination with an address of its own has it there, at the same path.
+    pub authorize_url: &'static str,
+    /// Where codes and refresh tokens are exchanged, on the destination's address.
+    pub token_path: String,
+    /// What the person is asked to agree to, for what the config asks of the tool.
+    pub scopes: Vec<String>,
 }
 
 impl Auth {
@@ -405,6 +419,7 @@ impl Auth {
         match self {
             Self::Bearer => "token",
             Self::Address { key } | Self::Hook { key, .. } => key,
+            Self::OAuth => "oauth",
         }
     }
 
@@ -480,6 +495,16 @@ pub trait Connector: std::fmt::Debug + Send + Sync {
 
     /// Where people find a record in the tool, given the vendor account's own id, the record's slot and its id.
     fn record_url(&self, _account: &str, _slot: &str, _remote_id: &str) -> Option<String> {
+        None
+    }
+
+    /// How to log in, where the manifest has [`Auth::OAuth`].
+    fn oauth(&self) -> Option<OAuth> {
+        None
+    }
+
+    /// The reader, where this is a source that asks the tool.
+    fn reader(&self) -> Option<&dyn crate::reader::Reader> {
         None
     }
 

@@ -39,6 +39,7 @@ pub mod portfolio;
 pub mod propose;
 pub mod pulse;
 pub mod quote;
+pub mod reader;
 pub mod reasons;
 pub mod risk;
 mod scale;

@@ -130,6 +130,8 @@ fn permission(path: &str) -> &'static str {
     match path {
         _ if path.starts_with("/data_attributes") => "read and write data attributes",
         _ if path.contains("/tags") => "read and write tags",
+        _ if path.starts_with("/tickets") => "read tickets",
+        _ if path.starts_with("/conversations") => "read conversations",
         _ if path.contains("/companies") => "read and write companies",
         _ if path.starts_with("/me") => "read its own admin",
         _ => "read and write contacts",

@@ -1,0 +1,145 @@
+//! Reading what is open: all pages of tickets and conversations, then the companies of the contacts that they name.
+//!
+//! A ticket of several contacts counts once for each of them, and once for each of their companies. Contacts and companies are
+//! told apart by Intercom's ids; ours come with them (`external_id`, `company_id`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use vitalsync_core::Value;
+use vitalsync_core::connector::{Method, Mode, Operation, Reply};
+use vitalsync_core::mapping::Level;
+use vitalsync_core::reader::{Found, Page};
+
+use super::exchange::{Exchange, Next, encoded, id_of, reject, retry};
+use crate::source::Source;
+
+/// The most results of a page. Source: Intercom's reference, *Search conversations*.
+const PAGE: usize = 150;
+/// So many contacts' companies are asked for between two pages that are kept.
+const LOOKUPS: usize = 50;
+/// No reading has more pages: a tool that never ends is cut off.
+const MOST: usize = 10_000;
+
+/// What was read so far.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Cursor {
+    /// What is being read.
+    kinds: Vec<String>,
+    /// How many of them are read to their end.
+    done: usize,
+    /// Where the one at hand goes on.
+    after: Option<String>,
+    pages: usize,
+    /// What is open: which kind, and the contacts that it names.
+    open: Vec<(usize, BTreeSet<String>)>,
+    /// Contacts by Intercom's id, with ours.
+    contacts: BTreeMap<String, Option<String>>,
+    /// The companies of contacts: Intercom's id and ours.
+    companies: BTreeMap<String, Vec<(String, Option<String>)>>,
+}
+
+pub(crate) fn read(source: &Source, cursor: &Json, replies: &[Reply]) -> Next<Page> {
+    let about = [Operation { mode: Mode::Read, ..Operation::new("open", "read", "read what is open") }];
+    let mut exchange = Exchange::new(&source.intercom, &about, replies);
+    let mut at: Cursor = serde_json::from_value(cursor.clone()).unwrap_or_default();
+    if at.kinds != source.kinds {
+        at = Cursor { kinds: source.kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..Cursor::default() };
+    }
+    if let Some(kind) = source.kinds.get(at.done) {
+        search(kind, &mut at, &mut exchange)?;
+        return Ok(goes_on(&at));
+    }
+    let unknown: Vec<String> =
+        at.contacts.keys().filter(|contact| !at.companies.contains_key(*contact)).take(LOOKUPS).cloned().collect();
+    if !unknown.is_empty() {
+        for contact in unknown {
+            let companies = companies(&contact, &mut exchange)?;
+            at.companies.insert(contact, companies);
+        }
+        return Ok(goes_on(&at));
+    }
+    Ok(count(source, &at))
+}
+
+fn goes_on(at: &Cursor) -> Page {
+    Page { cursor: serde_json::to_value(at).unwrap_or_default(), more: true, ..Page::default() }
+}
+
+/// One page of what is open of a kind.
+fn search(kind: &str, at: &mut Cursor, exchange: &mut Exchange<'_>) -> Next<()> {
+    let things = kind.strip_prefix("open_").unwrap_or(kind);
+    let mut paging = json!({ "per_page": PAGE });
+    if let Some(after) = &at.after {
+        paging["starting_after"] = after.as_str().into();
+    }
+    let query = json!({"query": {"field": "open", "operator": "=", "value": true}, "pagination": paging});
+    let answer = exchange.ask(Method::Post, format!("/{things}/search"), Some(query))?;
+    let body = exchange.object(answer)?;
+    let list = [things, "data"].iter().find_map(|key| body.get(*key).and_then(Json::as_array));
+    let Some(list) = list else { return retry(None, format!("Intercom listed no {things}")) };
+    for thing in list.iter().filter(|thing| thing.get("open") != Some(&Json::Bool(false))) {
+        let named = thing.pointer("/contacts/contacts").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        let mut contacts = BTreeSet::new();
+        for contact in named {
+            let Some(id) = id_of(contact) else { continue };
+            let ours = contact.get("external_id").and_then(Json::as_str).filter(|ours| !ours.is_empty());
+            at.contacts.insert(id.clone(), ours.map(str::to_owned));
+            contacts.insert(id);
+        }
+        at.open.push((at.done, contacts));
+    }
+    let next = body.pointer("/pages/next/starting_after").and_then(Json::as_str).filter(|next| !next.is_empty());
+    at.pages += 1;
+    if at.pages > MOST || next.is_some() && next == at.after.as_deref() {
+        return reject(format!("Intercom's list of {things} has no end"));
+    }
+    at.after = next.map(str::to_owned);
+    if at.after.is_none() {
+        at.done += 1;
+    }
+    Ok(())
+}
+
+/// The companies of a contact; none of one that is gone.
+fn companies(contact: &str, exchange: &mut Exchange<'_>) -> Next<Vec<(String, Option<String>)>> {
+    let answer = exchange.ask(Method::Get, format!("/contacts/{}/companies", encoded(contact)), None)?;
+    if matches!(answer.status, 404 | 410) {
+        return Ok(Vec::new());
+    }
+    let body = exchange.object(answer)?;
+    let list = ["companies", "data"].iter().find_map(|key| body.get(*key).and_then(Json::as_array));
+    let Some(list) = list else { return retry(None, "Intercom listed no companies of a contact") };
+    let ours = |company: &Json| company.get("company_id").and_then(Json::as_str).map(str::to_owned);
+    Ok(list.iter().filter_map(|company| Some((id_of(company)?, ours(company)))).collect())
+}
+
+/// What all pages come to.
+fn count(source: &Source, at: &Cursor) -> Page {
+    let none: BTreeMap<String, Value> =
+        source.kinds.iter().map(|kind| ((*kind).to_owned(), Value::Number(0.0))).collect();
+    let mut found: BTreeMap<(bool, String), Found> = BTreeMap::new();
+    let mut add = |level: Level, id: &str, ours: &Option<String>, kind: &str| {
+        let found = found.entry((level == Level::User, id.to_owned())).or_insert_with(|| Found {
+            level,
+            subject: ours.clone(),
+            remote_id: id.to_owned(),
+            traits: none.clone(),
+        });
+        if let Some(Value::Number(count)) = found.traits.get_mut(kind) {
+            *count += 1.0;
+        }
+    };
+    for (kind, contacts) in &at.open {
+        let Some(kind) = source.kinds.get(*kind) else { continue };
+        let mut companies = BTreeMap::new();
+        for contact in contacts {
+            add(Level::User, contact, at.contacts.get(contact).unwrap_or(&None), kind);
+            companies.extend(at.companies.get(contact).into_iter().flatten().map(|(id, ours)| (id, ours)));
+        }
+        companies.into_iter().for_each(|(id, ours)| add(Level::Account, id, ours, kind));
+    }
+    Page { found: found.into_values().collect(), others: none, ..Page::default() }
+}

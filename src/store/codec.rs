@@ -373,6 +373,7 @@ pub fn read_statements(
     for _ in 0..reader.number()? {
         texts.push(reader.text()?);
     }
+    let mut parts = Vec::new();
     let mut id: Id = 0;
     while !reader.bytes.is_empty() {
         id = id.checked_add(reader.id()?).ok_or(Broken)?;
@@ -385,17 +386,24 @@ pub fn read_statements(
         let value = if about.is_id() {
             Content::Id(reader.id()?)
         } else {
-            let mut values = String::new();
-            for index in 0..reader.number()? {
+            parts.clear();
+            let mut length = 0;
+            for _ in 0..reader.number()? {
+                let place = usize::try_from(reader.number()?).map_err(|_| Broken)?;
+                let text = *texts.get(place).ok_or(Broken)?;
+                length += text.len() + 1;
+                // A few bytes must not become gigabytes.
+                if length > 4 * vitalsync_core::call::MAX_LINE {
+                    return Err(Broken);
+                }
+                parts.push(text);
+            }
+            let mut values = String::with_capacity(length.saturating_sub(1));
+            for (index, text) in parts.iter().enumerate() {
                 if index > 0 {
                     values.push(JOINT);
                 }
-                let place = usize::try_from(reader.number()?).map_err(|_| Broken)?;
-                values.push_str(texts.get(place).ok_or(Broken)?);
-                // A few bytes must not become gigabytes.
-                if values.len() > 4 * vitalsync_core::call::MAX_LINE {
-                    return Err(Broken);
-                }
+                values.push_str(text);
             }
             Content::Traits(values.into())
         };

@@ -20,14 +20,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::ask::Ask;
 pub(crate) use self::cells::Cell;
-use self::cells::{FIRST_DAY, Raw};
+use self::cells::{FIRST_DAY, Raw, Waiting};
 use self::features::Features;
 use self::members::Members;
 pub(crate) use self::points::Points;
 pub(crate) use self::standing::Standing;
 use self::standing::{Standings, Whom};
 use self::steps::Steps;
-use self::tables::{Crew, Marks, Sums};
+use self::tables::{Marks, Muster, Sums};
 pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
 use crate::checklist::{Done, Step, checklist_of};
@@ -179,7 +179,7 @@ struct Gather<'a> {
     book: FxHashMap<Id, Vec<Stated<Traits>>>,
     user_traits: FxHashMap<Id, Vec<Stated<Traits>>>,
     structure: Structure,
-    waiting: FxHashMap<Id, Raw>,
+    waiting: Waiting,
     /// What is rolled up into an account, and how many do so directly.
     below: FxHashMap<Id, (Raw, u32)>,
     /// The stated account whose counts pass.
@@ -190,7 +190,7 @@ struct Gather<'a> {
     gathered: Gathered<'a>,
     standings: Standings<'a>,
     marks: Marks,
-    crew: Crew,
+    muster: Muster,
     daily: Vec<i64>,
     /// By event, how much it moved the raw score.
     moved: Sums,
@@ -330,7 +330,7 @@ impl<'a> Gather<'a> {
             book,
             user_traits,
             structure,
-            waiting: FxHashMap::default(),
+            waiting: Waiting::default(),
             below: FxHashMap::default(),
             current: (0, Raw::default()),
             done: FxHashSet::default(),
@@ -354,7 +354,7 @@ impl<'a> Gather<'a> {
             },
             standings: Standings::new(model, ask),
             marks: Marks::default(),
-            crew: Crew::default(),
+            muster: Muster::default(),
             daily: Vec::new(),
             moved: Sums::default(),
             scored: Sums::default(),
@@ -423,7 +423,7 @@ impl<'a> Gather<'a> {
             self.current.0 = spot.account;
         }
         let waits = spot.account == 0 || self.structure.gathers(account);
-        let raw = if waits { self.waiting.entry(account).or_default() } else { &mut self.current.1 };
+        let raw = if waits { self.waiting.of(account) } else { &mut self.current.1 };
         raw.push(user, spot.day, counts, &self.gathered.names);
         raw.last = raw.last.max(Some(last));
         if self.ask.users {
@@ -439,11 +439,9 @@ impl<'a> Gather<'a> {
         if id == 0 || self.structure.gathers(id) {
             return;
         }
-        if let Some(waiting) = self.waiting.get_mut(&id) {
+        if let Some(mut waiting) = self.waiting.take(id) {
             waiting.append(&raw);
-            let raw = std::mem::take(waiting);
-            self.waiting.remove(&id);
-            self.settle(id, raw);
+            self.settle(id, waiting);
         } else if self.structure.parent(id) != 0 {
             self.settle(id, raw);
         } else {
@@ -458,12 +456,12 @@ impl<'a> Gather<'a> {
     fn finish(mut self) -> Gathered<'a> {
         self.close();
         let silent = self.book.keys().filter(|id| !self.done.contains(id)).copied();
-        let mut left: Vec<Id> = self.waiting.keys().copied().chain(silent).chain(self.structure.named()).collect();
+        let mut left: Vec<Id> = self.waiting.ids().chain(silent).chain(self.structure.named()).collect();
         // Children before those that they are rolled up into.
         left.sort_unstable_by_key(|id| (std::cmp::Reverse(self.structure.depth(*id)), *id));
         left.dedup();
         for id in left {
-            let raw = self.waiting.remove(&id).unwrap_or_default();
+            let raw = self.waiting.take(id).unwrap_or_default();
             self.settle(id, raw);
         }
         if self.model.exclude_users.is_some() {
@@ -533,7 +531,9 @@ impl<'a> Gather<'a> {
         let name = self.gathered.names.account(id);
         let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
         let traits = traits_at(statements, self.ask.horizon.at);
-        if !raw.cells.iter().any(|cell| cell.count > 0) && statements.is_empty() && children == 0 {
+        self.muster.call(&raw.cells, self.over);
+        let first = self.muster.first();
+        if first.is_none() && statements.is_empty() && children == 0 {
             return false;
         }
         let names = TraitNames { id: name, id_name: "account", traits: &traits, model: Some(self.model) };
@@ -544,11 +544,10 @@ impl<'a> Gather<'a> {
         let chosen = profile_of(self.model, name, &traits);
         let parent = self.structure.parent(id);
         let checklist = checklist_of(self.model, name, &traits);
-        let mut tally = Tally { id, parent, children, chosen, checklist, last: raw.last, traits, ..Tally::default() };
+        let last = raw.last;
+        let mut tally = Tally { id, parent, children, chosen, checklist, first, last, traits, ..Tally::default() };
         // Its memory serves the next one.
-        let mut crew = std::mem::take(&mut self.crew);
-        crew.number(&raw.cells);
-        tally.first = raw.cells.iter().filter(|cell| cell.count > 0).map(|cell| cell.day()).min();
+        let muster = std::mem::take(&mut self.muster);
         for place in 0..self.model.profiles.len() {
             let points = self.points(place, &raw.cells, tally.first);
             tally.points.push(points);
@@ -562,9 +561,9 @@ impl<'a> Gather<'a> {
         let whom = Whom { id: name, statements, first: tally.first, chosen };
         tally.standing = self.standings.of(whom, &raw.cells);
         tally.left = self.standings.left(whom);
-        self.users_and_features(&mut tally, &raw.cells, &crew);
+        self.users_and_features(&mut tally, &raw.cells, &muster);
         self.count_members(&tally, raw, own);
-        tally.habits = self.habits(&tally, &raw.cells, &crew);
+        tally.habits = self.habits(&tally, &raw.cells, &muster);
         if self.ask.deeds {
             tally.deeds = self.deeds(&raw.cells, tally.first);
         }
@@ -575,7 +574,7 @@ impl<'a> Gather<'a> {
         cells.clear();
         let is_of_step = |cell: &&Cell| self.stepped.get(cell.event as usize).copied().unwrap_or_default();
         cells.extend(raw.cells.iter().filter(is_of_step));
-        let day = |step: &Step| steps.by_account(step, own_traits, &crew.users, cells);
+        let day = |step: &Step| steps.by_account(step, own_traits, &muster.users, cells);
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
             tally.steps = list.steps.iter().map(day).collect();
         }
@@ -583,7 +582,7 @@ impl<'a> Gather<'a> {
         if let Some((counter, _)) = &mut self.activity {
             counter.account(&raw.cells[..own]);
         }
-        self.crew = crew;
+        self.muster = muster;
         self.gathered.tallies.push(tally);
         true
     }
@@ -595,7 +594,7 @@ impl<'a> Gather<'a> {
     }
 
     /// What needs the account's own profile: its users, active days, features, scored events.
-    fn users_and_features(&mut self, tally: &mut Tally, cells: &[Cell], crew: &Crew) {
+    fn users_and_features(&mut self, tally: &mut Tally, cells: &[Cell], muster: &Muster) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
         let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
         let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
@@ -609,38 +608,38 @@ impl<'a> Gather<'a> {
         let against =
             chosen.map_or(Against::Before(window), |(profile, _)| Against::of(profile, tally.first, self.over));
         let before = against.end(self.over);
+        let before_since = before.plus(-window);
         let mut scored_since = self.over.plus(-2 * window - self.ask.recent_days);
         if about.is_some() || self.ask.history_of.is_some() {
-            scored_since = scored_since.min(before.plus(-window));
+            scored_since = scored_since.min(before_since);
         }
         let features = tally.chosen.and_then(|place| self.gathered.features.get(place));
         let count = features.map_or(0, |features| features.names.len());
         tally.features_used = vec![false; count];
         let mut features_ever = vec![false; count];
-        self.users.clear();
-        self.users.resize(crew.users.len(), Did::default());
-        let mut days: Vec<bool> = vec![false; window as usize + 1];
-        for (cell, user) in crew.with(cells).filter(|(cell, _)| cell.count > 0) {
-            let (day, user) = (cell.day(), &mut self.users[user]);
-            if let Some(seen) = self.seen.get_mut(cell.event as usize) {
+        for (event, when) in muster.events() {
+            if let Some(seen) = self.seen.get_mut(event as usize) {
                 *seen = true;
             }
-            user.is_member |= day <= self.over && day > member_since;
-            let Some((_, weights)) = chosen else { continue };
-            let in_window = day <= self.over && day > window_since;
-            for feature in features.map(|features| features.used_by(cell.event)).unwrap_or_default() {
+            for feature in features.map(|features| features.used_by(event)).unwrap_or_default() {
                 let feature = *feature as usize;
                 features_ever[feature] = true;
-                tally.features_used[feature] |= in_window;
+                tally.features_used[feature] |= when.last > window_since;
             }
-            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
-            if weight == 0 {
-                continue;
+            if chosen.and_then(|(_, weights)| weights.get(event as usize)).is_some_and(|weight| *weight >= CORE) {
+                let first = tally.first_key_action.map_or(when.first, |first| first.min(when.first));
+                tally.first_key_action = Some(first);
             }
-            if weight >= CORE {
-                tally.first_key_action = tally.first_key_action.map_or(Some(day), |first| Some(first.min(day)));
-            }
-            if left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
+        }
+        self.users.clear();
+        self.users.resize(muster.users.len(), Did::default());
+        let mut days: Vec<bool> = vec![false; window as usize + 1];
+        let since = member_since.min(active_since).min(before_since).min(scored_since);
+        for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0 && cell.day() > since) {
+            let (day, user) = (cell.day(), &mut self.users[user]);
+            user.is_member |= day <= self.over && day > member_since;
+            let weight = chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
+            if weight == 0 || left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
                 continue;
             }
             let count = i64::from(cell.count);
@@ -652,14 +651,14 @@ impl<'a> Gather<'a> {
                 self.scored.add(place, count);
             }
             user.is_active |= day <= self.over && day > active_since;
-            if in_window {
+            if day <= self.over && day > window_since {
                 days[(day.0 - window_since.0) as usize] = true;
                 user.points = user.points.saturating_add(weight.saturating_mul(count));
-            } else if day <= before && day > before.plus(-window) {
+            } else if day <= before && day > before_since {
                 user.before += count;
             }
         }
-        let users = || crew.users.iter().zip(&self.users);
+        let users = || muster.users.iter().zip(&self.users);
         tally.total_users = users().filter(|(_, did)| did.is_member).count() as u32;
         tally.active_users = users().filter(|(_, did)| did.is_active).count() as u32;
         let stopped = users().filter(|(_, did)| did.before > 0 && !did.is_active);

@@ -290,3 +290,62 @@ impl TraitBook {
 
 /// What statements are read in which order, so that each can be resolved by those before it.
 pub const READING: [About; 4] = [About::Link, About::Membership, About::AccountTraits, About::UserTraits];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::{FIRST, LAST, Usage};
+
+    const DAY_MS: i64 = crate::time::DAY_MS;
+
+    /// A sequence of small numbers that looks like chance.
+    fn dice(seed: u64) -> impl FnMut(i64) -> i64 {
+        let mut state = seed;
+        move |sides| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as i64 % sides
+        }
+    }
+
+    /// What everybody stands for on every day, as told.
+    fn answers(ids: &Ids, horizon: Horizon, told: &[(Subject, Stated<Content>)]) -> Vec<(Id, Option<Id>)> {
+        let mut identity = Identity::new(ids, horizon);
+        let of = |about| told.iter().filter(move |(subject, _)| subject.about == about);
+        of(About::Link).for_each(|(subject, stated)| identity.link(subject, stated));
+        identity.settle_links();
+        of(About::Membership).for_each(|(subject, stated)| identity.membership(subject, stated));
+        identity.settle_memberships();
+        let all = (1..=ids.subjects.len() as Id).flat_map(|id| (-1..5).map(move |day| (id, Day(day))));
+        all.map(|(id, day)| (identity.user(id, day), identity.account(identity.user(id, day), day))).collect()
+    }
+
+    #[test]
+    fn what_several_writes_say_of_a_day_is_as_if_one_had() {
+        let mut ids = Ids::default();
+        ["a", "b", "c"].iter().for_each(|name| _ = ids.accounts.id(name));
+        ["a", "b", "c", "d"].iter().for_each(|name| _ = ids.user(name));
+        let mut changed = 0;
+        for seed in 0..3000 {
+            let mut dice = dice(seed);
+            let (mut usage, mut told) = (Usage::default(), Vec::new());
+            for _ in 0..2 + dice(10) {
+                let about = [About::Link, About::Membership][dice(2) as usize];
+                let (id, day, lag) = (1 + dice(4) as Id, Day(dice(3) as i32), dice(2) as i32);
+                let at = i64::from(day.0) * DAY_MS + dice(4);
+                let message = Message::of(["m", "n"][dice(2) as usize]);
+                let stated = Stated { at, message, value: Content::Id(1 + dice(3) as Id) };
+                for part in [FIRST, LAST] {
+                    let subject = Subject { about, id, day, lag, part };
+                    usage.keep(subject, stated.clone());
+                    told.push((subject, stated.clone()));
+                }
+            }
+            let whole: Vec<_> = usage.statements.into_iter().collect();
+            let received = [None, Some(Day(dice(4) as i32))][dice(2) as usize];
+            let horizon = Horizon { at: Timestamp(dice(3) * DAY_MS + dice(4)), received };
+            changed += u32::from(whole.len() < told.len());
+            assert_eq!(answers(&ids, horizon, &told), answers(&ids, horizon, &whole), "seed {seed}: {told:?}");
+        }
+        assert!(changed > 1000, "most histories say something twice");
+    }
+}

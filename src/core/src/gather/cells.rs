@@ -78,3 +78,38 @@ impl Raw {
         }
     }
 }
+
+/// What accounts have that wait for more, found by their numbers without a hash.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// By account, its place among `raws` and one; 0: it doesn't wait.
+    places: Vec<u32>,
+    raws: Vec<(Id, Raw)>,
+}
+
+impl Waiting {
+    /// An account's, which waits from now on.
+    pub fn of(&mut self, account: Id) -> &mut Raw {
+        let id = account as usize;
+        if self.places.len() <= id {
+            self.places.resize(id + 1, 0);
+        }
+        if self.places[id] == 0 {
+            self.raws.push((account, Raw::default()));
+            self.places[id] = self.raws.len() as u32;
+        }
+        &mut self.raws[self.places[id] as usize - 1].1
+    }
+
+    /// An account's, which waits no longer.
+    pub fn take(&mut self, account: Id) -> Option<Raw> {
+        let place = std::mem::take(self.places.get_mut(account as usize)?);
+        self.raws.get_mut((place as usize).checked_sub(1)?).map(|(_, raw)| std::mem::take(raw))
+    }
+
+    /// All accounts that wait.
+    pub fn ids(&self) -> impl Iterator<Item = Id> {
+        let waits = |id: &Id| self.places.get(*id as usize).is_some_and(|place| *place != 0);
+        self.raws.iter().map(|(id, _)| *id).filter(move |id| waits(id))
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tables::Crew;
+use super::tables::Muster;
 use super::{Cell, Gather, Tally};
 use crate::cycle::{self, Cycle};
 use crate::habits::{Deeds, Habits, Lately, RHYTHM_DAYS, Rhythm};
@@ -99,15 +99,15 @@ impl Tables {
 }
 
 impl Gather<'_> {
-    /// The habits of an account whose users were numbered.
-    pub(super) fn habits(&mut self, tally: &Tally, cells: &[Cell], crew: &Crew) -> Habits {
+    /// The habits of an account that was mustered.
+    pub(super) fn habits(&mut self, tally: &Tally, cells: &[Cell], muster: &Muster) -> Habits {
         let known = tally.chosen.and_then(|place| self.gathered.features.get(place));
         let profile = tally.chosen.and_then(|place| self.model.profiles.get(place));
         let asked = Spans::new(profile.and_then(|profile| profile.cycle), tally.first, self.over);
         let names = &self.gathered.names;
         let tables = &mut self.tables;
         tables.users.clear();
-        tables.users.resize(crew.users.len(), (0, 0));
+        tables.users.resize(muster.users.len(), (0, 0));
         tables.features.clear();
         tables.features.resize(known.map_or(0, |known| known.names.len()), 0);
         if tables.spans.0 != asked {
@@ -118,7 +118,7 @@ impl Gather<'_> {
         by_age.clear();
         by_age.resize(bits.len(), 0);
         let mut signals = [Counts::default(); Signal::ALL.len()];
-        for (cell, user) in crew.with(cells).filter(|(cell, _)| cell.count > 0) {
+        for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0) {
             let age = (self.over.0 - cell.day().0) as usize;
             let Some(spans) = bits.get(age) else { continue };
             let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);

@@ -1,6 +1,7 @@
 //! Tables that serve one account after the other, where a hash or a sort for each would take longest of all.
 
 use super::Cell;
+use crate::time::Day;
 use crate::usage::Id;
 
 /// Counts distinct numbers without hashing: a number is marked with the round it was last seen in.
@@ -60,10 +61,23 @@ impl Sums {
     }
 }
 
-/// The users of an account, numbered from 0 on as its cells name them: what is kept of each by its number stays near,
-/// however many users there are in all.
+/// When an event was done in an account.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    /// The first day.
+    pub first: Day,
+    /// The last day of those that are over.
+    pub last: Day,
+}
+
+impl When {
+    const NEVER: Self = Self { first: Day(i32::MAX), last: Day(i32::MIN) };
+}
+
+/// Who acted in an account and what was done, as its cells tell. Its users are numbered from 0 on, in the order of their
+/// first cells: what is kept of each by its number stays near, however many users there are in all.
 #[derive(Debug, Default)]
-pub(super) struct Crew {
+pub(super) struct Muster {
     /// By user, the round in which it was numbered last, and its number then.
     numbers: Vec<(u32, u32)>,
     round: u32,
@@ -71,14 +85,19 @@ pub(super) struct Crew {
     pub users: Vec<Id>,
     /// By cell, the number of its user.
     of_cells: Vec<u32>,
+    /// By event.
+    when: Vec<When>,
+    /// The events that were done.
+    done: Vec<Id>,
 }
 
-impl Crew {
-    /// Numbers the users of other cells.
-    pub(super) fn number(&mut self, cells: &[Cell]) {
+impl Muster {
+    /// Takes the cells of another account.
+    pub(super) fn call(&mut self, cells: &[Cell], over: Day) {
         self.round += 1;
         self.users.clear();
         self.of_cells.clear();
+        self.done.drain(..).for_each(|event| self.when[event as usize] = When::NEVER);
         let mut before: Option<(Id, u32)> = None;
         for cell in cells {
             // Cells of one user mostly follow each other.
@@ -88,6 +107,24 @@ impl Crew {
             };
             before = Some((cell.user, number));
             self.of_cells.push(number);
+            if cell.count > 0 {
+                self.note(cell.event, cell.day(), over);
+            }
+        }
+    }
+
+    fn note(&mut self, event: Id, day: Day, over: Day) {
+        let place = event as usize;
+        if self.when.len() <= place {
+            self.when.resize(place + 1, When::NEVER);
+        }
+        let when = &mut self.when[place];
+        if when.first == When::NEVER.first {
+            self.done.push(event);
+        }
+        when.first = when.first.min(day);
+        if day <= over {
+            when.last = when.last.max(day);
         }
     }
 
@@ -104,8 +141,18 @@ impl Crew {
         number.1
     }
 
-    /// The cells that were numbered, each with the number of its user.
+    /// The cells that were taken, each with the number of its user.
     pub(super) fn with<'c>(&self, cells: &'c [Cell]) -> impl Iterator<Item = (&'c Cell, usize)> {
         cells.iter().zip(self.of_cells.iter().map(|number| *number as usize))
+    }
+
+    /// The events that were done, and when.
+    pub(super) fn events(&self) -> impl Iterator<Item = (Id, When)> {
+        self.done.iter().map(|event| (*event, self.when[*event as usize]))
+    }
+
+    /// The first day on which anything was done.
+    pub(super) fn first(&self) -> Option<Day> {
+        self.events().map(|(_, when)| when.first).min()
     }
 }

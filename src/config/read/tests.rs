@@ -588,7 +588,7 @@ fn a_destination_behaves_as_the_config_says() {
         [
             "5:21 a percentage is at most 100",
             "5:35 expected how many records a run may create, or off, found -1",
-            "5:39 unknown key `alerts` in the brake",
+            "5:39 unknown key `alerts` in the brake; known here: bands, creates",
             "3 errors"
         ]
     );

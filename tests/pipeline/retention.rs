@@ -147,7 +147,8 @@ proptest! {
         let plain = open(&site, "off");
         ingest(&plain);
         let expected = accounts(&plain);
-        for (retention, but) in [("{ days: 120d }", BY_MONTH), ("{ months: 6mo }", BEGINNING), ("{ days: 120d, months: 12mo }", BEGINNING)] {
+        // Beyond the longest that is looked back by days: the 180 days of a rhythm.
+        for (retention, but) in [("{ days: 240d }", BY_MONTH), ("{ months: 6mo }", BEGINNING), ("{ days: 240d, months: 12mo }", BEGINNING)] {
             let other = beside(&runtime, &site);
             let engine = open(&other, retention);
             ingest(&engine);

@@ -163,7 +163,7 @@ impl Engine {
         }
         fired.notes = self.summed_up(evaluation, last.as_ref(), fired.alerts.not_theirs);
         fired.notes.append(&mut notes);
-        let wanted = Wanted { records: Vec::new(), alerts };
+        let wanted = Wanted { alerts, ..Wanted::default() };
         if !wanted.alerts.is_empty() {
             fired.operations = destination.connector.plan(&wanted, &Known::default());
         }

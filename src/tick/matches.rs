@@ -101,7 +101,7 @@ impl Engine {
         let sets = destination.connector.record_sets();
         let level = |kind: &str| sets.iter().find(|set| set.kind == kind).map(|set| set.level);
         let mut list = Vec::new();
-        for wanted in self.wanted(destination, evaluation, &View::default()) {
+        for wanted in self.wanted(destination, evaluation, &View::default()).records {
             let slot = format!("{}/{}", wanted.kind, wanted.subject);
             let kept = kept.remove(&slot).unwrap_or_default();
             let (state, why) = match (&kept.record.remote_id, refused.get(slot.as_str())) {

@@ -38,8 +38,8 @@ pub(super) struct View {
 
 impl Engine {
     /// The records that a destination should hold; of those who are gone, with nothing in them, where the config says so.
-    pub(super) fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<WantedRecord> {
-        let mut records = Vec::new();
+    pub(super) fn wanted(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Wanted {
+        let (mut records, mut still) = (Vec::new(), BTreeSet::new());
         for set in destination.connector.record_sets() {
             // Whoever is there and asked for, though perhaps with nothing to say today.
             let mut asked: HashSet<&str> = HashSet::new();
@@ -47,6 +47,9 @@ impl Engine {
                 let record = set.wanted(subject, names, &self.config.model.calendar);
                 if record.is_some() || set.only.as_ref().is_none_or(|only| only.holds(names)) {
                     asked.insert(subject);
+                    if record.is_none() {
+                        still.insert(format!("{}/{subject}", set.kind));
+                    }
                 }
                 records.extend(record);
             };
@@ -67,12 +70,12 @@ impl Engine {
             }
         }
         records.retain(|record| !view.ignored.contains(&format!("{}/{}", record.kind, record.subject)));
-        records
+        Wanted { records, still, alerts: Vec::new() }
     }
 
     /// What is to be done in a destination for its records.
     pub(super) fn operations(&self, destination: &Destination, evaluation: &Evaluation, view: &View) -> Vec<Operation> {
-        let mut wanted = Wanted { records: self.wanted(destination, evaluation, view), alerts: Vec::new() };
+        let mut wanted = self.wanted(destination, evaluation, view);
         let mut known = view.known.clone();
         let sets = destination.connector.record_sets();
         let default = destination.conduct.ownership;

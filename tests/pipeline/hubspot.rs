@@ -141,7 +141,7 @@ fn wanted(count: u32, score: f64) -> Wanted {
     };
     let all = 0..count;
     let records = all.clone().map(company).chain(all.clone().map(contact)).chain(all.map(association)).collect();
-    Wanted { records, alerts: Vec::new() }
+    Wanted { records, ..Wanted::default() }
 }
 
 /// One conversation to its end.

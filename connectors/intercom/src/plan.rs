@@ -24,7 +24,7 @@ pub(crate) fn plan(intercom: &Intercom, wanted: &Wanted, known: &Known) -> Vec<O
     }
     let none = BTreeMap::new();
     let of = |kind: &str| by_kind.get(kind).unwrap_or(&none);
-    let planning = Planning { intercom, known };
+    let planning = Planning { intercom, known, still: &wanted.still };
 
     let mut records: Vec<Operation> = of(COMPANY).values().filter_map(|record| planning.company(record)).collect();
     let found: BTreeSet<Slot> = records.iter().map(|operation| operation.slot.clone()).collect();
@@ -88,6 +88,8 @@ fn need(operation: &mut Operation, slot: Slot, field: Option<&str>) {
 struct Planning<'a> {
     intercom: &'a Intercom,
     known: &'a Known,
+    /// Records that stay as they are.
+    still: &'a BTreeSet<Slot>,
 }
 
 impl Planning<'_> {
@@ -166,7 +168,7 @@ impl Planning<'_> {
         self.known.records.iter().filter_map(|(slot, record)| {
             let subject = slot.strip_prefix(CONTACT)?.strip_prefix('/')?;
             let tagged = record.fields.iter().any(|(field, tag)| field.starts_with(GROUP_PREFIX) && !tag.is_null());
-            if !tagged || record.absent || wanted.contains_key(subject) {
+            if !tagged || record.absent || wanted.contains_key(subject) || self.still.contains(slot) {
                 return None;
             }
             let bare = WantedRecord {
@@ -236,7 +238,8 @@ impl Planning<'_> {
         // Tags that we set and that are not asked for any more are removed.
         for (slot, told) in &self.known.records {
             let Some((group, subject)) = group_of(slot) else { continue };
-            let asked = wanted.get(subject).is_some_and(|record| record.tags.contains_key(&group));
+            let asked = wanted.get(subject).is_some_and(|record| record.tags.contains_key(&group))
+                || self.still.contains(&record_slot(COMPANY, subject));
             let old = told.fields.get(TAG_FIELD).filter(|tag| !tag.is_null());
             if let (false, Some(old), Some(id)) = (asked, old, &told.remote_id) {
                 let mut operation = Operation::new(slot.clone(), COMPANY_TAGS, "untag company");

@@ -8,7 +8,7 @@
 //! - **Known** is what the tool last confirmed, by slot and field, in our own values as sent.
 //! - **Wanted** is what the config asks for now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -373,6 +373,8 @@ impl Known {
 pub struct Wanted {
     /// The records, by kind and subject.
     pub records: Vec<WantedRecord>,
+    /// Records that are asked for and about which nothing is to be said now: whatever they were told stays.
+    pub still: BTreeSet<Slot>,
     /// Alerts that fired and must be sent once.
     pub alerts: Vec<Alert>,
 }

@@ -160,7 +160,7 @@ impl Engine {
 
     /// One alert as a message.
     fn post(&self, destination: &Destination, alert: &Alert) -> Option<Operation> {
-        let wanted = Wanted { records: Vec::new(), alerts: vec![alert.clone()] };
+        let wanted = Wanted { alerts: vec![alert.clone()], ..Wanted::default() };
         destination
             .connector
             .plan(&wanted, &Known::default())
@@ -199,7 +199,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let alerts = entries.iter().filter_map(|entry| entry.alert.clone()).collect();
-        let mut operations = destination.connector.plan(&Wanted { records: Vec::new(), alerts }, &known);
+        let mut operations = destination.connector.plan(&Wanted { alerts, ..Wanted::default() }, &known);
         operations.retain(|operation| !entries.iter().any(|entry| entry.operation.slot == operation.slot));
         // Those are as they were when they may have been sent.
         operations.extend(entries.iter().map(|entry| entry.operation.clone()));

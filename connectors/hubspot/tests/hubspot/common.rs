@@ -93,7 +93,7 @@ pub fn wanted(connector: &dyn Connector, subjects: &[Json]) -> Wanted {
         let record = |subject: &Json| set.wanted(subject[name].as_str()?, &Account(subject), &calendar);
         records.extend(subjects.iter().filter_map(record));
     }
-    Wanted { records, alerts: Vec::new() }
+    Wanted { records, ..Wanted::default() }
 }
 
 pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> Reply {

@@ -197,6 +197,19 @@ fn whole(score: Value, band: &str, create: bool) -> Wanted {
     wanted(vec![user, company("acme", score, Some(band), create), member("user-4711", "acme")])
 }
 
+#[test]
+fn a_record_about_which_nothing_is_to_be_said_keeps_its_tags_and_one_that_left_loses_them() {
+    let connector = connector();
+    let mut known = Known::default();
+    for _ in 0..2 {
+        confirm_all(&connector.plan(&whole(72.0.into(), "Health: healthy", true), &known), &mut known);
+    }
+    let left = connector.plan(&Wanted::default(), &known);
+    assert_eq!(left.len(), 2, "the contact and the company lose their tags: {:?}", support::slots(&left));
+    let still = ["contact/user-4711", "company/acme"].map(str::to_owned).into();
+    assert_eq!(connector.plan(&Wanted { still, ..Wanted::default() }, &known), []);
+}
+
 /// Every kind of batch that the connector plans, and the account's.
 fn batches() -> Vec<Vec<Operation>> {
     let connector = connector();

@@ -107,7 +107,7 @@ pub fn config() -> Json {
 
 /// What the config asks for.
 pub fn wanted(records: Vec<WantedRecord>) -> Wanted {
-    Wanted { records, alerts: Vec::new() }
+    Wanted { records, ..Wanted::default() }
 }
 
 /// Confirms every operation, as the shell does when all goes well.

@@ -18,7 +18,7 @@ fn connector() -> Box<dyn Connector> {
 }
 
 fn wanted(alerts: Vec<Alert>) -> Wanted {
-    Wanted { records: Vec::new(), alerts }
+    Wanted { alerts, ..Wanted::default() }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn run(written: &str) -> String {
         known.records.entry(format!("{}/{}", told.kind, told.subject)).or_default().fields = told.fields;
     }
     let mut operations =
-        connector.plan(&Wanted { records: lines("record").map(record).collect(), alerts: Vec::new() }, &known);
+        connector.plan(&Wanted { records: lines("record").map(record).collect(), ..Wanted::default() }, &known);
     if written.lines().any(|line| line == "account") {
         operations.push(account_operation());
     }

@@ -19,7 +19,7 @@ fn wanted(score: impl Into<Value>) -> Wanted {
         fields,
         tags: BTreeMap::new(),
     };
-    Wanted { records: vec![record], alerts: Vec::new() }
+    Wanted { records: vec![record], ..Wanted::default() }
 }
 
 /// Its idempotency key.

@@ -205,7 +205,7 @@ fn a_record_about_which_nothing_is_to_be_said_keeps_its_tags_and_one_that_left_l
         confirm_all(&connector.plan(&whole(72.0.into(), "Health: healthy", true), &known), &mut known);
     }
     let left = connector.plan(&Wanted::default(), &known);
-    assert_eq!(left.len(), 2, "the contact and the company lose their tags: {:?}", support::slots(&left));
+    assert_eq!(left.len(), 2, "the contact and the company lose their tags: {:?}", slots(&left));
     let still = ["contact/user-4711", "company/acme"].map(str::to_owned).into();
     assert_eq!(connector.plan(&Wanted { still, ..Wanted::default() }, &known), []);
 }

@@ -101,6 +101,7 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
             let mut root = node(root);
             let lines: Vec<&str> = text.lines().collect();
             restore(&mut root, &lines);
+            bare(&root, &lines, faults);
             fill(&mut root, filling, faults);
             Some(root)
         }
@@ -140,6 +141,31 @@ fn restore(node: &mut Node, lines: &[&str]) {
         }
         Kind::List(items) => items.iter_mut().for_each(|item| restore(item, lines)),
         Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| restore(value, lines)),
+        _ => {}
+    }
+}
+
+/// Finds values that YAML took for a tag or a comment, so that nothing is left of them: `for: !segments.x`, `to: #sales`. A
+/// comment that people write has a space behind its `#`.
+fn bare(node: &Node, lines: &[&str], faults: &mut Faults) {
+    match &node.kind {
+        Kind::Map(entries) => {
+            for (_, key, value) in entries {
+                let line = lines.get((key.line as usize).wrapping_sub(1)).copied().unwrap_or_default();
+                let from_key: String = line.chars().skip((key.column as usize).saturating_sub(1)).collect();
+                let written = from_key.split_once(": ").map_or("", |(_, rest)| rest.trim_start());
+                let lost = written.starts_with('!')
+                    || written.strip_prefix('#').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+                if value.kind == Kind::Null && lost {
+                    let first = written.chars().next().unwrap_or_default();
+                    let hint = format!("a value that begins with `{first}` must stand in quotes");
+                    faults.error_with_hint(*key, "what stands here is no value for YAML", hint);
+                } else {
+                    bare(value, lines, faults);
+                }
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| bare(item, lines, faults)),
         _ => {}
     }
 }
@@ -269,7 +295,18 @@ mod tests {
         assert!(tree("a: 1\na: 2").unwrap_err().starts_with("2:1 "), "{:?}", tree("a: 1\na: 2"));
         assert!(tree("a:\n\t- b").unwrap_err().starts_with("2:"), "{:?}", tree("a:\n\t- b"));
         assert!(tree("a: [1, 2").unwrap_err().contains(':'));
-        let rule = tree("for: !segments.x\n").map(|root| root.described());
-        assert!(rule.is_err() || rule.is_ok_and(|rule| rule == "a section with keys"));
+    }
+
+    #[test]
+    fn what_yaml_takes_for_a_tag_or_a_comment_is_no_silent_nothing() {
+        for (text, begin) in [
+            ("for: !segments.x\n", "1:1 what stands here is no value"),
+            ("a:\n  - c: { quiet: 3d, for: !segments.x, to: z }\n", "2:21 what stands here is no value"),
+            ("a:\n  to: #sales\n", "2:3 what stands here is no value"),
+        ] {
+            let said = tree(text).unwrap_err();
+            assert!(said.starts_with(begin) && said.contains("must stand in quotes"), "{text}: {said}");
+        }
+        assert!(tree("segments: # none yet\nfor: \"!segments.x\"\nb: ~\nc:\n").is_ok());
     }
 }

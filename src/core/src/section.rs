@@ -59,6 +59,11 @@ impl Faults {
         self.list.push(Fault { place, message: message.into(), hint: Some(hint.into()), warning: true });
     }
 
+    /// True if something at a place is wrong, so that what follows from it need not be said.
+    fn any_at(&self, place: Place) -> bool {
+        self.list.iter().any(|fault| !fault.warning && fault.place == place)
+    }
+
     /// True if anything but warnings was found.
     pub fn any_error(&self) -> bool {
         self.list.iter().any(|fault| !fault.warning)
@@ -334,6 +339,7 @@ impl<'a> Table<'a> {
             let hint = "a value that begins with `#`, `!`, `@`, `&` or `*` must stand in quotes, as in \"#cs-alerts\"";
             match place == self.place {
                 true => faults.error(place, format!("{}: `{key}` {value} ({meaning})", self.what)),
+                false if faults.any_at(place) => {}
                 false => faults.error_with_hint(place, format!("{}: `{key}` {value} ({meaning})", self.what), hint),
             }
         }

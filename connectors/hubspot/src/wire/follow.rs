@@ -13,51 +13,50 @@ use super::encode;
 use super::exchange::{Exchange, Got};
 use super::find::by_own;
 use super::look::{Look, ids_of, look};
-use super::records::{State, configured_id, own_value, rejected};
+use super::records::{Records, State, configured_id, own_value, rejected};
 use crate::{HubSpot, Section};
 
-/// Settles what an update did not find.
-pub(super) fn follow(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-) -> Result<(), Step> {
-    let kind = section.kind;
-    let lost = |state: &State| if let State::Lost(id) = state { Some(id.clone()) } else { None };
-    let ids: BTreeSet<String> = states.iter().filter_map(lost).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let properties: BTreeSet<&str> = kind.merged.iter().copied().chain(section.own()).collect();
-    let seen = look(hubspot, kind, exchange, Look { by: None, values: ids, properties }, |json| ids_of(kind, json))?;
-    // Somebody may have made another record of it meanwhile.
-    let gone = |state: &State| lost(state).filter(|id| seen.absent.contains(id));
-    let owners = |(operation, state): (&Operation, &State)| gone(state).map(|_| operation.subject.trim().to_owned());
-    let anew = match section.own() {
-        Some(own) => {
-            let values: BTreeSet<String> = operations.iter().zip(&*states).filter_map(owners).collect();
-            by_own(hubspot, section, exchange, own, values)?
+impl Records<'_, '_> {
+    /// Settles what an update did not find.
+    pub(super) fn follow(&mut self) -> Result<(), Step> {
+        let kind = self.section.kind;
+        let lost = |state: &State| if let State::Lost(id) = state { Some(id.clone()) } else { None };
+        let ids: BTreeSet<String> = self.states.iter().filter_map(lost).collect();
+        if ids.is_empty() {
+            return Ok(());
         }
-        None => BTreeMap::new(),
-    };
-    for (operation, state) in operations.iter().zip(states.iter_mut()) {
-        let Some(old) = lost(state) else { continue };
-        let survivor = seen.found.get(&old).and_then(|found| found.first());
-        *state = match survivor {
-            Some(survivor) => merged(hubspot, section, exchange, operation, &old, survivor)?,
-            None if !seen.absent.contains(&old) => silent(exchange)?,
-            None if configured_id(operation).is_some() => {
-                rejected(format!("no {} has the record id that the config gives: somebody deleted it", kind.name))
+        let properties: BTreeSet<&str> = kind.merged.iter().copied().chain(self.section.own()).collect();
+        let seen = look(self.hubspot, kind, self.exchange, Look { by: None, values: ids, properties }, |json| {
+            ids_of(kind, json)
+        })?;
+        // Somebody may have made another record of it meanwhile.
+        let gone = |state: &State| lost(state).filter(|id| seen.absent.contains(id));
+        let owners =
+            |(operation, state): (&Operation, &State)| gone(state).map(|_| operation.subject.trim().to_owned());
+        let anew = match self.section.own() {
+            Some(own) => {
+                let values: BTreeSet<String> = self.operations.iter().zip(&self.states).filter_map(owners).collect();
+                by_own(self.hubspot, self.section, self.exchange, own, values)?
             }
-            None => match anew.get(operation.subject.trim()) {
-                Some(_) => moved(exchange, kind.name)?,
-                None => State::Settled(Outcome::Gone { why: format!("somebody deleted the {}", kind.name) }),
-            },
+            None => BTreeMap::new(),
         };
+        for (operation, state) in self.operations.iter().zip(&mut self.states) {
+            let Some(old) = lost(state) else { continue };
+            let survivor = seen.found.get(&old).and_then(|found| found.first());
+            *state = match survivor {
+                Some(survivor) => merged(self.hubspot, self.section, self.exchange, operation, &old, survivor)?,
+                None if !seen.absent.contains(&old) => silent(self.exchange)?,
+                None if configured_id(operation).is_some() => {
+                    rejected(format!("no {} has the record id that the config gives: somebody deleted it", kind.name))
+                }
+                None => match anew.get(operation.subject.trim()) {
+                    Some(_) => moved(self.exchange, kind.name)?,
+                    None => State::Settled(Outcome::Gone { why: format!("somebody deleted the {}", kind.name) }),
+                },
+            };
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The record that another one was merged into.

@@ -8,7 +8,6 @@ use vitalsync_core::connector::{Operation, Outcome, Step};
 use super::batch::{Answered, Fate, Input, fates, property};
 use super::exchange::{Exchange, Got};
 use super::find::{Candidate, by_domain, by_email, by_own};
-use super::follow::follow;
 use super::look::{Look, is_not_there, look};
 use super::{encode, reason};
 use crate::kind::{COMPANY, Kind};
@@ -33,6 +32,16 @@ pub(super) fn rejected(why: impl Into<String>) -> State {
     State::Settled(Outcome::Rejected { why: why.into() })
 }
 
+/// Operations on the way to their outcomes.
+pub(super) struct Records<'a, 'r> {
+    pub hubspot: &'a HubSpot,
+    pub section: &'a Section,
+    pub exchange: &'a mut Exchange<'r>,
+    pub operations: &'a [Operation],
+    /// What is known of each of them.
+    pub states: Vec<State>,
+}
+
 /// One outcome for each operation.
 pub(super) fn records(
     hubspot: &HubSpot,
@@ -41,23 +50,25 @@ pub(super) fn records(
     operations: &[Operation],
 ) -> Result<Vec<Outcome>, Step> {
     let kind = section.kind;
-    let mut states: Vec<State> = operations.iter().map(|operation| given(kind, operation)).collect();
+    let states = operations.iter().map(|operation| given(kind, operation)).collect();
+    let mut records = Records { hubspot, section, exchange, operations, states };
     for by in &section.ways {
         match by.strip_prefix(OWN) {
-            Some(own) => look_by_own(hubspot, section, exchange, operations, &mut states, own)?,
-            None if by == kind.natural.by => look_by_natural(hubspot, section, exchange, operations, &mut states)?,
+            Some(own) => records.look_by_own(own)?,
+            None if by == kind.natural.by => records.look_by_natural()?,
             None => {}
         }
     }
-    one_subject_each(kind, &mut states);
-    update(hubspot, section, exchange, operations, &mut states)?;
-    follow(hubspot, section, exchange, operations, &mut states)?;
-    create(hubspot, section, exchange, operations, &mut states)?;
-    if take(hubspot, section, exchange, operations, &mut states)? {
-        one_subject_each(kind, &mut states);
-        update(hubspot, section, exchange, operations, &mut states)?;
+    one_subject_each(kind, &mut records.states);
+    records.update()?;
+    records.follow()?;
+    records.create()?;
+    if records.take()? {
+        one_subject_each(kind, &mut records.states);
+        records.update()?;
     }
-    Ok(states
+    Ok(records
+        .states
         .into_iter()
         .map(|state| match state {
             State::Settled(outcome) => outcome,
@@ -65,6 +76,204 @@ pub(super) fn records(
             _ => Outcome::Rejected { why: "HubSpot was not asked".into() },
         })
         .collect())
+}
+
+impl Records<'_, '_> {
+    fn look_by_own(&mut self, own: &str) -> Result<(), Step> {
+        let asked = |operation, state: &State| match state {
+            State::Unknown => own_value(self.section, operation),
+            _ => None,
+        };
+        let values: BTreeSet<String> = self
+            .operations
+            .iter()
+            .zip(&self.states)
+            .filter_map(|(operation, state)| asked(operation, state).map(str::to_owned))
+            .collect();
+        let found = by_own(self.hubspot, self.section, self.exchange, own, values)?;
+        let Kind { plural, whose, .. } = self.section.kind;
+        for (operation, state) in self.operations.iter().zip(&mut self.states) {
+            let Some(ids) = asked(operation, state).and_then(|value| found.get(value)) else { continue };
+            if let (Some(id), 1) = (ids.first(), ids.len()) {
+                *state = State::Record(id.clone());
+            } else {
+                *state = rejected(format!("ambiguous: {} {plural} have this {whose}'s id in `{own}`", ids.len()));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_by_natural(&mut self) -> Result<(), Step> {
+        let natural = &self.section.kind.natural;
+        let Kind { plural, whose, .. } = self.section.kind;
+        let asked = |operation, state: &State| match state {
+            State::Unknown => key(operation, natural.by).and_then(natural.key),
+            _ => None,
+        };
+        let values: BTreeSet<String> =
+            self.operations.iter().zip(&self.states).filter_map(|(operation, state)| asked(operation, state)).collect();
+        let found = match natural.by == COMPANY.natural.by {
+            true => by_domain(self.hubspot, self.section, self.exchange, &values)?,
+            false => by_email(self.hubspot, self.section, self.exchange, values)?,
+        };
+        for (operation, state) in self.operations.iter().zip(&mut self.states) {
+            if let (State::Unknown, Some(value)) = (&*state, key(operation, natural.shared)) {
+                *state = rejected(format!("ambiguous: several {whose}s have {}", (natural.said)(value)));
+                continue;
+            }
+            let Some(value) = asked(operation, state) else { continue };
+            let Some(candidates) = found.get(&value) else { continue };
+            let said = (natural.said)(&value);
+            let owner = own_value(self.section, operation);
+            let mine = candidates.iter().find(|candidate| owner.is_some() && candidate.owner.as_deref() == owner);
+            *state = match (mine, candidates.first(), candidates.len()) {
+                (Some(mine), ..) => State::Record(mine.id.clone()),
+                (None, Some(one), 1) if one.owner.is_none() => State::Record(one.id.clone()),
+                (None, _, 1) => others(self.section, &said),
+                (None, _, count) => rejected(match self.section.own() {
+                    Some(own) => format!("ambiguous: {count} {plural} have {said}; set {own} on the right one"),
+                    None => format!("ambiguous: {count} {plural} have {said}; add a `property` to `match`"),
+                }),
+            };
+        }
+        Ok(())
+    }
+
+    fn update(&mut self) -> Result<(), Step> {
+        let mut inputs = Vec::new();
+        for (index, (operation, state)) in self.operations.iter().zip(&mut self.states).enumerate() {
+            let State::Record(id) = state else { continue };
+            let properties = encode::changes(&operation.fields);
+            if properties.is_empty() {
+                // Found, and nothing to tell it.
+                *state = State::Settled(Outcome::Done { remote_id: Some(id.clone()) });
+                continue;
+            }
+            let input = json!({"id": id, "properties": properties, "objectWriteTraceId": index.to_string()});
+            inputs.push(Sent { index, id: id.clone(), input });
+        }
+        let path = self.hubspot.objects(self.section.kind, "batch/update");
+        self.write(&inputs, (Verb::Update, path), super::batch::id)
+    }
+
+    fn create(&mut self) -> Result<(), Step> {
+        let mut inputs = Vec::new();
+        for (index, (operation, state)) in self.operations.iter().zip(&mut self.states).enumerate() {
+            if !matches!(state, State::Unknown) {
+                continue;
+            }
+            let Some(fields) = &operation.create else {
+                let Kind { name, whose, .. } = self.section.kind;
+                *state = State::Settled(Outcome::Absent { why: format!("no {name} of HubSpot's matches the {whose}") });
+                continue;
+            };
+            let Some((own, value)) = self.section.own().zip(own_value(self.section, operation)) else {
+                let name = self.section.kind.name;
+                *state = rejected(format!(
+                    "a {name} is only created with a property of our own, and there is none to hold it"
+                ));
+                continue;
+            };
+            let input = json!({
+                "idProperty": own,
+                "id": value,
+                "properties": encode::creation(fields, &operation.fields),
+                "objectWriteTraceId": index.to_string(),
+            });
+            inputs.push(Sent { index, id: value.to_owned(), input });
+        }
+        let own = self.section.own().unwrap_or_default();
+        let value = |result: &Json| property(result, own).map(str::to_owned);
+        let path = self.hubspot.objects(self.section.kind, "batch/upsert");
+        self.write(&inputs, (Verb::Upsert, path), value)
+    }
+
+    /// Sends inputs in batches and settles each by what HubSpot says of it.
+    fn write(
+        &mut self,
+        inputs: &[Sent],
+        (verb, path): (Verb, String),
+        of_result: impl Fn(&Json) -> Option<String> + Copy,
+    ) -> Result<(), Step> {
+        for chunk in inputs.chunks(BATCH) {
+            let bodies: Vec<&Json> = chunk.iter().map(|sent| &sent.input).collect();
+            let json = match self.exchange.post(path.clone(), &json!({"inputs": bodies}))? {
+                Got::Fine(json) => json,
+                Got::Refused(refused) => {
+                    // A 404 without a word of HubSpot's own comes from a wrong address, not from a record that is gone.
+                    let not_there = is_not_there(&refused.body) || (refused.status == 404 && refused.body.is_object());
+                    let ([alone], [sent]) = (self.operations, chunk) else {
+                        return Err(self.exchange.refuse(&refused));
+                    };
+                    let state = match verb {
+                        Verb::Update if not_there => State::Lost(sent.id.clone()),
+                        Verb::Upsert => match taken_by(self.section.kind, alone, &refused.body) {
+                            Some(id) => State::Taken(id),
+                            None => return Err(self.exchange.refuse(&refused)),
+                        },
+                        Verb::Update => return Err(self.exchange.refuse(&refused)),
+                    };
+                    if let Some(first) = self.states.get_mut(sent.index) {
+                        *first = state;
+                    }
+                    continue;
+                }
+            };
+            let answered = Answered::read(&json)?;
+            let called: Vec<Input<'_>> =
+                chunk.iter().map(|sent| Input { trace: sent.index.to_string(), id: &sent.id }).collect();
+            for (sent, fate) in chunk.iter().zip(fates(&answered, &called, of_result)) {
+                let (Some(operation), Some(state)) = (self.operations.get(sent.index), self.states.get_mut(sent.index))
+                else {
+                    continue;
+                };
+                *state = match fate {
+                    Fate::Confirmed(id) => State::Settled(Outcome::Done { remote_id: Some(id) }),
+                    Fate::Refused(error) if verb == Verb::Update && is_not_there(error) => State::Lost(sent.id.clone()),
+                    Fate::Refused(error) => {
+                        match taken_by(self.section.kind, operation, error).filter(|_| verb == Verb::Upsert) {
+                            Some(id) => State::Taken(id),
+                            None => rejected(format!("HubSpot refused: {}", reason::of(error, operation))),
+                        }
+                    }
+                    Fate::Silent if self.exchange.alone() => {
+                        rejected("HubSpot answered without confirming this record")
+                    }
+                    Fate::Silent => {
+                        return Err(self.exchange.smaller("HubSpot answered without confirming all records"));
+                    }
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the records that stood in the way of a creation, if they are nobody else's. True if there were any.
+    fn take(&mut self) -> Result<bool, Step> {
+        let taken = |state: &State| if let State::Taken(id) = state { Some(id.clone()) } else { None };
+        let values: BTreeSet<String> = self.states.iter().filter_map(taken).collect();
+        if values.is_empty() {
+            return Ok(false);
+        }
+        let kind = self.section.kind;
+        let properties = kind.merged.iter().copied().chain(self.section.own()).collect();
+        let names = |json: &Json| super::look::ids_of(kind, json);
+        let seen = look(self.hubspot, kind, self.exchange, Look { by: None, values, properties }, names)?;
+        for (operation, state) in self.operations.iter().zip(&mut self.states) {
+            let Some(id) = taken(state) else { continue };
+            let found =
+                seen.found.get(&id).and_then(|found| found.first()).and_then(|json| Candidate::of(self.section, json));
+            let owner = own_value(self.section, operation);
+            *state = match found {
+                Some(one) if one.owner.is_none() || one.owner.as_deref() == owner => State::Record(one.id),
+                Some(_) => {
+                    others(self.section, &(kind.natural.said)(key(operation, kind.natural.by).unwrap_or_default()))
+                }
+                None => rejected(format!("HubSpot says that a {} has this already, and finds none", kind.name)),
+            };
+        }
+        Ok(true)
+    }
 }
 
 fn given(kind: &Kind, operation: &Operation) -> State {
@@ -94,78 +303,6 @@ pub(super) fn configured_id(operation: &Operation) -> Option<&str> {
 pub(super) fn own_value<'a>(section: &Section, operation: &'a Operation) -> Option<&'a str> {
     let own = section.own()?;
     operation.fields.get(own).and_then(|change| change.new.as_text()).filter(|value| !value.is_empty())
-}
-
-fn look_by_own(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-    own: &str,
-) -> Result<(), Step> {
-    let asked = |operation, state: &State| match state {
-        State::Unknown => own_value(section, operation),
-        _ => None,
-    };
-    let values: BTreeSet<String> = operations
-        .iter()
-        .zip(&*states)
-        .filter_map(|(operation, state)| asked(operation, state).map(str::to_owned))
-        .collect();
-    let found = by_own(hubspot, section, exchange, own, values)?;
-    let Kind { plural, whose, .. } = section.kind;
-    for (operation, state) in operations.iter().zip(states) {
-        let Some(ids) = asked(operation, state).and_then(|value| found.get(value)) else { continue };
-        if let (Some(id), 1) = (ids.first(), ids.len()) {
-            *state = State::Record(id.clone());
-        } else {
-            *state = rejected(format!("ambiguous: {} {plural} have this {whose}'s id in `{own}`", ids.len()));
-        }
-    }
-    Ok(())
-}
-
-fn look_by_natural(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-) -> Result<(), Step> {
-    let natural = &section.kind.natural;
-    let Kind { plural, whose, .. } = section.kind;
-    let asked = |operation, state: &State| match state {
-        State::Unknown => key(operation, natural.by).and_then(natural.key),
-        _ => None,
-    };
-    let values: BTreeSet<String> =
-        operations.iter().zip(&*states).filter_map(|(operation, state)| asked(operation, state)).collect();
-    let found = match natural.by == COMPANY.natural.by {
-        true => by_domain(hubspot, section, exchange, &values)?,
-        false => by_email(hubspot, section, exchange, values)?,
-    };
-    for (operation, state) in operations.iter().zip(states.iter_mut()) {
-        if let (State::Unknown, Some(value)) = (&*state, key(operation, natural.shared)) {
-            *state = rejected(format!("ambiguous: several {whose}s have {}", (natural.said)(value)));
-            continue;
-        }
-        let Some(value) = asked(operation, state) else { continue };
-        let Some(candidates) = found.get(&value) else { continue };
-        let said = (natural.said)(&value);
-        let owner = own_value(section, operation);
-        let mine = candidates.iter().find(|candidate| owner.is_some() && candidate.owner.as_deref() == owner);
-        *state = match (mine, candidates.first(), candidates.len()) {
-            (Some(mine), ..) => State::Record(mine.id.clone()),
-            (None, Some(one), 1) if one.owner.is_none() => State::Record(one.id.clone()),
-            (None, _, 1) => others(section, &said),
-            (None, _, count) => rejected(match section.own() {
-                Some(own) => format!("ambiguous: {count} {plural} have {said}; set {own} on the right one"),
-                None => format!("ambiguous: {count} {plural} have {said}; add a `property` to `match`"),
-            }),
-        };
-    }
-    Ok(())
 }
 
 /// The only record that fits is somebody else's.
@@ -203,120 +340,6 @@ struct Sent {
     input: Json,
 }
 
-fn update(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-) -> Result<(), Step> {
-    let mut inputs = Vec::new();
-    for (index, (operation, state)) in operations.iter().zip(states.iter_mut()).enumerate() {
-        let State::Record(id) = state else { continue };
-        let properties = encode::changes(&operation.fields);
-        if properties.is_empty() {
-            // Found, and nothing to tell it.
-            *state = State::Settled(Outcome::Done { remote_id: Some(id.clone()) });
-            continue;
-        }
-        let input = json!({"id": id, "properties": properties, "objectWriteTraceId": index.to_string()});
-        inputs.push(Sent { index, id: id.clone(), input });
-    }
-    let path = hubspot.objects(section.kind, "batch/update");
-    write(section.kind, exchange, operations, states, &inputs, (Verb::Update, path), super::batch::id)
-}
-
-fn create(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-) -> Result<(), Step> {
-    let mut inputs = Vec::new();
-    for (index, (operation, state)) in operations.iter().zip(states.iter_mut()).enumerate() {
-        if !matches!(state, State::Unknown) {
-            continue;
-        }
-        let Some(fields) = &operation.create else {
-            let Kind { name, whose, .. } = section.kind;
-            *state = State::Settled(Outcome::Absent { why: format!("no {name} of HubSpot's matches the {whose}") });
-            continue;
-        };
-        let Some((own, value)) = section.own().zip(own_value(section, operation)) else {
-            let name = section.kind.name;
-            *state =
-                rejected(format!("a {name} is only created with a property of our own, and there is none to hold it"));
-            continue;
-        };
-        let input = json!({
-            "idProperty": own,
-            "id": value,
-            "properties": encode::creation(fields, &operation.fields),
-            "objectWriteTraceId": index.to_string(),
-        });
-        inputs.push(Sent { index, id: value.to_owned(), input });
-    }
-    let own = section.own().unwrap_or_default();
-    let value = |result: &Json| property(result, own).map(str::to_owned);
-    let path = hubspot.objects(section.kind, "batch/upsert");
-    write(section.kind, exchange, operations, states, &inputs, (Verb::Upsert, path), value)
-}
-
-/// Sends inputs in batches and settles each by what HubSpot says of it.
-fn write(
-    kind: &Kind,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-    inputs: &[Sent],
-    (verb, path): (Verb, String),
-    of_result: impl Fn(&Json) -> Option<String> + Copy,
-) -> Result<(), Step> {
-    for chunk in inputs.chunks(BATCH) {
-        let bodies: Vec<&Json> = chunk.iter().map(|sent| &sent.input).collect();
-        let json = match exchange.post(path.clone(), &json!({"inputs": bodies}))? {
-            Got::Fine(json) => json,
-            Got::Refused(refused) => {
-                // A 404 without a word of HubSpot's own comes from a wrong address, not from a record that is gone.
-                let not_there = is_not_there(&refused.body) || (refused.status == 404 && refused.body.is_object());
-                let ([alone], [sent]) = (operations, chunk) else { return Err(exchange.refuse(&refused)) };
-                let state = match verb {
-                    Verb::Update if not_there => State::Lost(sent.id.clone()),
-                    Verb::Upsert => match taken_by(kind, alone, &refused.body) {
-                        Some(id) => State::Taken(id),
-                        None => return Err(exchange.refuse(&refused)),
-                    },
-                    Verb::Update => return Err(exchange.refuse(&refused)),
-                };
-                if let Some(first) = states.get_mut(sent.index) {
-                    *first = state;
-                }
-                continue;
-            }
-        };
-        let answered = Answered::read(&json)?;
-        let called: Vec<Input<'_>> =
-            chunk.iter().map(|sent| Input { trace: sent.index.to_string(), id: &sent.id }).collect();
-        for (sent, fate) in chunk.iter().zip(fates(&answered, &called, of_result)) {
-            let (Some(operation), Some(state)) = (operations.get(sent.index), states.get_mut(sent.index)) else {
-                continue;
-            };
-            *state = match fate {
-                Fate::Confirmed(id) => State::Settled(Outcome::Done { remote_id: Some(id) }),
-                Fate::Refused(error) if verb == Verb::Update && is_not_there(error) => State::Lost(sent.id.clone()),
-                Fate::Refused(error) => match taken_by(kind, operation, error).filter(|_| verb == Verb::Upsert) {
-                    Some(id) => State::Taken(id),
-                    None => rejected(format!("HubSpot refused: {}", reason::of(error, operation))),
-                },
-                Fate::Silent if exchange.alone() => rejected("HubSpot answered without confirming this record"),
-                Fate::Silent => return Err(exchange.smaller("HubSpot answered without confirming all records")),
-            };
-        }
-    }
-    Ok(())
-}
-
 /// The record that has what must be unique, where HubSpot names it and the config allows to find it by that: the contact
 /// with the same e-mail address among its further ones, or one that was made a moment ago.
 fn taken_by(kind: &Kind, operation: &Operation, error: &Json) -> Option<String> {
@@ -325,34 +348,4 @@ fn taken_by(kind: &Kind, operation: &Operation, error: &Json) -> Option<String> 
     let (_, rest) = message.split_once("Existing ID:")?;
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
     (1..=20).contains(&digits.len()).then_some(digits)
-}
-
-/// Takes the records that stood in the way of a creation, if they are nobody else's. True if there were any.
-fn take(
-    hubspot: &HubSpot,
-    section: &Section,
-    exchange: &mut Exchange<'_>,
-    operations: &[Operation],
-    states: &mut [State],
-) -> Result<bool, Step> {
-    let taken = |state: &State| if let State::Taken(id) = state { Some(id.clone()) } else { None };
-    let values: BTreeSet<String> = states.iter().filter_map(taken).collect();
-    if values.is_empty() {
-        return Ok(false);
-    }
-    let kind = section.kind;
-    let properties = kind.merged.iter().copied().chain(section.own()).collect();
-    let names = |json: &Json| super::look::ids_of(kind, json);
-    let seen = look(hubspot, kind, exchange, Look { by: None, values, properties }, names)?;
-    for (operation, state) in operations.iter().zip(states) {
-        let Some(id) = taken(state) else { continue };
-        let found = seen.found.get(&id).and_then(|found| found.first()).and_then(|json| Candidate::of(section, json));
-        let owner = own_value(section, operation);
-        *state = match found {
-            Some(one) if one.owner.is_none() || one.owner.as_deref() == owner => State::Record(one.id),
-            Some(_) => others(section, &(kind.natural.said)(key(operation, kind.natural.by).unwrap_or_default())),
-            None => rejected(format!("HubSpot says that a {} has this already, and finds none", kind.name)),
-        };
-    }
-    Ok(true)
 }

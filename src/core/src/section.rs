@@ -69,6 +69,15 @@ impl Faults {
         self.list.iter().any(|fault| !fault.warning)
     }
 
+    /// The faults by place, each a line with its hint in brackets.
+    pub fn into_lines(self) -> Vec<String> {
+        let line = |fault: Fault| match fault.hint {
+            Some(hint) => format!("{} ({hint})", fault.message),
+            None => fault.message,
+        };
+        self.into_sorted().into_iter().map(line).collect()
+    }
+
     /// The faults by place, each once.
     pub fn into_sorted(mut self) -> Vec<Fault> {
         self.list.sort_by(|a, b| (a.place, &a.message).cmp(&(b.place, &b.message)));

@@ -5,35 +5,11 @@ use vitalsync_core::Connector;
 use vitalsync_core::alert::{Alert, What};
 use vitalsync_core::connector::{Answer, Outcome, Reply, Step};
 use vitalsync_core::expr::Scopes;
-use vitalsync_core::section::{Faults, Kind, Node, Place, Text};
+use vitalsync_core::section::{Faults, Node};
 use vitalsync_core::{Day, Timestamp, Type};
 
 /// When every answer of the tests arrives: 2026-08-13T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_786_622_400_000);
-
-/// JSON as a piece of config; every node has its own line, so that places can be told apart.
-pub fn node(json: &Json) -> Node {
-    fn build(json: &Json, line: &mut u32) -> Node {
-        *line += 1;
-        let place = Place { line: *line, column: 1 };
-        let kind = match json {
-            Json::Null => Kind::Null,
-            Json::Bool(flag) => Kind::Bool(*flag),
-            Json::Number(number) => Kind::Number(number.as_f64().unwrap(), number.to_string()),
-            Json::String(text) => Kind::Text(Text { value: text.clone(), written: text.clone() }),
-            Json::Array(items) => Kind::List(items.iter().map(|item| build(item, line)).collect()),
-            Json::Object(entries) => {
-                let entry = |(name, value): (&String, &Json)| {
-                    let node = build(value, line);
-                    (name.clone(), node.place, node)
-                };
-                Kind::Map(entries.iter().map(entry).collect())
-            }
-        };
-        Node { place, kind }
-    }
-    build(json, &mut 0)
-}
 
 /// Names as the core makes them known, as far as the tests need them.
 pub fn scopes() -> Scopes {
@@ -55,17 +31,9 @@ pub fn scopes() -> Scopes {
 /// The connector of a section, or its faults, one line each.
 pub fn read(config: &Json) -> Result<Box<dyn Connector>, String> {
     let mut faults = Faults::default();
-    let connector = (vitalsync_slack::SLACK.read)(&node(config), &scopes(), &mut faults);
+    let connector = (vitalsync_slack::SLACK.read)(&Node::from_json(config), &scopes(), &mut faults);
     let broken = faults.any_error();
-    let lines: Vec<String> = faults
-        .into_sorted()
-        .into_iter()
-        .map(|fault| format!("{}{}", fault.message, fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default()))
-        .collect();
-    match connector {
-        Some(connector) if !broken => Ok(connector),
-        _ => Err(lines.join("\n")),
-    }
+    connector.filter(|_| !broken).ok_or_else(|| faults.into_lines().join("\n"))
 }
 
 /// The config of the cases and laws.

@@ -26,15 +26,7 @@ pub fn read(config: &Json) -> Result<Box<dyn Connector>, String> {
     let mut faults = Faults::default();
     let connector = (vitalsync_webhook::WEBHOOK.read)(&Node::from_json(config), &scopes(), &mut faults);
     let broken = faults.any_error();
-    let lines: Vec<String> = faults
-        .into_sorted()
-        .into_iter()
-        .map(|fault| format!("{}{}", fault.message, fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default()))
-        .collect();
-    match connector {
-        Some(connector) if !broken => Ok(connector),
-        _ => Err(lines.join("\n")),
-    }
+    connector.filter(|_| !broken).ok_or_else(|| faults.into_lines().join("\n"))
 }
 
 /// An answer.

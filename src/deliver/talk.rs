@@ -224,7 +224,7 @@ impl Lanes<'_> {
             return Kept::default();
         }
         let record = KnownRecord { fields: before.record.fields, ..KnownRecord::default() };
-        Kept { record, subject: before.subject, ..Kept::default() }
+        Kept { record, subject: before.subject, begun: before.begun, ..Kept::default() }
     }
 
     /// A tool that won't say whose account this is, though it may take everything else (a token without that scope, a proxy):

@@ -108,6 +108,13 @@ impl Engine {
             }
             _ => true,
         });
+        // What only makes sure of something once more is for those that need it.
+        let needed: HashSet<Slot> =
+            operations.iter().flat_map(|operation| &operation.needs).map(|need| need.slot.clone()).collect();
+        let again = |operation: &Operation| {
+            !operation.fields.is_empty() && operation.fields.values().all(|change| change.old == change.new)
+        };
+        operations.retain(|operation| !again(operation) || needed.contains(&operation.slot));
         Ok((operations, held))
     }
 

@@ -32,6 +32,22 @@ const ACCOUNTS: [(&str, &[(u32, u32)]); 8] = [
     ("hill", &[(1, 31)]),
 ];
 
+/// Contacts in HubSpot, at the end of its section.
+const PEOPLE: &str = "    contacts:
+      missing: create
+      properties:
+        vitalsync_days: user.frequency.active_days
+";
+/// Companies in Intercom, at the end of its section.
+const FIRMS: &str = "    companies:
+      missing: create
+      attributes: { company_health: health.score }
+      tag_groups:
+        band:
+          \"Account: at risk\": health.band == \"at_risk\"
+          \"Account: fine\": health.band == \"healthy\"
+";
+
 /// A site whose archive tells the story, and whose vendors know some of the customers.
 fn site() -> Site {
     let site = Site::new();
@@ -40,6 +56,8 @@ fn site() -> Site {
     let config = config.replace("    companies:\n", "    companies:\n      missing: create\n");
     let config =
         config.replace("    contacts:\n", "    contacts:\n      missing: create\n      email: user.traits.email\n");
+    let config =
+        config.replace("  desk:\n", &format!("{PEOPLE}  desk:\n")).replace("  team:\n", &format!("{FIRMS}  team:\n"));
     let rule = "score_drop: { drop: 15, within: 7d, to: \"#cs-alerts\", cooldown: 3d }";
     let rules = "\n      up: { rise: 20, to: \"#sales\" }\n      gone_quiet: { quiet: 3d, to: \"#cs-alerts\" }";
     site.config(&config.replace(rule, &format!("{rule}{rules}")));

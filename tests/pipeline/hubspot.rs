@@ -373,3 +373,20 @@ fn what_people_changed_is_read_back() {
     assert_eq!(tell(connector, &mut vendor, &wanted(150, 1.5), &mut known).0, 0);
     assert_eq!(vendor.companies().len(), 148, "none is made again");
 }
+
+#[tokio::test]
+async fn a_group_that_somebody_deleted_is_made_again_for_a_new_property() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    // HubSpot says that the name is taken, and there is no such group: as after somebody deleted it.
+    let taken =
+        json!({"status": "error", "category": "CONFLICT", "message": "taken", "correlationId": "c"}).to_string();
+    let answer = json!({"answer": {"status": 409, "body": taken}});
+    Site::fail(&site.hubspot, json!([{"match": "POST /crm/properties/2026-09/companies/groups", "kind": answer}]));
+    site.run(18).await;
+    assert_eq!(site.run(18).await.exit_code(), 0);
+    assert_eq!(site.company("a0")["vitalsync_health_band"], "healthy");
+    let calls = site.calls();
+    site.run(18).await;
+    assert_eq!(site.calls(), calls);
+}

@@ -27,27 +27,30 @@ fn of_kind<'a>(kind: &Kind, operation: &'a Operation, what: &str) -> Option<&'a 
 pub(super) fn schema(hubspot: &HubSpot, section: &Section, known: &Known) -> Vec<Operation> {
     let kind = section.kind;
     let group_slot = format!("group/{}/{}", kind.plural, hubspot.group);
-    let mut operations = Vec::new();
+    let properties: Vec<Operation> = section
+        .own
+        .iter()
+        .chain(&section.properties)
+        .map(|property| ensure(hubspot, kind, property, section.own() == Some(&property.name), known))
+        .filter(|operation| {
+            // The label and the group are the people's to change once the property is there.
+            let settled = ["type", "hasUniqueValue", "holds", "options"];
+            let is_settled = |field| operation.fields.get(field).is_none_or(|change| change.old == change.new);
+            !settled.into_iter().all(is_settled)
+        })
+        .collect();
     let (old, new) = (known.field(&group_slot, "label"), Value::from(label(&hubspot.group)));
-    if old != new {
-        operations.push(Operation {
-            fields: [("label".to_owned(), Change { old, new })].into(),
-            ..Operation::new(group_slot.clone(), batch_key(kind, GROUP), "ensure property group")
-        });
+    // Whoever makes a property makes sure of its group, whatever is known of it: somebody may have deleted it.
+    if old == new && properties.is_empty() {
+        return Vec::new();
     }
-    let group: Vec<Need> =
-        operations.iter().map(|operation| Need { slot: operation.slot.clone(), field: None }).collect();
-    for property in section.own.iter().chain(&section.properties) {
-        let unique = section.own() == Some(&property.name);
-        let operation = ensure(hubspot, kind, property, unique, known);
-        // The label and the group are the people's to change once the property is there.
-        let settled = ["type", "hasUniqueValue", "holds", "options"];
-        let is_settled = |field| operation.fields.get(field).is_none_or(|change| change.old == change.new);
-        if !settled.into_iter().all(is_settled) {
-            operations.push(Operation { needs: group.clone(), ..operation });
-        }
-    }
-    operations
+    let need = Need { slot: group_slot.clone(), field: None };
+    let group = Operation {
+        fields: [("label".to_owned(), Change { old, new })].into(),
+        ..Operation::new(group_slot, batch_key(kind, GROUP), "ensure property group")
+    };
+    let properties = properties.into_iter().map(|operation| Operation { needs: vec![need.clone()], ..operation });
+    std::iter::once(group).chain(properties).collect()
 }
 
 /// Makes sure of one property.

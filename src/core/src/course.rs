@@ -9,6 +9,7 @@ use crate::health::{self, CURVE, Pegged};
 use crate::model::Profile;
 use crate::scale::{Applied, Scale, size};
 use crate::time::Day;
+use crate::window::Window;
 
 /// One account's raw scores under one profile, by day, in millionths.
 struct Series {
@@ -22,22 +23,8 @@ impl Series {
     /// Of an account that had its first event on or before `over`; without raw scores otherwise.
     fn of(tally: &Tally, points: &Points, window: i32, over: Day) -> Self {
         let Some(first) = tally.first.filter(|day| *day <= over) else { return Self { first: over, raws: Vec::new() } };
-        let length = (over.0 - first.0 + 1) as usize;
-        let mut daily = vec![0i64; length];
-        for (day, points) in &points.daily {
-            if let Some(sum) = daily.get_mut((day.0 - first.0) as usize) {
-                *sum = *points;
-            }
-        }
-        let mut raws = Vec::with_capacity(length);
-        let mut sum = 0i64;
-        for day in 0..length {
-            sum = sum.saturating_add(daily[day]);
-            if let Some(gone) = day.checked_sub(window as usize) {
-                sum -= daily[gone];
-            }
-            raws.push(sum);
-        }
+        let mut window = Window::new(points.daily.iter().copied(), window);
+        let raws = (first.0..=over.0).map(|day| window.ending(Day(day))).collect();
         Self { first, raws }
     }
 

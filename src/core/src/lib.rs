@@ -55,6 +55,7 @@ mod users;
 pub mod value;
 pub mod version;
 pub mod wildcard;
+mod window;
 
 pub use connector::Connector;
 pub use time::{Calendar, Day, Timestamp};

@@ -1,7 +1,8 @@
 //! What spans accounts: the benchmarks that they are measured by under one profile, over all and within groups.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::iter::Copied;
+use std::slice;
 
 use rustc_hash::FxHashMap;
 
@@ -12,9 +13,10 @@ use crate::identity::{Traits, traits_at};
 use crate::model::{Model, Per, Profile, Refresh};
 use crate::names::TraitNames;
 use crate::time::Day;
+use crate::window::Window;
 
 /// So many benchmarks are computed at once.
-const AT_ONCE: usize = 128;
+pub(crate) const AT_ONCE: usize = 128;
 
 /// By what a raw score of a day is divided; `None` where there is nothing to divide by.
 pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standing>, day: Day) -> Option<f64> {
@@ -33,35 +35,22 @@ struct Own<'t> {
     points: &'t Points,
     profile: &'t Profile,
     place: usize,
-    /// The days with points that are in the window, and what they come to.
-    window: Range<usize>,
-    sum: i128,
+    window: Window<Copied<slice::Iter<'t, (Day, i64)>>>,
 }
 
 impl<'t> Own<'t> {
     fn of(tally: &'t Tally, place: usize, profile: &'t Profile) -> Option<Self> {
         let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
-        Some(Self { tally, points, profile, place, window: 0..0, sum: 0 })
+        let window = Window::new(points.daily.iter().copied(), profile.window);
+        Some(Self { tally, points, profile, place, window })
     }
 
-    /// Its raw score on a day. Days come in their order, so that each is added once, however many windows it is in.
+    /// Its raw score on a day. Days come in their order.
     fn raw_at(&mut self, day: Day) -> Option<f64> {
         self.tally.first.filter(|first| *first <= day)?;
-        let (daily, since) = (&self.points.daily, day.plus(-self.profile.window));
-        while let Some((_, points)) = daily.get(self.window.end).filter(|(at, _)| *at <= day) {
-            self.sum += i128::from(*points);
-            self.window.end += 1;
-        }
-        while let Some((_, points)) = daily.get(self.window.start).filter(|(at, _)| *at <= since) {
-            self.sum -= i128::from(*points);
-            self.window.start += 1;
-        }
         // Most have none on most days: there is nothing to divide.
-        if self.sum <= 0 {
-            return None;
-        }
-        let raw = health::points(i64::try_from(self.sum).unwrap_or(i64::MAX));
-        Some(raw / size(self.profile, self.points, self.tally.standing.get(self.place), day)?)
+        let raw = Some(self.window.ending(day)).filter(|raw| *raw > 0)?;
+        Some(health::points(raw) / size(self.profile, self.points, self.tally.standing.get(self.place), day)?)
     }
 }
 

@@ -14,9 +14,10 @@ use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Holding};
 use crate::identity::{stated_start, traits_at};
 use crate::model::{Band, Model};
-use crate::scale::{Scale, belongs, instants};
+use crate::scale::{AT_ONCE, Scale, belongs, instants};
 use crate::time::Day;
 use crate::usage::Id;
+use crate::window::Window;
 
 /// What members are measured by.
 pub(crate) struct Judge<'a> {
@@ -62,27 +63,17 @@ impl<'a> Judge<'a> {
     /// The band with hold: over all days since the first, run by run of days on which neither raw score nor benchmark changed.
     fn band(&self, member: &Member) -> Option<Band> {
         let (scale, eras) = self.scale_of(member)?;
-        let window = scale.profile.window;
-        let rows: Vec<(Day, i64)> = self.gathered.members.points(member, scale.place).collect();
-        let (mut entered, mut left) = (rows.iter().peekable(), rows.iter().peekable());
-        let (mut raw, mut day) = (0i64, member.first?);
+        let points = self.gathered.members.points(member, scale.place);
+        let mut window = Window::new(points, scale.profile.window);
+        let mut day = member.first?;
         let mut era = eras.partition_point(|(from, _)| *from <= day);
         let mut holding = Holding::new(scale.profile.bands);
         while day < self.over {
-            while let Some((_, points)) = entered.next_if(|(on, _)| *on <= day) {
-                raw = raw.saturating_add(*points);
-            }
-            while let Some((_, points)) = left.next_if(|(on, _)| on.plus(window) <= day) {
-                raw = raw.saturating_sub(*points);
-            }
-            let changes = [
-                entered.peek().map(|(on, _)| *on),
-                left.peek().map(|(on, _)| on.plus(window)),
-                eras.get(era).map(|(from, _)| *from),
-            ];
-            let next = changes.into_iter().flatten().min().unwrap_or(self.over).min(self.over);
+            let raw = health::points(window.ending(day));
+            let changes = window.changes().into_iter().chain(eras.get(era).map(|(from, _)| *from));
+            let next = changes.min().unwrap_or(self.over).min(self.over);
             let peg = era.checked_sub(1).and_then(|era| eras.get(era)).map_or(0.0, |(_, peg)| *peg);
-            holding.stay(health::score(health::points(raw), peg, CURVE), (next.0 - day.0) as u32);
+            holding.stay(health::score(raw, peg, CURVE), (next.0 - day.0) as u32);
             era += usize::from(eras.get(era).is_some_and(|(from, _)| *from == next));
             day = next;
         }
@@ -236,13 +227,29 @@ fn scale<'a>(
 ) -> Option<Scale<'a>> {
     let profile = model.profiles.get(place)?;
     let members = &gathered.members;
+    let days: Vec<Day> = instants(profile, first, today, over).into_iter().collect();
     let mut pegs = FxHashMap::default();
-    for day in instants(profile, first, today, over) {
-        let ours = |tally: &&Tally| belongs(tally, day, place, gathered, model);
-        let ours: FxHashSet<Id> = tallies.iter().filter(ours).map(|tally| tally.id).collect();
-        let counted = members.all.iter().filter(|member| ours.contains(&member.account));
-        let raws = counted.map(|member| health::points(members.raw(member, place, profile.window, day)));
-        pegs.insert(day, health::benchmark(raws, profile.benchmark.percentile));
+    for days in days.chunks(AT_ONCE) {
+        let ours: Vec<FxHashSet<Id>> = days
+            .iter()
+            .map(|day| {
+                let ours = tallies.iter().filter(|tally| belongs(tally, *day, place, gathered, model));
+                ours.map(|tally| tally.id).collect()
+            })
+            .collect();
+        let mut raws = vec![Vec::new(); days.len()];
+        for member in &members.all {
+            let mut window = Window::new(members.points(member, place), profile.window);
+            for ((day, ours), raws) in days.iter().zip(&ours).zip(&mut raws) {
+                let raw = window.ending(*day);
+                if raw > 0 && ours.contains(&member.account) {
+                    raws.push(health::points(raw));
+                }
+            }
+        }
+        for (day, raws) in days.iter().zip(raws) {
+            pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
+        }
     }
     Some(Scale::of_all(profile, place, pegs, over))
 }

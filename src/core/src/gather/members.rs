@@ -45,7 +45,7 @@ impl Members {
     }
 
     /// A member's days in order, each with its points under a profile.
-    pub fn points(&self, member: &Member, profile: usize) -> impl Iterator<Item = (Day, i64)> {
+    pub fn points(&self, member: &Member, profile: usize) -> impl Iterator<Item = (Day, i64)> + Clone {
         let rows = member.rows.0 as usize..member.rows.1 as usize;
         rows.filter_map(move |row| Some((*self.days.get(row)?, *self.points.get(row * self.profiles + profile)?)))
     }

@@ -26,8 +26,8 @@ use vitalsync_core::{Type, Value};
 
 /// The window of Intercom's limits. Source: Intercom's guide *Rate limiting*.
 const WINDOW: Duration = Duration::from_secs(10);
-/// The most requests of a window: a sixth of an app's 10,000 a minute.
-const LARGEST_WINDOW: u32 = 1_666;
+/// The most requests of a window: a sixth of a workspace's 25,000 a minute, which Intercom rounds up.
+const LARGEST_WINDOW: u32 = 4_167;
 /// A kind of record, in Intercom's own word for it: in slots, record sets, batch keys and data attributes.
 const CONTACT: &str = "contact";
 /// The other kind.

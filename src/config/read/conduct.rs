@@ -12,7 +12,7 @@ pub(super) fn conduct(table: &Table<'_>, faults: &mut Faults) -> Conduct {
         conduct.brake = brake(node, faults);
     }
     if let Some(node) = table.get("refresh") {
-        conduct.refresh_days = match is_off(node) {
+        conduct.refresh_days = match node.is_off() {
             true => None,
             false => node
                 .one_of(faults, "how often records are read back", &["daily", "weekly", "off"])
@@ -32,7 +32,7 @@ pub(super) fn conduct(table: &Table<'_>, faults: &mut Faults) -> Conduct {
 
 /// `off`, or `{bands: PERCENT, creates: NUMBER}`, either of which may be `off`.
 fn brake(node: &Node, faults: &mut Faults) -> Brake {
-    if is_off(node) {
+    if node.is_off() {
         return Brake { bands: None, creates: None };
     }
     let mut brake = Brake::default();
@@ -47,7 +47,7 @@ fn brake(node: &Node, faults: &mut Faults) -> Brake {
     let Some(table) = node.table(faults, "the brake") else { return brake };
     let mut bound = |key, what: &str, bound: &mut Option<u32>| match table.get(key) {
         None => {}
-        Some(node) if is_off(node) => *bound = None,
+        Some(node) if node.is_off() => *bound = None,
         Some(node) => *bound = node.count(faults, what, 0),
     };
     bound("creates", "how many records a run may create, or off", &mut brake.creates);
@@ -57,8 +57,4 @@ fn brake(node: &Node, faults: &mut Faults) -> Brake {
     }
     table.finish(faults);
     brake
-}
-
-fn is_off(node: &Node) -> bool {
-    matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off")
 }

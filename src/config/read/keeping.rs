@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vitalsync_core::model::{Profile, UserSpans};
-use vitalsync_core::section::{Faults, Kind, Node, Place};
+use vitalsync_core::section::{Faults, Node, Place};
 use vitalsync_core::time::Span;
 
 use super::super::{Destination, Retention, Suppress};
@@ -19,7 +19,7 @@ pub(super) fn retention(
     spans: UserSpans,
     faults: &mut Faults,
 ) -> Option<Retention> {
-    if matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off") {
+    if node.is_off() {
         return Some(Retention::default());
     }
     let table = node.table(faults, "retention (or `off`)")?;

@@ -61,8 +61,7 @@ fn new_days(node: &Node, faults: &mut Faults) -> Option<i32> {
         Some(days as i32)
     };
     match &node.kind {
-        Kind::Bool(false) => Some(0),
-        Kind::Text(text) if text.value == "off" => Some(0),
+        _ if node.is_off() => Some(0),
         Kind::Number(..) => days(node, faults),
         Kind::Map(_) => {
             let table = node.table(faults, "lifecycle.new")?;

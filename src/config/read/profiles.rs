@@ -180,7 +180,7 @@ fn scored(name: &str, place: Place, node: &Node, names: &EventNames, faults: &mu
 }
 
 fn hold(node: &Node, faults: &mut Faults) -> Option<(u32, f64)> {
-    if matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off") {
+    if node.is_off() {
         return Some((1, 0.0));
     }
     let table = node.table(faults, "hold (or `off`)")?;

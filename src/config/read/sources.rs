@@ -58,8 +58,7 @@ fn tools() -> impl Iterator<Item = &'static str> {
 /// How long a source may be silent: a span, `rhythm` or `off`.
 fn expect(node: &Node, faults: &mut Faults) -> Option<Expect> {
     match &node.kind {
-        Kind::Bool(false) => return Some(Expect::Nothing),
-        Kind::Text(text) if text.value == "off" => return Some(Expect::Nothing),
+        _ if node.is_off() => return Some(Expect::Nothing),
         Kind::Text(text) if text.value == "rhythm" => return Some(Expect::Rhythm),
         _ => {}
     }

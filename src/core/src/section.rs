@@ -265,10 +265,18 @@ impl Node {
         }
     }
 
+    /// True for `off`, bare or quoted, and for `false`.
+    pub fn is_off(&self) -> bool {
+        match &self.kind {
+            Kind::Bool(flag) => !flag,
+            Kind::Text(text) => text.value == "off",
+            _ => false,
+        }
+    }
+
     /// One of a few words; the index in `words`.
     pub fn one_of(&self, faults: &mut Faults, what: &str, words: &[&str]) -> Option<usize> {
         let expected = format!("{what}: one of {}", words.join(", "));
-        // YAML reads a bare `off` or `on` as text; `false` is what people mean by `off` too.
         let text = self.text(faults, &expected)?;
         let found = words.iter().position(|word| *word == text);
         if found.is_none() {

@@ -101,13 +101,15 @@ pub(super) fn by_domain(
         rest = rest.get(take..).unwrap_or_default();
     }
     let left: Vec<&str> = all.into_iter().filter(|domain| !first.contains_key(*domain)).collect();
-    for chunk in left.chunks(MOST_GROUPS) {
-        let body = request(section, chunk.iter().map(|domain| further_group(section, domain)).collect());
-        // A portal that can't be asked for further domains has none to find: the first ones were asked for and answered.
-        match pages(hubspot, section, exchange, body, &mut BTreeMap::new(), &mut further)? {
-            Some(refused) if refused.status != 400 => return Err(exchange.refuse(&refused)),
-            Some(_) => break,
-            None => {}
+    if !all_further(hubspot, section, exchange, left.len().div_ceil(MOST_GROUPS), &mut further)? {
+        for chunk in left.chunks(MOST_GROUPS) {
+            let body = request(section, chunk.iter().map(|domain| further_group(section, domain)).collect());
+            // A portal that can't be asked for further domains has none to find: the first ones were asked for and answered.
+            match pages(hubspot, section, exchange, body, &mut BTreeMap::new(), &mut further)? {
+                Some(refused) if refused.status != 400 => return Err(exchange.refuse(&refused)),
+                Some(_) => break,
+                None => {}
+            }
         }
     }
     for (domain, candidates) in further {
@@ -117,10 +119,36 @@ pub(super) fn by_domain(
     Ok(first)
 }
 
+/// Reads all companies that have further domains, where that takes fewer searches than so many: mostly they are few. False
+/// if it does not, or HubSpot can't be asked so.
+fn all_further(
+    hubspot: &HubSpot,
+    section: &Section,
+    exchange: &mut Exchange<'_>,
+    searches: usize,
+    further: &mut Found,
+) -> Result<bool, Step> {
+    let has = json!({"filters": [{"propertyName": section.kind.natural.further, "operator": "HAS_PROPERTY"}]});
+    let mut body = request(section, vec![has]);
+    for _ in 1..searches {
+        let page = match page(hubspot, section, exchange, &body, &mut BTreeMap::new(), further)? {
+            Ok(page) => page,
+            Err(refused) if refused.status == 400 => break,
+            Err(refused) => return Err(exchange.refuse(&refused)),
+        };
+        let Some(after) = page.after else { return Ok(true) };
+        if page.total.is_some_and(|total| total.div_ceil(PAGE) >= searches) {
+            break;
+        }
+        body["after"] = after.into();
+    }
+    Ok(false)
+}
+
 /// Room for the cursor of a further page.
 const AFTER: usize = 100;
 
-/// `IN` asks for many domains at once; for further domains there is only `CONTAINS_TOKEN`, one at a time.
+/// `IN` asks for many domains at once; for further domains there is only `CONTAINS_TOKEN`, one at a time, or all that there are.
 fn search(section: &Section, domains: &[&str]) -> Json {
     request(section, vec![json!({"filters": [{"propertyName": "domain", "operator": "IN", "values": domains}]})])
 }
@@ -134,7 +162,7 @@ fn request(section: &Section, groups: Vec<Json>) -> Json {
     json!({"filterGroups": groups, "properties": properties, "limit": PAGE})
 }
 
-/// All pages of a search; the refusal, if HubSpot refused it. What it found is compared exactly: `CONTAINS_TOKEN` may find more than was asked.
+/// All pages of a search; the refusal, if HubSpot refused it.
 fn pages(
     hubspot: &HubSpot,
     section: &Section,
@@ -144,29 +172,53 @@ fn pages(
     further: &mut Found,
 ) -> Result<Option<Refused>, Step> {
     loop {
-        let json = match exchange.search(hubspot.objects(section.kind, "search"), body.to_string())? {
-            Got::Fine(json) => json,
-            Got::Refused(refused) => return Ok(Some(refused)),
-        };
-        let Some(results) = json.get("results").and_then(Json::as_array) else {
-            return Err(super::exchange::unreadable());
-        };
-        for result in results {
-            let Some(candidate) = Candidate::of(section, result) else { continue };
-            if let Some(domain) = property(result, "domain").and_then(domain::bare) {
-                first.entry(domain).or_default().insert(candidate.clone());
-            }
-            for domain in
-                property(result, section.kind.natural.further).unwrap_or_default().split(';').filter_map(domain::bare)
-            {
-                further.entry(domain).or_default().insert(candidate.clone());
-            }
+        match page(hubspot, section, exchange, &body, first, further)? {
+            Ok(Page { after: Some(after), .. }) => body["after"] = after.into(),
+            Ok(_) => return Ok(None),
+            Err(refused) => return Ok(Some(refused)),
         }
-        let after = match json.pointer("/paging/next/after") {
-            Some(Json::String(after)) if !after.is_empty() && after.len() <= AFTER / 2 => after.clone(),
-            Some(Json::Number(after)) => after.to_string(),
-            _ => return Ok(None),
-        };
-        body["after"] = after.into();
     }
+}
+
+/// What a page of a search says of the others.
+struct Page {
+    /// The cursor of the next one.
+    after: Option<String>,
+    /// How many results there are in all, where HubSpot says so.
+    total: Option<usize>,
+}
+
+/// One page of a search, or its refusal. What it found is compared exactly: `CONTAINS_TOKEN` may find more than was asked.
+fn page(
+    hubspot: &HubSpot,
+    section: &Section,
+    exchange: &mut Exchange<'_>,
+    body: &Json,
+    first: &mut Found,
+    further: &mut Found,
+) -> Result<Result<Page, Refused>, Step> {
+    let json = match exchange.search(hubspot.objects(section.kind, "search"), body.to_string())? {
+        Got::Fine(json) => json,
+        Got::Refused(refused) => return Ok(Err(refused)),
+    };
+    let Some(results) = json.get("results").and_then(Json::as_array) else {
+        return Err(super::exchange::unreadable());
+    };
+    for result in results {
+        let Some(candidate) = Candidate::of(section, result) else { continue };
+        if let Some(domain) = property(result, "domain").and_then(domain::bare) {
+            first.entry(domain).or_default().insert(candidate.clone());
+        }
+        let more = property(result, section.kind.natural.further).unwrap_or_default().split(';');
+        for domain in more.filter_map(domain::bare) {
+            further.entry(domain).or_default().insert(candidate.clone());
+        }
+    }
+    let after = match json.pointer("/paging/next/after") {
+        Some(Json::String(after)) if !after.is_empty() && after.len() <= AFTER / 2 => Some(after.clone()),
+        Some(Json::Number(after)) => Some(after.to_string()),
+        _ => None,
+    };
+    let total = json.get("total").and_then(Json::as_u64).and_then(|total| usize::try_from(total).ok());
+    Ok(Ok(Page { after, total }))
 }

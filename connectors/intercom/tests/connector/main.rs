@@ -3,4 +3,5 @@
 mod cases;
 mod companies;
 mod laws;
+mod limits;
 mod support;

@@ -61,9 +61,9 @@ pub fn alerting(table: &Table<'_>, tells: &Tells, scopes: &Scopes, faults: &mut 
         quiet: table.get("quiet_hours"),
         template: table.get("template"),
     };
-    let cap = table.get("cap").map_or(Some(CAP), |node| match &node.kind {
-        Kind::Text(text) if text.value == "off" => Some(0),
-        _ => node.count(faults, "a number of messages from 1 up, or off", 1),
+    let cap = table.get("cap").map_or(Some(CAP), |node| match node.is_off() {
+        true => Some(0),
+        false => node.count(faults, "a number of messages from 1 up, or off", 1),
     });
     let crm_url = match table.get("crm_url") {
         Some(node) => TextTemplate::read(node, &scopes.account, link, faults).map(Some),
@@ -179,9 +179,7 @@ fn read_digest(node: &Node, faults: &mut Faults) -> Option<Digest> {
 }
 
 fn read_quiet(node: &Node, faults: &mut Faults) -> Option<Option<QuietHours>> {
-    let is_off =
-        matches!(&node.kind, Kind::Bool(false)) || matches!(&node.kind, Kind::Text(text) if text.value == "off");
-    if is_off {
+    if node.is_off() {
         return Some(None);
     }
     let table = node.table(faults, "quiet hours")?;

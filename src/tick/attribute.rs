@@ -70,7 +70,7 @@ impl Look<'_> {
     fn seen(&self, profile: &Profile, horizon: Horizon, from: Day) -> anyhow::Result<Option<Seen>> {
         let model = self.model(profile);
         let ask = Ask {
-            reasons_of: Some(self.account.to_owned()),
+            reasons_of: Some((self.account.to_owned(), profile.name.clone())),
             reasons: true,
             recent_days: self.span,
             ..Ask::of(horizon)
@@ -263,9 +263,12 @@ impl Engine {
             way.joined = seen.is_some_and(|seen| seen.held_out != under_first.held_out);
         }
         if let Some(told) = &told_to {
+            // Measured as it was then: what others' calls make out that came since is not this account's.
+            let ruler = Ruler::of(&told.snapshot);
             way.to = told.snapshot.score;
+            way.measured = if told.snapshot.raw == measured.raw { way.to } else { ruler.score(measured.raw) };
             if !edited {
-                way.next.benchmark = told.snapshot.benchmark;
+                way.next = ruler;
             }
             if told.snapshot.raw != measured.raw {
                 let next = look.on(last, to, Some(to.plus(1)))?.map_or(0, |seen| seen.snapshot.raw);

@@ -1,6 +1,6 @@
 //! History: what was said of a day stays said, whatever is edited or comes late.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use vitalsync::report::AttributedPart;
 use vitalsync::store::{Store, portable};
 use vitalsync::tick::Engine;
@@ -165,8 +165,12 @@ async fn snapshots_move_with_the_state() {
 
 /// What moved a score between two days: kind and name of each part, with its points; they add up.
 fn moved(engine: &Engine, account: &str, from: i32, to: i32) -> Vec<(String, f64)> {
-    let between = Between { from: day(from), to: None };
-    let report = engine.explain(account, Horizon::at(end(to)), Some(between)).unwrap().unwrap().attribution.unwrap();
+    parts(engine, account, to, Between { from: day(from), to: None })
+}
+
+/// … as is said at the end of a day.
+fn parts(engine: &Engine, account: &str, at: i32, between: Between) -> Vec<(String, f64)> {
+    let report = engine.explain(account, Horizon::at(end(at)), Some(between)).unwrap().unwrap().attribution.unwrap();
     let parts = &report.parts;
     assert_eq!(parts.iter().map(|part| part.micro).sum::<i64>(), report.change_micro);
     assert_eq!(report.change_micro, ((report.score_to - report.score_from) * 1e6).round() as i64);
@@ -250,6 +254,48 @@ async fn a_renewed_benchmark_and_days_without_snapshots() {
         |from, to| engine.explain("still", Horizon::at(end(24)), Some(Between { from, to })).unwrap_err().to_string();
     assert!(refused(day(24), None).contains("no span"), "{}", refused(day(24), None));
     assert!(refused(day(-3), None).contains("no score"), "{}", refused(day(-3), None));
+}
+
+#[tokio::test]
+async fn others_calls_that_come_after_midnight_move_the_benchmark_and_edit_nothing() {
+    let site = Site::new().await;
+    let every_run = config(5.0, "").replace("{ fixed: 70 }", "every_run");
+    site.customers("use.ndjson", &[Use("still", "Core", 0, 60, 1), Use("best", "Core", 0, 60, 3)]);
+    let late = |n: i32| {
+        json!({"type": "track", "messageId": format!("late-{n}"), "userId": "best-u", "event": "Core", "context": {"groupId": "best"},
+            "timestamp": format!("{}T23:50:00.000Z", day(20)), "receivedAt": format!("{}T00:02:00.000Z", day(21))})
+        .to_string()
+            + "\n"
+    };
+    site.write("late.ndjson", &(0..40).map(late).collect::<String>());
+    let engine = site.open_with(&every_run);
+    engine.run_once(end(20).plus_ms(300_000)).await.unwrap();
+    let between = Between { from: day(10), to: Some(day(20)) };
+    assert_eq!(kinds(&parts(&engine, "still", 22, between)), ["benchmark"]);
+    // Of the account itself they are late, and of the benchmark.
+    let own = parts(&engine, "best", 22, between);
+    assert!(!kinds(&own).contains(&"config") && !kinds(&own).contains(&"identity"), "{own:?}");
+}
+
+#[tokio::test]
+async fn a_change_is_told_under_todays_profile_whichever_was_its_own_then() {
+    let site = Site::new().await;
+    site.customers(
+        "use.ndjson",
+        &[Use("a0", "Core", 0, 60, 1), Use("a0", "Core", 10, 5, 2), Use("a1", "Core", 0, 60, 9)],
+    );
+    let plan = |from: i32, plan: &str| {
+        json!({"type": "group", "messageId": format!("plan-{from}"), "userId": "a0-u", "groupId": "a0", "traits": {"plan": plan},
+            "timestamp": format!("{}T10:00:00.000Z", day(from))})
+        .to_string()
+            + "\n"
+    };
+    site.write("plans.ndjson", &(plan(0, "old") + &plan(10, "old") + &plan(20, "new")));
+    let old = "profiles:\n  - { name: old, for: 'traits.plan == \"old\"', window: 7d, events: { Other: 5 } }\n";
+    let engine = site.open_with(&config(4.0, "").replace("profiles:\n", old));
+    run(&engine, [24]).await;
+    let between = Between { from: day(8), to: Some(day(14)) };
+    assert_eq!(kinds(&parts(&engine, "a0", 24, between)), ["event Core"]);
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ impl Ruler {
         Self { divisor, benchmark, usage, beside }
     }
 
-    fn score(self, raw: i64) -> f64 {
+    /// The score of a raw score in millionths.
+    pub fn score(self, raw: i64) -> f64 {
         self.usage * past::score(raw, self.divisor, self.benchmark) + self.beside
     }
 

@@ -16,7 +16,7 @@ use crate::time::Day;
 use crate::window::Window;
 
 /// So many benchmarks are computed at once.
-pub(crate) const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 128;
 
 /// By what a raw score of a day is divided; `None` where there is nothing to divide by.
 pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standing>, day: Day) -> Option<f64> {
@@ -56,13 +56,18 @@ impl<'t> Own<'t> {
 
 /// The benchmarks of one day.
 #[derive(Debug, Default)]
-struct Pegs {
+pub(crate) struct Pegs {
     all: Option<Pegged>,
     /// Of groups with enough accounts.
     groups: BTreeMap<String, Pegged>,
 }
 
 impl Pegs {
+    /// Of raw scores without groups.
+    pub fn of_all(raws: Vec<f64>, percent: f64) -> Self {
+        Self { all: health::benchmark(raws.into_iter(), percent), groups: BTreeMap::new() }
+    }
+
     fn new(raws: Vec<(f64, Option<&String>)>, percent: f64) -> Self {
         let mut by_group: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
         for (raw, group) in &raws {
@@ -98,22 +103,44 @@ pub(crate) struct Scale<'m> {
     pub place: usize,
     /// The day after which it is not renewed, and its last day over.
     until: Option<(Day, Day)>,
-    /// By the last day of the windows that the benchmark was computed from.
-    pegs: FxHashMap<Day, Pegs>,
-    /// Serves where no account had raw > 0 then: the run's own day.
+    pegs: Benchmarks,
+    /// The run's own day, which serves where no account had raw > 0 then.
     over: Day,
 }
 
+/// Benchmarks by the last day of the windows that they were computed from.
+type Benchmarks = FxHashMap<Day, Pegs>;
+
 impl<'m> Scale<'m> {
-    /// A profile's, with its benchmarks by the last day of the windows that they were computed from.
-    fn new(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Pegs>, over: Day) -> Self {
-        Self { profile, place, until: None, pegs, over }
+    /// A profile's, with every benchmark in force from `first` up to `over`. `compute` makes those of some days, which come in
+    /// their order.
+    pub fn new(
+        profile: &'m Profile,
+        place: usize,
+        (first, today, over): (Day, Day, Day),
+        compute: impl Fn(&[Day]) -> Vec<Pegs>,
+    ) -> Self {
+        let mut scale = Self { profile, place, until: None, pegs: FxHashMap::default(), over };
+        scale.add(instants(profile, first, today, over), &compute);
+        if !scale.is_pegged(over) {
+            let from = |day: &Day| profile.benchmark.refresh.computed_from(*day, *day);
+            let alone = |day: &Day| from(day).is_some_and(|from| !scale.is_pegged(from));
+            let alone = (first.0..over.0).map(Day).filter(alone).collect();
+            scale.add(alone, &compute);
+        }
+        scale
     }
 
-    /// The same without groups.
-    pub fn of_all(profile: &'m Profile, place: usize, pegs: FxHashMap<Day, Option<Pegged>>, over: Day) -> Self {
-        let pegs = pegs.into_iter().map(|(day, all)| (day, Pegs { all, groups: BTreeMap::new() }));
-        Self::new(profile, place, pegs.collect(), over)
+    fn add(&mut self, days: BTreeSet<Day>, compute: &impl Fn(&[Day]) -> Vec<Pegs>) {
+        let days: Vec<Day> = days.into_iter().collect();
+        for days in days.chunks(AT_ONCE) {
+            self.pegs.extend(days.iter().copied().zip(compute(days)));
+        }
+    }
+
+    /// True if an account had raw > 0 in the windows that end on a day.
+    fn is_pegged(&self, day: Day) -> bool {
+        self.pegs.get(&day).is_some_and(|pegs| pegs.all.is_some())
     }
 }
 
@@ -126,11 +153,7 @@ impl Scale<'_> {
             return Some(Applied { peg: Pegged { raw, accounts: 0, is_maximum: false }, group: None });
         }
         let (day, over) = self.until.map_or((day, over), |(until, until_over)| (day.min(until), over.min(until_over)));
-        let from = refresh.computed_from(day, over)?;
-        let (from, pegs) = match self.pegs.get(&from).filter(|pegs| pegs.all.is_some()) {
-            Some(pegs) => (from, pegs),
-            None => (self.over, self.pegs.get(&self.over)?),
-        };
+        let (from, pegs) = self.in_force(day, over)?;
         pegs.of(groups.and_then(|groups| groups.at_or_after(from)))
     }
 
@@ -142,10 +165,16 @@ impl Scale<'_> {
 
     /// The benchmarks of groups in force on a day.
     pub fn groups(&self, day: Day, over: Day) -> impl Iterator<Item = (&str, Pegged)> {
-        let from = self.profile.benchmark.refresh.computed_from(day, over);
-        let pegs = from.and_then(|from| self.pegs.get(&from).filter(|pegs| pegs.all.is_some()));
-        let pegs = pegs.or_else(|| from.and(self.pegs.get(&self.over)));
+        let pegs = self.in_force(day, over).map(|(_, pegs)| pegs);
         pegs.into_iter().flat_map(|pegs| pegs.groups.iter().map(|(group, peg)| (group.as_str(), *peg)))
+    }
+
+    /// The benchmarks in force on a day, and the last day of the windows that they were computed from: where no account had
+    /// raw > 0 then, the run's own day serves, and where none has now, the day's.
+    fn in_force(&self, day: Day, over: Day) -> Option<(Day, &Pegs)> {
+        let from = self.profile.benchmark.refresh.computed_from(day, over)?;
+        let from = [from, self.over, over].into_iter().find(|from| self.is_pegged(*from))?;
+        Some((from, self.pegs.get(&from)?))
     }
 }
 
@@ -156,7 +185,7 @@ pub(crate) fn profile_of(model: &Model, id: &str, traits: &Traits) -> Option<usi
 }
 
 /// The last days of the windows from which benchmarks are computed that are in force from `first` up to `over`.
-pub(crate) fn instants(profile: &Profile, first: Day, today: Day, over: Day) -> BTreeSet<Day> {
+fn instants(profile: &Profile, first: Day, today: Day, over: Day) -> BTreeSet<Day> {
     let refresh = profile.benchmark.refresh;
     let mut from: BTreeSet<Day> =
         (first.0..=over.0).filter_map(|day| refresh.computed_from(Day(day), Day(day))).collect();
@@ -188,9 +217,7 @@ pub(crate) fn scale<'m>(
     let profile = model.profiles.get(place)?;
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
-    let mut pegs: FxHashMap<Day, Pegs> = FxHashMap::default();
-    let days: Vec<Day> = instants(profile, first, today, over).into_iter().collect();
-    for days in days.chunks(AT_ONCE) {
+    let compute = |days: &[Day]| {
         let mut raws: Vec<Vec<(f64, Option<&String>)>> = vec![Vec::new(); days.len()];
         for tally in tallies {
             let groups = tally.standing.get(place).map(|standing| &standing.group);
@@ -203,10 +230,8 @@ pub(crate) fn scale<'m>(
                 }
             }
         }
-        for (day, raws) in days.iter().zip(raws) {
-            pegs.insert(*day, Pegs::new(raws, profile.benchmark.percentile));
-        }
-    }
+        raws.into_iter().map(|raws| Pegs::new(raws, profile.benchmark.percentile)).collect()
+    };
     let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));
-    Some(Scale { until, ..Scale::new(profile, place, pegs, over) })
+    Some(Scale { until, ..Scale::new(profile, place, (first, today, over), compute) })
 }

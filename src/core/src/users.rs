@@ -14,7 +14,7 @@ use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Holding};
 use crate::identity::{stated_start, traits_at};
 use crate::model::{Band, Model};
-use crate::scale::{AT_ONCE, Scale, belongs, instants};
+use crate::scale::{Pegs, Scale, belongs};
 use crate::time::Day;
 use crate::usage::Id;
 use crate::window::Window;
@@ -223,20 +223,16 @@ fn scale<'a>(
     gathered: &Gathered<'_>,
     tallies: &[Tally],
     model: &'a Model,
-    (first, today, over): (Day, Day, Day),
+    range: (Day, Day, Day),
 ) -> Option<Scale<'a>> {
     let profile = model.profiles.get(place)?;
     let members = &gathered.members;
-    let days: Vec<Day> = instants(profile, first, today, over).into_iter().collect();
-    let mut pegs = FxHashMap::default();
-    for days in days.chunks(AT_ONCE) {
-        let ours: Vec<FxHashSet<Id>> = days
-            .iter()
-            .map(|day| {
-                let ours = tallies.iter().filter(|tally| belongs(tally, *day, place, gathered, model));
-                ours.map(|tally| tally.id).collect()
-            })
-            .collect();
+    let compute = |days: &[Day]| {
+        let ours = |day: &Day| {
+            let ours = tallies.iter().filter(|tally| belongs(tally, *day, place, gathered, model));
+            ours.map(|tally| tally.id).collect()
+        };
+        let ours: Vec<FxHashSet<Id>> = days.iter().map(ours).collect();
         let mut raws = vec![Vec::new(); days.len()];
         for member in &members.all {
             let mut window = Window::new(members.points(member, place), profile.window);
@@ -247,11 +243,9 @@ fn scale<'a>(
                 }
             }
         }
-        for (day, raws) in days.iter().zip(raws) {
-            pegs.insert(*day, health::benchmark(raws.into_iter(), profile.benchmark.percentile));
-        }
-    }
-    Some(Scale::of_all(profile, place, pegs, over))
+        raws.into_iter().map(|raws| Pegs::of_all(raws, profile.benchmark.percentile)).collect()
+    };
+    Some(Scale::new(profile, place, range, compute))
 }
 
 /// The benchmarks in force on the days before `over`, each since its first day.

@@ -20,8 +20,8 @@ pub struct Ask {
     pub users: bool,
     /// Whether it will be asked what moved a score: each account's scored events by day are kept for it.
     pub reasons: bool,
-    /// … of one account alone, by its id.
-    pub reasons_of: Option<String>,
+    /// … of one account alone, by its id, and under a profile, by its name, which may not be its own then.
+    pub reasons_of: Option<(String, String)>,
     /// Whether it will be asked what is done, event by event.
     pub activity: bool,
     /// Whether it will be asked what each account did by name and day.

@@ -5,6 +5,7 @@ use super::cells::FIRST_DAY;
 use super::tables::Muster;
 use super::{CORE, Cell, Gather, Tally};
 use crate::cycle::Against;
+use crate::time::Day;
 use crate::usage::{Id, Interner};
 
 /// So many of those who stopped are named.
@@ -33,20 +34,29 @@ impl Gather<'_> {
     /// What needs the account's own profile: its users, active days, features, scored events.
     pub(super) fn users_and_features(&mut self, tally: &mut Tally, cells: &[Cell], muster: &Muster) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
-        let columns = tally.chosen.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let left_out = |place: Option<usize>| {
+            place.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default()
+        };
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let spans = self.model.user_spans;
         let (member_since, active_since) =
             (self.over.plus(-spans.total(window)), self.over.plus(-spans.active(window)));
-        let about = self.ask.reasons_of.as_deref();
-        let reasons = self.ask.reasons && about.is_none_or(|id| id == self.gathered.names.account(tally.id));
+        let about = self.ask.reasons_of.as_ref();
+        let reasons = self.ask.reasons && about.is_none_or(|(id, _)| id == self.gathered.names.account(tally.id));
+        let under = match about {
+            Some((_, name)) => self.model.profiles.iter().position(|profile| profile.name == *name),
+            None => tally.chosen,
+        };
+        let columns = under.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let (left_out, left_out_under) = (left_out(tally.chosen), left_out(under));
+        let is_left_out = |left_out: &[bool], day: Day| left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true);
         let window_since = self.over.plus(-window);
         let against =
             chosen.map_or(Against::Before(window), |(profile, _)| Against::of(profile, tally.first, self.over));
         let before = against.end(self.over);
         let before_since = before.plus(-window);
-        let mut scored_since = self.over.plus(-2 * window - self.ask.recent_days);
+        let longest = under.and_then(|place| self.model.profiles.get(place)).map_or(window, |under| under.window);
+        let mut scored_since = self.over.plus(-2 * longest.max(window) - self.ask.recent_days);
         if about.is_some() || self.ask.history_of.is_some() {
             scored_since = scored_since.min(before_since);
         }
@@ -75,17 +85,18 @@ impl Gather<'_> {
         for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0 && cell.day() > since) {
             let (day, user) = (cell.day(), &mut self.users[user]);
             user.is_member |= day <= self.over && day > member_since;
-            let weight = chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
-            if weight == 0 || left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true) {
-                continue;
-            }
             let count = i64::from(cell.count);
             if reasons
                 && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
+                && !is_left_out(left_out_under, day)
             {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                 self.scored.add(place, count);
+            }
+            let weight = chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
+            if weight == 0 || is_left_out(left_out, day) {
+                continue;
             }
             user.is_active |= day <= self.over && day > active_since;
             if day <= self.over && day > window_since {

@@ -92,15 +92,13 @@ impl Books {
         over: NaiveDate,
         account: Option<&str>,
     ) -> Option<(Peg, Option<String>)> {
-        let mut last = match renewed(profile, day, over) {
+        let last = match renewed(profile, day, over) {
             Ok(last) => last,
             Err(raw) => return Some(((raw, 0, false), None)),
         };
-        let mut pegs = self.pegs_from(profile, last);
-        if pegs.0.is_none() {
-            last = self.over;
-            pegs = self.pegs_from(profile, last);
-        }
+        // Where nobody had done anything, the run's own day serves; where nobody has then either, the day's.
+        let pegged = [last, self.over, over].map(|last| (last, self.pegs_from(profile, last)));
+        let (last, pegs) = pegged.into_iter().find(|(_, pegs)| pegs.0.is_some())?;
         // In which group it was then, or came into first after.
         let group = account.filter(|_| profile.within).and_then(|account| {
             last.iter_days()
@@ -217,10 +215,12 @@ impl Books {
         let mut daily: Vec<(NaiveDate, f64)> = Vec::new();
         let mut raw = 0.0;
         let mut last = None;
+        // Then a day is measured by its own.
+        let nobody_now = self.pegs_from(profile, self.over).0.is_none();
         for day in first.into_iter().flat_map(|first| first.iter_days()).take_while(|day| *day < self.over) {
             let renewed = profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
             // Between two Mondays or firsts nothing is renewed but by `every_run`.
-            if renewed || last.is_none() {
+            if renewed || nobody_now || last.is_none() {
                 raw = self.peg(profile, day, day, Some(account)).map_or(0.0, |peg| peg.0.0);
                 last = Some(day);
             }

@@ -93,11 +93,12 @@ impl Books {
             Ok(last) => last,
             Err(raw) => return raw,
         };
-        let from = |last: NaiveDate| {
-            let raws = raws(self, profile, last).into_iter().filter(|raw| *raw > 0.0);
-            percentile(raws.collect(), profile)
-        };
-        from(last).or_else(|| from(self.over)).map_or(0.0, |peg| peg.0)
+        [last, self.over, over].into_iter().find_map(|last| self.peg_of_users_from(profile, last)).unwrap_or(0.0)
+    }
+
+    fn peg_of_users_from(&self, profile: &ProfileSetup, last: NaiveDate) -> Option<f64> {
+        let raws = raws(self, profile, last).into_iter().filter(|raw| *raw > 0.0);
+        percentile(raws.collect(), profile).map(|peg| peg.0)
     }
 
     fn pegs_of_users(&self) -> Pegs {
@@ -109,8 +110,11 @@ impl Books {
         let Some(first) = self.done.iter().map(|done| done.day).min() else { return BTreeMap::new() };
         let mut known: BTreeMap<NaiveDate, f64> = BTreeMap::new();
         let mut last = None;
+        // Then a day is measured by its own.
+        let nobody_now = self.peg_of_users_from(profile, self.over).is_none();
         for day in first.iter_days().take_while(|day| *day <= self.over) {
-            let anew = profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
+            let anew =
+                nobody_now || profile.renewed == Renewed::EveryRun || day.day() == 1 || day.weekday() == Weekday::Mon;
             // Between two Mondays or firsts nothing is renewed but by `every_run`.
             let raw = last.filter(|_| !anew).unwrap_or_else(|| self.peg_of_users(profile, day, day));
             last = Some(raw);

@@ -2,7 +2,7 @@
 //!
 //! What happened on such a day counts for nothing that is measured over a window, and the day is none of those that an active
 //! day is counted among. Windows do not grow for it: a score over a window with a gap is a score over fewer days. Activation,
-//! last activity, tenure and what was ever used see these days like any other.
+//! last activity, tenure, signals of trouble and what was ever used see these days like any other.
 
 use std::collections::BTreeMap;
 

@@ -470,7 +470,10 @@ impl<'a> Gather<'a> {
         let name = self.gathered.names.account(id);
         let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
         let traits = traits_at(statements, self.ask.horizon.at);
-        self.muster.call(&raw.cells, self.over);
+        let chosen = profile_of(self.model, name, &traits);
+        let left_out = chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let in_windows = |day: Day| left_out.get((day.0 - FIRST_DAY) as usize) != Some(&true);
+        self.muster.call(&raw.cells, self.over, in_windows);
         let first = self.muster.first();
         if first.is_none() && statements.is_empty() && children == 0 {
             return false;
@@ -480,7 +483,6 @@ impl<'a> Gather<'a> {
             self.gathered.of_excluded.extend(raw.user_last.keys());
             return false;
         }
-        let chosen = profile_of(self.model, name, &traits);
         let parent = self.structure.parent(id);
         let checklist = checklist_of(self.model, name, &traits);
         let last = raw.last;

@@ -73,6 +73,27 @@ fn each_span_counts_its_own_days() {
 }
 
 #[test]
+fn days_that_are_left_out_are_in_no_span_and_make_no_pause_longer() {
+    let mut model = model();
+    model.gaps.days = vec![(day(20), day(11))];
+    model.signals = BTreeMap::from([(Signal::CancelIntent, vec![Evidence::Event("Left".into())])]);
+    let lines: Vec<String> = [(1, "u", "A"), (2, "u", "A"), (15, "v", "B"), (15, "v", "Left"), (25, "u", "A")]
+        .map(|(back, user, event)| track(back, 0, user, event))
+        .into();
+    let account = seen(&filed(&lines, &model), &model, Horizon::at(time(AT)), false);
+    let habits = account.habits.clone().expect("habits");
+    let count = |lately: Lately| (lately.last_30, lately.last_90);
+    assert_eq!((count(habits.events), count(habits.active_days)), ((3, 3), (3, 3)));
+    assert_eq!((count(habits.users), count(habits.features)), ((1, 1), (1, 1)));
+    assert_eq!((account.features_used, account.adoption_all_time), (vec![true, false], Some(100.0)));
+    assert_eq!(habits.signal(Signal::CancelIntent).map(count), Some((1, 1)), "trouble is no matter of windows");
+    assert_eq!(habits.rhythm, None);
+    let more: Vec<String> = [1, 2, 15, 25, 26, 27, 28, 29].map(|back| track(back, 0, "u", "A")).into();
+    let rhythm = self::habits(&more, &model).rhythm;
+    assert_eq!(rhythm, Some(Rhythm { usual: 1, long: 9 }), "of 13 days four were left out, of ten five");
+}
+
+#[test]
 fn an_event_on_a_condition_is_a_feature_of_its_own_and_not_another_event() {
     let mut model = model();
     let rule =

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::cells::FIRST_DAY;
 use super::tables::Muster;
 use super::{Cell, Gather, Tally};
 use crate::cycle::{self, Cycle};
@@ -117,13 +118,25 @@ impl Gather<'_> {
         let by_age = &mut tables.by_age;
         by_age.clear();
         by_age.resize(bits.len(), 0);
+        let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
+        let is_left_out = |age: usize| left_out.get((self.over.0 - FIRST_DAY - age as i32) as usize) == Some(&true);
         let mut signals = [Counts::default(); Signal::ALL.len()];
         for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0) {
             let age = (self.over.0 - cell.day().0) as usize;
             let Some(spans) = bits.get(age) else { continue };
             let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
+            let told = tables.signals.get(event).copied().unwrap_or_default();
+            for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
+                let of_spans = counts.iter_mut().enumerate().filter(|(span, _)| spans & (1 << span) != 0);
+                of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
+            }
             if !names.is_derived(cell.event) {
                 by_age[age] = by_age[age].saturating_add(count);
+            }
+            if is_left_out(age) {
+                continue;
+            }
+            if !names.is_derived(cell.event) {
                 let (seen, lately) = &mut tables.users[user];
                 *seen |= spans;
                 *lately = if LAST_90.contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
@@ -131,13 +144,11 @@ impl Gather<'_> {
             for feature in known.map(|known| known.used_by(cell.event)).unwrap_or_default() {
                 tables.features[*feature as usize] |= spans;
             }
-            let told = tables.signals.get(event).copied().unwrap_or_default();
-            for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
-                let of_spans = counts.iter_mut().enumerate().filter(|(span, _)| spans & (1 << span) != 0);
-                of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
-            }
         }
-        let within = |ages: &Range<i32>| by_age[ages.start as usize..ages.end as usize].iter().copied();
+        let within = |ages: &Range<i32>| {
+            let ages = ages.start as usize..ages.end as usize;
+            ages.filter(|age| !is_left_out(*age)).map(|age| by_age[age])
+        };
         let events = asked.ages.each_ref().map(|ages| within(ages).fold(0, u32::saturating_add));
         let active_on = |ages: &Range<i32>| within(ages).filter(|count| *count > 0).count() as u32;
         let active_days = asked.ages.each_ref().map(active_on);
@@ -152,7 +163,8 @@ impl Gather<'_> {
         let active = (0..RHYTHM_DAYS as u32).filter(|age| by_age[*age as usize] > 0);
         tables.gaps.clear();
         active.reduce(|last, age| {
-            tables.gaps.push(age - last);
+            let left_out = (last + 1..age).filter(|age| is_left_out(*age as usize)).count() as u32;
+            tables.gaps.push(age - last - left_out);
             age
         });
         Habits {

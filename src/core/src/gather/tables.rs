@@ -66,7 +66,7 @@ impl Sums {
 pub(super) struct When {
     /// The first day.
     pub first: Day,
-    /// The last day of those that are over.
+    /// The last day of those that are over and in windows.
     pub last: Day,
 }
 
@@ -92,8 +92,8 @@ pub(super) struct Muster {
 }
 
 impl Muster {
-    /// Takes the cells of another account.
-    pub(super) fn call(&mut self, cells: &[Cell], over: Day) {
+    /// Takes the cells of another account. `in_windows`: whether a day up to `over` is in the windows that end after it.
+    pub(super) fn call(&mut self, cells: &[Cell], over: Day, in_windows: impl Fn(Day) -> bool) {
         self.round += 1;
         self.users.clear();
         self.of_cells.clear();
@@ -108,12 +108,12 @@ impl Muster {
             before = Some((cell.user, number));
             self.of_cells.push(number);
             if cell.count > 0 {
-                self.note(cell.event, cell.day(), over);
+                self.note(cell.event, cell.day(), cell.day() <= over && in_windows(cell.day()));
             }
         }
     }
 
-    fn note(&mut self, event: Id, day: Day, over: Day) {
+    fn note(&mut self, event: Id, day: Day, in_windows: bool) {
         let place = event as usize;
         if self.when.len() <= place {
             self.when.resize(place + 1, When::NEVER);
@@ -123,7 +123,7 @@ impl Muster {
             self.done.push(event);
         }
         when.first = when.first.min(day);
-        if day <= over {
+        if in_windows {
             when.last = when.last.max(day);
         }
     }

@@ -74,8 +74,9 @@ impl Budget {
         lock(&self.lane(pool).state).blocked_until
     }
 
-    /// Waits for its turn.
-    pub async fn draw(&self, pool: &Pool, turn: &Turn) {
+    /// Waits for its turn. False, and nothing is drawn, if the tool said *wait* for longer than until `deadline`, which is asked
+    /// for anew whenever it matters: whoever waits learns what others were told meanwhile.
+    pub async fn draw(&self, pool: &Pool, turn: &Turn, deadline: impl Fn() -> Instant) -> bool {
         let lane = self.lane(pool);
         let own = Arc::clone(lock(&lane.own).entry(turn.clone()).or_default());
         let _own = own.lock().await;
@@ -88,7 +89,10 @@ impl Budget {
                 let at = state.blocked_until.map_or(ready, |until| until.max(ready));
                 if at <= now {
                     state.pace.iter_mut().for_each(|pace| pace.take(now));
-                    return;
+                    return true;
+                }
+                if state.blocked_until.is_some_and(|until| until > now && until > deadline()) {
+                    return false;
                 }
                 at
             };
@@ -246,6 +250,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_already_gives_up_too_when_the_tool_asks_for_too_much_patience() {
+        static QUOTAS: [Quota; 1] = [Quota { pool: "api", limit: 1, window: Duration::from_secs(10), keyed: false }];
+        let (budget, pool, begin) = (Arc::new(Budget::new(&QUOTAS)), Pool::of("api"), Instant::now());
+        let deadline = begin + Duration::from_secs(60);
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..3 {
+            let (budget, pool) = (Arc::clone(&budget), pool.clone());
+            tasks.spawn(async move { budget.draw(&pool, &("crm".to_owned(), n == 2), || deadline).await });
+        }
+        assert!(tasks.join_next().await.unwrap().unwrap());
+        budget.block(&pool, Duration::from_secs(3600));
+        assert_eq!(tasks.join_all().await, [false, false]);
+        assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn those_who_draw_take_turns_however_much_they_have() {
         static QUOTAS: [Quota; 1] = [Quota { pool: "api", limit: 100, window: Duration::from_secs(10), keyed: false }];
         let budget = Arc::new(Budget::new(&QUOTAS));
@@ -256,7 +276,7 @@ mod tests {
         for turn in many.chain(others) {
             let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
             tasks.spawn(async move {
-                budget.draw(&Pool::of("api"), &turn).await;
+                assert!(budget.draw(&Pool::of("api"), &turn, Instant::now).await);
                 lock(&order).push(turn);
             });
         }
@@ -273,7 +293,7 @@ mod tests {
         let (budget, pool, from) = (Budget::new(&QUOTAS), Pool::of("api"), Instant::now());
         budget.block(&pool, Duration::from_secs(7));
         budget.block(&pool, Duration::from_secs(3));
-        budget.draw(&pool, &("crm".to_owned(), false)).await;
+        assert!(budget.draw(&pool, &("crm".to_owned(), false), || from + Duration::from_secs(60)).await);
         assert!(Instant::now() - from >= Duration::from_secs(7));
         assert!(Instant::now() - from < Duration::from_secs(8));
     }

@@ -1,10 +1,10 @@
 //! The only loop that sends: claim, step, send, record.
 //!
 //! Connectors decide; this obeys. A few outcome words decide every retry: *Done* moves what is known, record by record;
-//! *Retry* waits and sends the same again; *Split* tries both halves; a *rejected* record is sent once more alone, then kept in
-//! quarantine with its reason; *NeedsLogin* stops this destination and no other. What was acknowledged is written before
-//! anything else is sent for that record, so a process that dies anywhere starts again without loss, and an alert has a durable
-//! mark before it is first sent.
+//! *Retry* waits and sends the same again; *Split* tries both halves; a *rejected* record is sent once more alone, a *refused*
+//! one with others like it, then kept in quarantine with its reason; *NeedsLogin* stops this destination and no other. What
+//! was acknowledged is written before anything else is sent for that record, so a process that dies anywhere starts again
+//! without loss, and an alert has a durable mark before it is first sent.
 
 mod access;
 pub mod brake;
@@ -172,11 +172,10 @@ impl Lanes<'_> {
             Outcome::Done { remote_id } if receipt.slot == ACCOUNT => {
                 remote_id.or_else(|| Some(self.name_by_credentials()))
             }
-            Outcome::Rejected { why } | Outcome::Absent { why } | Outcome::Gone { why } => {
-                report.notes.push(self.clean(&why));
+            outcome => {
+                report.notes.extend(outcome.why().map(|why| self.clean(why)));
                 None
             }
-            Outcome::Done { .. } | Outcome::Found { .. } => None,
         });
         match id {
             Some(id) => {
@@ -345,10 +344,11 @@ impl Lanes<'_> {
         Ok(())
     }
 
-    /// One batch to its end: halves it where it is refused as a whole, and sends a refused record once more alone.
+    /// One batch to its end: halves it where it is refused as a whole, and sends what was refused once more, alone or with
+    /// others like it.
     async fn batch(&self, operations: Vec<Operation>, progress: &Progress) -> Result<(), StoreError> {
-        let mut open = vec![operations];
-        while let Some(operations) = open.pop() {
+        let mut open = vec![(operations, false)];
+        while let Some((operations, once_more)) = open.pop() {
             let stopped = self.stop.load(Ordering::Relaxed).then(|| STOPPED.to_owned());
             if let Some(why) = stopped.or_else(|| lock(&progress.parked).clone()) {
                 operations.iter().for_each(|operation| self.wait(operation, &why, progress));
@@ -358,7 +358,7 @@ impl Lanes<'_> {
             let heard = self.converse(operations.clone(), progress).await?;
             let mut by_slot: BTreeMap<String, Outcome> =
                 heard.receipts.into_iter().map(|receipt| (receipt.slot, receipt.outcome)).collect();
-            let mut confirmed = Vec::new();
+            let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
             for operation in operations {
                 match by_slot.remove(&operation.slot) {
                     None if heard.waiting.contains_key(&operation.slot) => {
@@ -370,11 +370,17 @@ impl Lanes<'_> {
                         report.changed = report.changed.saturating_sub(1);
                         lock(&progress.again).insert(operation.slot);
                     }
-                    Some(Outcome::Rejected { .. }) | None if !alone => open.push(vec![operation]),
-                    Some(Outcome::Rejected { why }) => self.reject(&operation, &why, progress)?,
+                    Some(Outcome::Rejected { .. }) | None if !alone => open.push((vec![operation], true)),
+                    Some(Outcome::Refused { .. }) if !alone && !once_more => refused.push(operation),
+                    Some(Outcome::Rejected { why } | Outcome::Refused { why }) => {
+                        self.reject(&operation, &why, progress)?;
+                    }
                     None => self.reject(&operation, "the tool answered without confirming this record", progress)?,
                     Some(outcome) => confirmed.push((operation, outcome)),
                 }
+            }
+            if !refused.is_empty() {
+                open.push((refused, true));
             }
             self.record(confirmed, progress)?;
         }

@@ -51,7 +51,9 @@ impl Lanes<'_> {
                     kept.begun.clear();
                     kept.absent_since = Some(self.at);
                 }
-                Outcome::Absent { .. } | Outcome::Rejected { .. } => kept.absent_since = Some(self.at),
+                Outcome::Absent { .. } | Outcome::Rejected { .. } | Outcome::Refused { .. } => {
+                    kept.absent_since = Some(self.at);
+                }
             }
             if self.is_forgotten(operation)? {
                 continue;

@@ -347,13 +347,14 @@ impl Lanes<'_> {
     async fn turn(&self, pool: &Pool, again: bool, progress: &Progress) -> Result<(), String> {
         let budget = self.budget(pool);
         let turn = (self.destination.name.clone(), again);
+        let impatient = || format!("{} asks for more patience than a pass has", self.destination.manifest.title);
         loop {
             if let Some(why) = lock(&progress.parked).clone() {
                 return Err(why);
             }
             let deadline = self.deadline(progress);
             if budget.blocked_until(pool).is_some_and(|until| until > deadline) {
-                return Err(format!("{} asks for more patience than a pass has", self.destination.manifest.title));
+                return Err(impatient());
             }
             let asked = lock(&self.tool.breaker).ask(Instant::now());
             let until = match asked {
@@ -377,7 +378,13 @@ impl Lanes<'_> {
                 lock(&self.tool.breaker).gave_up();
                 Err(STOPPED.to_owned())
             }
-            () = budget.draw(pool, &turn) => Ok(()),
+            drawn = budget.draw(pool, &turn, || self.deadline(progress)) => match drawn {
+                true => Ok(()),
+                false => {
+                    lock(&self.tool.breaker).gave_up();
+                    Err(impatient())
+                }
+            },
         }
     }
 

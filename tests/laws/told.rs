@@ -84,7 +84,7 @@ impl Told {
 
     fn settle(&mut self, operation: &Operation, outcome: &Outcome) {
         self.known.confirm(operation, outcome);
-        if matches!(outcome, Outcome::Rejected { .. }) {
+        if matches!(outcome, Outcome::Rejected { .. } | Outcome::Refused { .. }) {
             self.refused.insert(operation.slot.clone());
         }
     }

@@ -105,6 +105,27 @@ async fn contacts_and_their_companies_take_the_fewest_calls() {
     assert_eq!((third.changed, third.sent_calls), (0, 0));
 }
 
+#[tokio::test]
+async fn what_is_refused_by_name_is_asked_once_more_together() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
+    site.customers("1.ndjson", &names.iter().map(|name| Use(name, "Core", 4, 1, 1)).collect::<Vec<_>>());
+    let twice = names.iter().flat_map(|name| [name, name].map(|name| json!({"domain": format!("{name}.example")})));
+    site.hubspot.vendor().seed(&json!({ "companies": twice.collect::<Vec<_>>() }));
+    for _ in 0..2 {
+        let before = calls(&site);
+        let report = run(&site, "skip", 4).await.delivered;
+        assert_eq!((report.rejected, report.waiting), (40, 0), "{report:?}");
+        let made = journal(&site, before);
+        let companies = |call: &String| call.contains("/companies/") && call.contains("/crm/objects/");
+        assert_eq!(
+            made.iter().filter(|call| companies(call)).count(),
+            4,
+            "twice by our property, and by domain: {made:?}"
+        );
+    }
+}
+
 /// Companies and contacts that are found by our own properties alone.
 fn both_kinds() -> Config {
     let text = include_str!("../../config/vitalsync.yaml").split("destinations:").next().unwrap();

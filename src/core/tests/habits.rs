@@ -81,7 +81,7 @@ fn days_that_are_left_out_are_in_no_span_and_make_no_pause_longer() {
         .map(|(back, user, event)| track(back, 0, user, event))
         .into();
     let account = seen(&filed(&lines, &model), &model, Horizon::at(time(AT)), false);
-    let habits = account.habits.clone().expect("habits");
+    let habits = account.habits.expect("habits");
     let count = |lately: Lately| (lately.last_30, lately.last_90);
     assert_eq!((count(habits.events), count(habits.active_days)), ((3, 3), (3, 3)));
     assert_eq!((count(habits.users), count(habits.features)), ((1, 1), (1, 1)));

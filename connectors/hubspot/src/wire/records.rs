@@ -32,6 +32,11 @@ pub(super) fn rejected(why: impl Into<String>) -> State {
     State::Settled(Outcome::Rejected { why: why.into() })
 }
 
+/// Whatever it is sent with.
+fn refused(why: impl Into<String>) -> State {
+    State::Settled(Outcome::Refused { why: why.into() })
+}
+
 /// Operations on the way to their outcomes.
 pub(super) struct Records<'a, 'r> {
     pub hubspot: &'a HubSpot,
@@ -97,7 +102,7 @@ impl Records<'_, '_> {
             if let (Some(id), 1) = (ids.first(), ids.len()) {
                 *state = State::Record(id.clone());
             } else {
-                *state = rejected(format!("ambiguous: {} {plural} have this {whose}'s id in `{own}`", ids.len()));
+                *state = refused(format!("ambiguous: {} {plural} have this {whose}'s id in `{own}`", ids.len()));
             }
         }
         Ok(())
@@ -118,7 +123,7 @@ impl Records<'_, '_> {
         };
         for (operation, state) in self.operations.iter().zip(&mut self.states) {
             if let (State::Unknown, Some(value)) = (&*state, key(operation, natural.shared)) {
-                *state = rejected(format!("ambiguous: several {whose}s have {}", (natural.said)(value)));
+                *state = refused(format!("ambiguous: several {whose}s have {}", (natural.said)(value)));
                 continue;
             }
             let Some(value) = asked(operation, state) else { continue };
@@ -130,7 +135,7 @@ impl Records<'_, '_> {
                 (Some(mine), ..) => State::Record(mine.id.clone()),
                 (None, Some(one), 1) if one.owner.is_none() => State::Record(one.id.clone()),
                 (None, _, 1) => others(self.section, &said),
-                (None, _, count) => rejected(match self.section.own() {
+                (None, _, count) => refused(match self.section.own() {
                     Some(own) => format!("ambiguous: {count} {plural} have {said}; set {own} on the right one"),
                     None => format!("ambiguous: {count} {plural} have {said}; add a `property` to `match`"),
                 }),
@@ -233,7 +238,7 @@ impl Records<'_, '_> {
                     Fate::Refused(error) => {
                         match taken_by(self.section.kind, operation, error).filter(|_| verb == Verb::Upsert) {
                             Some(id) => State::Taken(id),
-                            None => rejected(format!("HubSpot refused: {}", reason::of(error, operation))),
+                            None => refused(format!("HubSpot refused: {}", reason::of(error, operation))),
                         }
                     }
                     Fate::Silent if self.exchange.alone() => {
@@ -278,14 +283,14 @@ impl Records<'_, '_> {
 
 fn given(kind: &Kind, operation: &Operation) -> State {
     if operation.keys.iter().any(|key| key.by == SHARED_RECORD) {
-        return rejected(format!("ambiguous: several {}s have this {}'s record id", kind.whose, kind.name));
+        return refused(format!("ambiguous: several {}s have this {}'s record id", kind.whose, kind.name));
     }
     match operation.remote_id.as_deref() {
         None => State::Unknown,
         Some(id) if !id.is_empty() && id.len() <= 20 && id.bytes().all(|byte| byte.is_ascii_digit()) => {
             State::Record(id.to_owned())
         }
-        Some(_) => rejected("the record id is none of HubSpot's, which have digits only"),
+        Some(_) => refused("the record id is none of HubSpot's, which have digits only"),
     }
 }
 
@@ -308,7 +313,7 @@ pub(super) fn own_value<'a>(section: &Section, operation: &'a Operation) -> Opti
 /// The only record that fits is somebody else's.
 fn others(section: &Section, said: &str) -> State {
     let Kind { name, whose, .. } = section.kind;
-    rejected(format!("the {name} with {said} belongs to another {whose}, by `{}`", section.own().unwrap_or_default()))
+    refused(format!("the {name} with {said} belongs to another {whose}, by `{}`", section.own().unwrap_or_default()))
 }
 
 /// Two must not write one record, and HubSpot refuses a batch that names an id twice.
@@ -321,7 +326,7 @@ fn one_subject_each(kind: &Kind, states: &mut [State]) {
     }
     for state in states {
         if matches!(state, State::Record(id) if counts.get(id).is_some_and(|count| *count > 1)) {
-            *state = rejected(format!("ambiguous: several {}s match one {}", kind.whose, kind.name));
+            *state = refused(format!("ambiguous: several {}s match one {}", kind.whose, kind.name));
         }
     }
 }

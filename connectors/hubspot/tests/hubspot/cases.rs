@@ -102,6 +102,7 @@ fn said(step: &Step) -> String {
                 Outcome::Gone { why } => format!("gone {}: {why}\n", receipt.slot),
                 Outcome::Absent { why } => format!("absent {}: {why}\n", receipt.slot),
                 Outcome::Rejected { why } => format!("rejected {}: {why}\n", receipt.slot),
+                Outcome::Refused { why } => format!("refused {}: {why}\n", receipt.slot),
             })
             .collect(),
         Step::Retry { after, why } => match after {

@@ -87,7 +87,7 @@ pub fn shown(step: &Step) -> String {
                 Outcome::Found { differs, .. } => format!("{} found, differs {differs:?}", receipt.slot),
                 Outcome::Gone { why } => format!("{} gone: {why}", receipt.slot),
                 Outcome::Absent { why } => format!("{} absent: {why}", receipt.slot),
-                Outcome::Rejected { why } => format!("{} rejected: {why}", receipt.slot),
+                Outcome::Rejected { why } | Outcome::Refused { why } => format!("{} rejected: {why}", receipt.slot),
             });
             format!("= done; {}", receipts.collect::<Vec<_>>().join("; "))
         }

@@ -68,7 +68,7 @@ impl Known {
                 let gone = KnownRecord { absent: true, gone: true, ..KnownRecord::default() };
                 self.records.insert(operation.slot.clone(), gone);
             }
-            Outcome::Rejected { .. } => {}
+            Outcome::Rejected { .. } | Outcome::Refused { .. } => {}
         }
     }
 }

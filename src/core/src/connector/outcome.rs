@@ -42,8 +42,14 @@ pub enum Outcome {
         /// Why, without personal data.
         why: String,
     },
-    /// Refused. Sent once more alone, then kept in quarantine with the reason.
+    /// Refused, perhaps for what it was sent with. Sent once more alone, then kept in quarantine with the reason.
     Rejected {
+        /// Why, without personal data.
+        why: String,
+    },
+    /// Refused by its own name, or nobody can tell which record it is: what it is sent with makes no difference. Sent once
+    /// more with others like it, then kept in quarantine with the reason.
+    Refused {
         /// Why, without personal data.
         why: String,
     },
@@ -54,7 +60,7 @@ impl Outcome {
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Done { .. } | Self::Found { .. } => None,
-            Self::Absent { why } | Self::Gone { why } | Self::Rejected { why } => Some(why),
+            Self::Absent { why } | Self::Gone { why } | Self::Rejected { why } | Self::Refused { why } => Some(why),
         }
     }
 }

@@ -88,8 +88,8 @@ struct Progress {
 #[derive(Debug, Clone)]
 enum Settled {
     Done(Option<String>),
-    /// The tool has no such record, and none is created.
-    Absent,
+    /// The tool has no such record, and none is created; why.
+    Absent(String),
     Refused(String),
     Waiting(String),
 }
@@ -283,11 +283,16 @@ impl Lanes<'_> {
                     self.wait(&operation, &why, progress);
                     return Ok(None);
                 }
-                (Some(Settled::Refused(_) | Settled::Absent), Some(field)) => {
+                (Some(Settled::Refused(_) | Settled::Absent(_)), Some(field)) => {
                     operation.fields.remove(field);
                     continue;
                 }
-                (Some(Settled::Absent), None) => {
+                // What can be said once alone must not end in silence.
+                (Some(Settled::Absent(why)), None) if operation.mode == Mode::Once => {
+                    self.reject(&operation, &why, progress)?;
+                    return Ok(None);
+                }
+                (Some(Settled::Absent(_)), None) => {
                     let mut report = lock(&progress.report);
                     report.changed = report.changed.saturating_sub(1);
                     return Ok(None);

@@ -89,8 +89,8 @@ impl Lanes<'_> {
                 outcome => {
                     report.absent += 1;
                     report.absent_why.count(outcome.why().unwrap_or("it is not there"));
-                    if matches!(outcome, Outcome::Absent { .. } | Outcome::Gone { .. }) {
-                        settled.insert(operation.slot, Settled::Absent);
+                    if let Outcome::Absent { why } | Outcome::Gone { why } = outcome {
+                        settled.insert(operation.slot, Settled::Absent(why));
                     }
                 }
             }

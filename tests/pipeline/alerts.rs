@@ -94,6 +94,26 @@ fn config_of(config: &str, rules: &str) -> String {
 }
 
 #[tokio::test]
+async fn an_alert_for_somebody_who_is_not_there_is_refused_at_once_and_never_ends_in_silence() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    site.write("2.ndjson", &owned("a0", "gone@us.example", 1));
+    let config = config(&site, "    alerts:\n      drop: { drop: 15, within: 7d, to: owner }\n");
+    at(&site, &config, end(18)).await;
+    let run = at(&site, &config, end(26)).await;
+    let report = &run.destinations["team"].delivered;
+    assert_eq!((run.alerts.fired, report.rejected, run.exit_code()), (1, 1, 3), "{report:?}");
+    let engine = site.open_with(&config);
+    let why = engine.store.quarantine("team").unwrap().remove(0).why;
+    assert!(why.contains("nobody"), "{why}");
+    drop(engine);
+    let later = at(&site, &config, end(29)).await;
+    let notes = &later.destinations["team"].delivered.notes;
+    assert_eq!(later.alerts.suppressed, 1);
+    assert!(notes.iter().any(|note| note.contains("never told: ") && note.contains(&why)), "{notes:?}");
+}
+
+#[tokio::test]
 async fn rules_about_users_tell_of_users() {
     let site = Site::new().await;
     site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 26, 2)]);

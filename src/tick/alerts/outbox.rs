@@ -83,6 +83,7 @@ impl Engine {
             !retry_refused && entry.refused.as_ref().is_some_and(lately)
         };
         let (mut after, mut entries) = (BTreeMap::new(), Vec::new());
+        let mut given_up: BTreeMap<String, u64> = BTreeMap::new();
         let before: BTreeMap<String, Outgoing> = by_slot(waiting.clone());
         for mut entry in waiting {
             match entry.alert.take() {
@@ -127,7 +128,12 @@ impl Engine {
                 Fate::Refused => {
                     after.insert(entry.operation.slot.clone(), entry);
                 }
-                Fate::Stale => due.stale += 1,
+                Fate::Stale => {
+                    due.stale += 1;
+                    if let Some((_, why)) = entry.refused {
+                        *given_up.entry(why).or_default() += 1;
+                    }
+                }
                 Fate::Snoozed => due.alerts.snoozed += 1,
                 Fate::Gone | Fate::Over => due.alerts.suppressed += 1,
             }
@@ -146,6 +152,10 @@ impl Engine {
         }
         due.alerts.capped = decided.capped;
         due.alerts.suppressed += due.stale;
+        let given_up = given_up.into_iter();
+        due.notes.extend(
+            given_up.map(|(why, count)| format!("{count} alerts are too old by now and were never told: {why}")),
+        );
         if let Some(first) = first_later {
             due.notes.push(format!(
                 "{} alerts wait for a digest or the end of quiet hours, the first until {}",

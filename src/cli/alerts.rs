@@ -35,8 +35,8 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(options: &Options, command: Command) -> Outcome {
-    let wish = match command {
+pub(super) async fn run(options: &Options, command: Option<Command>) -> Outcome {
+    let wish = match command.unwrap_or(Command::List) {
         Command::List => return list(options).await,
         Command::Snooze { account, span, rule } => {
             let wrong =

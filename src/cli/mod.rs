@@ -149,7 +149,7 @@ enum Command {
     /// Alerts that wait, and accounts of which nobody wants to hear for a while.
     Alerts {
         #[command(subcommand)]
-        command: alerts::Command,
+        command: Option<alerts::Command>,
     },
     /// Events: how often and by whom each is done, what it counts for, and what the config misses.
     Events {
@@ -287,9 +287,11 @@ impl Options {
     }
 }
 
-/// Prints on standard output; a reader that has gone away is no failure.
+/// Prints on standard output; a reader that has gone away is no failure. Names come from strangers' browsers: what they have
+/// of control characters does nothing to a terminal.
 fn say(text: &str) {
     use std::io::Write;
+    let text = table::tame(text, |c| c == '\n');
     let mut out = std::io::stdout().lock();
     let _ =
         out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });

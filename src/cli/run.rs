@@ -2,14 +2,19 @@
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use vitalsync_core::time::DAY_MS;
 
 use super::{Failure, Options, Outcome, say, say_json};
 use crate::deliver::Delivered;
 use crate::report::{DestinationReport, DriftReport, RunReport, said_of_stale};
 use crate::tick::Engine;
-use crate::{app, web};
+use crate::{app, clock, web};
+
+/// A clock that was set back by so little is waited for.
+const CLOCK_SET_BACK_MS: i64 = 60_000;
 
 fn open(options: &Options) -> Result<Engine, Failure> {
     let config = options.load()?;
@@ -33,6 +38,9 @@ pub(super) async fn once(options: &Options, batch: Option<usize>, block: Option<
     engine.grain.batch = batch.unwrap_or(engine.grain.batch);
     engine.grain.block = block.unwrap_or(engine.grain.block);
     let at = engine.clock.now();
+    if at.0 > clock::system().0 + DAY_MS {
+        tracing::warn!("as of {at}, which is yet to come: no run without --as-of is taken before then");
+    }
     let stop = engine.stop.clone();
     // In a task of its own, because reading keeps this one busy.
     let ended = tokio::spawn(async move {
@@ -54,6 +62,11 @@ pub(super) async fn once(options: &Options, batch: Option<usize>, block: Option<
 
 pub(super) async fn daemon(options: &Options) -> Outcome {
     let engine = open(options)?;
+    let ahead = engine.last_evaluated()?.map_or(0, |last| last.0 - engine.clock.now().0);
+    if (1..=CLOCK_SET_BACK_MS).contains(&ahead) {
+        tracing::warn!("the clock was set back by {} s: waiting for it", ahead / 1000 + 1);
+        tokio::time::sleep(Duration::from_millis(ahead as u64)).await;
+    }
     engine.check_order(engine.clock.now())?;
     let listener = web::listen(&engine.config.state)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,7 +1,22 @@
 //! Plain tables for people.
 
+use std::borrow::Cow;
+
+/// Text whose control characters are written as escapes, but for those that are `fine`.
+pub(super) fn tame(text: &str, fine: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let wild = |c: char| c.is_control() && !fine(c);
+    if !text.contains(wild) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if wild(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
 /// Columns as wide as their widest cell, two spaces between; numbers to the right.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let tamed = |cell: &String| tame(cell, |_| false).into_owned();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(tamed).collect()).collect();
+    let rows = rows.as_slice();
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = head.iter().map(|cell| width(cell)).collect();
     for row in rows {
@@ -54,4 +69,19 @@ pub(super) fn change(value: Option<f64>) -> String {
 /// Text, or a dash.
 pub(super) fn text(value: Option<&str>) -> String {
     value.unwrap_or("–").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_writes_breaks_no_row_and_tells_the_terminal_nothing() {
+        let rows = [vec!["a\u{1b}[31mred\nnext".to_owned(), "1".to_owned()], vec!["é".to_owned(), "10".to_owned()]];
+        assert_eq!(
+            table(&["event", "n"], &rows),
+            "event                  n\na\\u{1b}[31mred\\nnext   1\né                     10\n"
+        );
+        assert_eq!(tame("a\nb\u{7}", |c| c == '\n'), "a\nb\\u{7}");
+    }
 }

@@ -220,14 +220,23 @@ impl Engine {
 
     /// Refuses an as-of time before the last evaluation: it would tell the tools old figures.
     pub fn check_order(&self, at: Timestamp) -> anyhow::Result<()> {
-        if let Some(last) = self.store.meta::<Timestamp>("evaluated")?
+        if let Some(last) = self.last_evaluated()?
             && at < last
         {
+            anyhow::ensure!(
+                self.clock != Clock::System,
+                "the clock says {at}, before the last run's {last}: either that run had a later --as-of, or a clock was wrong. The tools were told its figures, so nothing is run before then: set the clock right, wait, or begin with another `state` directory"
+            );
             anyhow::bail!(
                 "--as-of {at} is before the last run's {last}: the tools were told newer figures; use a later time, another state directory, or `accounts --as-of` to only look"
             );
         }
         Ok(())
+    }
+
+    /// As of when everything was last evaluated to be told.
+    pub fn last_evaluated(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.meta::<Timestamp>("evaluated")
     }
 
     /// An error if the process is to end: what was read in part must not be measured.

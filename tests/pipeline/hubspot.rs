@@ -111,7 +111,7 @@ async fn what_is_refused_by_name_is_asked_once_more_together() {
     let names: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
     site.customers("1.ndjson", &names.iter().map(|name| Use(name, "Core", 4, 1, 1)).collect::<Vec<_>>());
     let twice = names.iter().flat_map(|name| [name, name].map(|name| json!({"domain": format!("{name}.example")})));
-    site.hubspot.vendor().seed(&json!({ "companies": twice.collect::<Vec<_>>() }));
+    site.hubspot.vendor().seed(&json!({ "companies": twice.collect::<Vec<_>>() })).unwrap();
     for _ in 0..2 {
         let before = calls(&site);
         let report = run(&site, "skip", 4).await.delivered;

@@ -102,7 +102,7 @@ fn section(kind: &'static Kind, node: &Node, scope: &Scope, both: bool, faults: 
         None => Some(None),
     };
     let missing = match table.get("missing") {
-        Some(node) => missing(node, scope, faults),
+        Some(node) => Missing::read(node, scope, faults),
         None => Some(Missing::Skip),
     };
     let natural = &kind.natural;
@@ -249,24 +249,6 @@ fn ways(kind: &'static Kind, node: &Node, scope: &Scope, faults: &mut Faults) ->
         ways.ok = false;
     }
     ways
-}
-
-fn missing(node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Missing> {
-    if let Written::Text(text) = &node.kind {
-        match text.value.trim() {
-            "skip" => return Some(Missing::Skip),
-            "create" => return Some(Missing::Create),
-            word if word.chars().all(char::is_alphabetic) => {
-                if let Some(near) = nearest(word, ["skip", "create"]) {
-                    let message = format!("expected missing: skip, create or a rule, found {}", node.described());
-                    faults.error_with_hint(node.place, message, format!("did you mean `{near}`?"));
-                    return None;
-                }
-            }
-            _ => {}
-        }
-    }
-    Expr::read(node, scope, Type::Bool, faults).map(Missing::When)
 }
 
 fn create_field(

@@ -207,13 +207,7 @@ impl Reading<'_> {
             };
             create_fields.extend(expr.map(|expr| FieldMap::new(*field, expr)));
         }
-        let missing = table.get("missing");
-        let missing = match missing.map(|node| (node, &node.kind)) {
-            None => Missing::Skip,
-            Some((_, Kind::Text(text))) if text.value == "skip" => Missing::Skip,
-            Some((_, Kind::Text(text))) if text.value == "create" => Missing::Create,
-            Some((node, _)) => optional(Some(node), Type::Bool, faults).map_or(Missing::Skip, Missing::When),
-        };
+        let missing = table.get("missing").and_then(|node| Missing::read(node, scope, faults)).unwrap_or(Missing::Skip);
         let keys = match table.get("match") {
             Some(node) => ways(sort, node, scope, faults),
             None => Expr::parse(sort.key.1, place, scope, Type::Any, faults)

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::connector::Key;
 use crate::expr::{Expr, Names, Scope};
-use crate::section::{Faults, Kind, Node, Table};
+
+use crate::section::{Faults, Kind, Node, Table, nearest};
 use crate::time::Calendar;
 use crate::value::{Type, Value};
 
@@ -29,6 +30,28 @@ pub enum Missing {
     Create,
     /// Create it where the rule holds.
     When(Expr),
+}
+
+impl Missing {
+    /// Reads `skip`, `create` or a rule. No rule is a word alone.
+    pub fn read(node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Self> {
+        if let Kind::Text(text) = &node.kind {
+            match text.value.trim() {
+                "skip" => return Some(Self::Skip),
+                "create" => return Some(Self::Create),
+                word if !word.is_empty() && word.chars().all(char::is_alphabetic) => {
+                    let message = format!("expected missing: skip, create or a rule, found {}", node.described());
+                    match nearest(word, ["skip", "create"]) {
+                        Some(near) => faults.error_with_hint(node.place, message, format!("did you mean `{near}`?")),
+                        None => faults.error(node.place, message),
+                    }
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        Expr::read(node, scope, Type::Bool, faults).map(Self::When)
+    }
 }
 
 /// One mapped field. What it writes is made to stay still: measures are rounded half up to whole numbers, other numbers

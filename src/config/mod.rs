@@ -381,15 +381,7 @@ fn render(fault: &Fault, text: &str, file: &Path) -> String {
 
 /// A line of the config as it may be shown: what stands where a secret belongs is masked, unless it is only `${…}`.
 fn masked(line: &str) -> String {
-    let lower = line.to_lowercase();
-    let secret = ["tok", "secret", "passw", "auth", "api_key", "apikey", "write_key"];
-    // `url`, and not `base_url`.
-    let url = lower.find("url:").filter(|at| !lower[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-    let words = secret.iter().filter_map(|word| lower.find(word));
-    let Some(at) = words.chain(url).min() else { return mask_tokens(line) };
-    let Some(colon) = line.get(at..).and_then(|rest| rest.find(':')).map(|colon| at + colon + 1) else {
-        return mask_tokens(line);
-    };
+    let Some(colon) = secret_key(line) else { return mask_tokens(line) };
     let (key, value) = line.split_at(colon);
     let start = value.len() - value.trim_start().len();
     let (blank, value) = value.split_at(start);
@@ -409,20 +401,45 @@ fn masked(line: &str) -> String {
     let bare = value.trim_matches(['"', '\'']);
     let variable = bare.starts_with("${") && bare.ends_with('}') && bare.matches('}').count() == 1;
     if bare.is_empty() || variable {
-        return format!("{key}{blank}{value}{}", mask_tokens(rest));
+        return format!("{key}{blank}{value}{}", masked(rest));
     }
     // As wide as it was, so that the caret below still points where it should.
     let pad = " ".repeat(value.chars().count().saturating_sub(1));
-    format!("{key}{blank}…{pad}{}", mask_tokens(rest)).trim_end().to_owned()
+    format!("{key}{blank}…{pad}{}", masked(rest)).trim_end().to_owned()
 }
 
-/// Words that look like a vendor's token, wherever they stand.
+/// Behind the colon of the first key whose value is a secret, by its name.
+fn secret_key(line: &str) -> Option<usize> {
+    let lower = line.to_ascii_lowercase();
+    let words =
+        ["tok", "secret", "passw", "auth", "api_key", "apikey", "api-key", "write_key", "webhook", "headers", "url"];
+    let found = words.iter().flat_map(|word| lower.match_indices(word));
+    let colons = found.filter_map(|(at, word)| {
+        let colon = at + lower.get(at..)?.find(':')?;
+        let rest = lower.get(at + word.len()..colon)?;
+        // `url`, and not `base_url`.
+        let whole = word != "url" || !lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let is_key = rest.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '"' | '\'' | ' '));
+        (whole && is_key).then_some(colon + 1)
+    });
+    colons.min()
+}
+
+/// Words that look like a vendor's token, wherever they stand, and who logs in by an address.
 pub fn mask_tokens(line: &str) -> String {
     let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '{' | '}' | '[' | ']');
     let token = |word: &str| {
         ["pat-", "xoxb-", "xoxp-", "xapp-", "dg9r"].iter().any(|begin| word.to_lowercase().starts_with(begin))
     };
-    line.split_inclusive(edge).map(|word| if token(word) { "… " } else { word }).collect()
+    let shown = |word: &str| {
+        let login = word.split_once("://").and_then(|(scheme, rest)| {
+            let host = rest.find('/').unwrap_or(rest.len());
+            let at = rest.get(..host)?.rfind('@')?;
+            Some(format!("{scheme}://…{}", rest.get(at..)?))
+        });
+        login.unwrap_or_else(|| if token(word) { "… ".into() } else { word.into() })
+    };
+    line.split_inclusive(edge).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -458,6 +475,15 @@ mod tests {
             ("window: 30d", "window: 30d"),
             ("url: https://a.b/c, x", "url: …            , x"),
             ("base_url: https://a.b", "base_url: https://a.b"),
+            ("base_url: https://me:word@a.b/c", "base_url: https://…@a.b/c"),
+            (
+                "{ type: slack, webhook: \"https://h/x\", alert: {} }",
+                "{ type: slack, webhook: …            , alert: {} }",
+            ),
+            ("{ type: webhook, to: x }", "{ type: webhook, to: x }"),
+            ("{ token: a, secret: b, x: 1 }", "{ token: …, secret: …, x: 1 }"),
+            ("headers: { X-Mine: abc }, x: 1", "headers: …"),
+            ("X-Api-Key: abc", "X-Api-Key: …"),
         ] {
             assert_eq!(masked(line), shown);
         }

@@ -74,6 +74,9 @@ pub struct RunReport {
     /// Sources that fell silent, each with when it was last heard of: windows end there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub stale: BTreeMap<String, String>,
+    /// Sources that were read once and that the config does not have: what they brought counts for nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unknown_sources: Vec<String>,
     /// Scored events that stopped for everybody.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub stopped: Vec<StoppedReport>,

@@ -145,6 +145,12 @@ pub(super) fn summary(report: &RunReport) -> String {
     for held in &report.counted_since {
         let _ = writeln!(out, "  {}", held.said());
     }
+    for source in &report.unknown_sources {
+        let _ = writeln!(
+            out,
+            "  the state has calls of a source {source}, which the config does not have: they count for nothing until it has"
+        );
+    }
     for (source, last) in &report.stale {
         let _ = writeln!(out, "  {}", said_of_stale(source, last));
     }

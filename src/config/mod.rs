@@ -352,6 +352,12 @@ impl Config {
         render(fault, self.text.expose(), &self.file)
     }
 
+    /// True if the config has a source of this name, of calls or of what a tool knows.
+    pub fn has_source(&self, name: &str) -> bool {
+        self.sources.iter().any(|source| source.name == name)
+            || self.readings.iter().any(|reading| reading.name == name)
+    }
+
     /// Everything that is worth a warning in the file, whatever is known of the data.
     pub fn linted(&self) -> Vec<Fault> {
         self.warnings.iter().cloned().chain(lint::of_config(&self.model)).collect()

@@ -188,8 +188,9 @@ impl Engine {
     /// Measures what is asked for under a model, and nothing besides. Whoever looks, windows end where a source fell silent.
     fn ask(&self, model: &Model, mut ask: Ask) -> Result<Evaluation, StoreError> {
         let filing = self.filing.read().unwrap_or_else(poisoned);
-        let history = Kept::of(&self.store, generation::counting(&self.store)?);
-        ask.since = generation::counted_since(&self.store, model)?;
+        let known = |name: &str| self.config.has_source(name);
+        let history = Kept::of(&self.store, generation::counting(&self.store, known)?);
+        ask.since = generation::counted_since(&self.store, known, model)?;
         // What was not known then can't have been missed.
         if ask.horizon.received.is_none() {
             let stale = self.stale(ask.horizon.at)?;
@@ -281,6 +282,8 @@ impl Engine {
             run.accounts = evaluation.accounts.len();
             run.unassigned_events = evaluation.unassigned_events;
             run.counted_since = HeldOutReport::all(&evaluation);
+            run.unknown_sources = generation::sources(&self.store)?.into_keys().collect();
+            run.unknown_sources.retain(|name| !self.config.has_source(name));
             run.stale = self.stale(at)?.into_iter().map(|(source, last)| (source, last.to_string())).collect();
             run.stopped = evaluation.stopped.iter().map(|stopped| self.stopped(stopped)).collect();
             run.rules = self.rules()?;

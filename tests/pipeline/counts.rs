@@ -5,7 +5,7 @@ use serde_json::Value;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::time::DAY_MS;
 
-use crate::site::{Site, end};
+use crate::site::{Site, Use, end};
 
 const MODEL: &str = r#"
 timezone: Europe/Brussels
@@ -119,4 +119,45 @@ async fn another_time_zone_is_refused() {
         vitalsync::config::Config::parse(&MODEL.replace("Europe/Brussels", "Asia/Tokyo"), &file, &|_| None).unwrap();
     let error = vitalsync::tick::Engine::open(config, Default::default()).unwrap_err().to_string();
     assert!(error.contains("Europe/Brussels") && error.contains("Asia/Tokyo"), "{error}");
+}
+
+/// What a run says of raw scores, by account, and its report.
+async fn told(site: &Site, config: &str, offset: i32) -> (Vec<(String, f64)>, vitalsync::report::RunReport) {
+    let engine = site.open_with(config);
+    let run = engine.run_once(end(offset)).await.unwrap();
+    let accounts = engine.accounts(Horizon::at(end(offset))).unwrap();
+    let raw = |account: &Value| Some((account["account"].as_str()?.to_owned(), account["health"]["raw"].as_f64()?));
+    (accounts.iter().filter_map(|account| raw(&serde_json::to_value(account).unwrap())).collect(), run)
+}
+
+#[tokio::test]
+async fn a_source_counts_under_the_name_that_the_config_has_for_it() {
+    let site = Site::new().await;
+    site.customers("use.ndjson", &[Use("a0", "Core", 0, 20, 1), Use("a1", "Minor", 0, 20, 5)]);
+    let renamed = MODEL.replace("product:", "prod:");
+    let first = told(&site, MODEL, 10).await.0;
+    assert_eq!(first.len(), 2);
+    for (config, other) in [(renamed.as_str(), "product"), (MODEL, "prod"), (&renamed, "product")] {
+        let (raw, run) = told(&site, config, 10).await;
+        assert_eq!((raw, run.unknown_sources), (first.clone(), vec![other.to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn calls_are_filed_anew_where_the_config_finds_their_account_elsewhere() {
+    let site = Site::new().await;
+    let call = |n: i32, rest: &str| {
+        format!(
+            r#"{{"type":"track","messageId":"{n}","userId":"u","event":"Core","properties":{{"org":"a0"}},"timestamp":"{}"{rest}}}"#,
+            end(n)
+        )
+    };
+    let lines: Vec<String> = (0..10).map(|n| call(n, "")).collect();
+    site.write("use.ndjson", &(lines.join("\n") + "\n"));
+    let (raw, run) = told(&site, &MODEL.replace(", properties.org", ""), 10).await;
+    assert_eq!((raw, run.unassigned_events), (Vec::new(), 10));
+    let (raw, run) = told(&site, MODEL, 10).await;
+    assert_eq!((raw, run.unassigned_events), (vec![("a0".to_owned(), 50.0)], 0));
+    assert!(run.sources["product"].days_recounted > 0);
+    assert_eq!(told(&site, MODEL, 11).await.1.sources["product"].days_recounted, 0, "once");
 }

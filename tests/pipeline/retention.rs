@@ -66,7 +66,7 @@ fn kept(engine: &Engine) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// How much is kept: counts of an event on a spot, and bytes of statements. How many runs the counts lie in says nothing.
 fn size(engine: &Engine) -> [usize; 2] {
     let mut counted: BTreeMap<(Spot, Id), i64> = BTreeMap::new();
-    let history = Kept::of(&engine.store, generation::counting(&engine.store).unwrap());
+    let history = Kept::of(&engine.store, generation::counting(&engine.store, |_| true).unwrap());
     history
         .spots(&mut |spot, _, counts| {
             counts.iter().for_each(|(event, count)| *counted.entry((*spot, *event)).or_default() += count);
@@ -202,7 +202,7 @@ fn track(id: &str, at: i64, received: i64) -> String {
 /// How often things happened in all, in all months.
 fn total(engine: &Engine) -> i64 {
     let mut sum = 0;
-    let kept = Kept::of(&engine.store, generation::counting(&engine.store).unwrap());
+    let kept = Kept::of(&engine.store, generation::counting(&engine.store, |_| true).unwrap());
     kept.spots(&mut |_, _, counts| sum += counts.iter().map(|(_, count)| count).sum::<i64>()).unwrap();
     sum
 }

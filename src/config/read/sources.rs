@@ -39,6 +39,12 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         let dedupe_days = table.get("dedupe").map_or(Some(DEDUPE_DAYS), |node| dedupe(node, faults));
         let expect = table.get("expect_every").and_then(|node| expect(node, faults)).unwrap_or_default();
         table.finish(faults);
+        let within = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+        let twice = |other: &&Source| location.as_ref().is_some_and(|location| within(location, &other.location));
+        if let Some(other) = sources.iter().find(twice) {
+            let what = format!("{name} and {} read the same files: their calls would count twice", other.name);
+            faults.error(*place, what);
+        }
         if let (Some(_), Some(location), Some(schedule)) = (kind, location, schedule) {
             let dedupe_days = dedupe_days.unwrap_or(DEDUPE_DAYS);
             sources.push(Source { name: name.clone(), location, schedule, dedupe_days, expect });

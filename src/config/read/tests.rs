@@ -518,6 +518,22 @@ retention: { days: 200d }
 }
 
 #[test]
+fn two_sources_don_t_read_the_same_files() {
+    let with = |second: &str| {
+        format!(
+            "sources:\n  a: {{ type: segment_archive, location: ./logs }}\n  b: {{ type: segment_archive, location: {second} }}\n"
+        )
+    };
+    for second in ["logs", "./logs/2026", "."] {
+        assert_eq!(
+            faults(&with(second)),
+            ["3:3 b and a read the same files: their calls would count twice", "1 error"]
+        );
+    }
+    assert_eq!(read(&with("./logs2")).sources.len(), 2);
+}
+
+#[test]
 fn days_leave_the_windows_and_sources_may_be_silent() {
     use vitalsync_core::cycle::Cycle;
     use vitalsync_core::gaps::Yearly;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Day;
+use vitalsync_core::call::AccountPaths;
 use vitalsync_core::model::Model;
 use vitalsync_core::pulse::Heard;
 use vitalsync_core::usage::Ids;
@@ -56,6 +57,8 @@ pub struct Generation {
     pub window: i32,
     /// Counts of earlier event days have lost their days, or are gone: nothing of them can be counted anew.
     pub kept_from: Option<i32>,
+    /// Where its calls were asked for their account; none in a generation of an earlier program.
+    pub accounts: Option<Vec<Vec<String>>>,
 }
 
 fn meta(number: keys::Generation) -> String {
@@ -103,6 +106,12 @@ impl Generation {
     pub fn set_window(&mut self, window: i32) {
         self.all_stale |= self.window != 0 && window > self.window && self.floor.is_some();
         self.window = window;
+    }
+
+    /// Calls state their account here. If it was elsewhere before, all are to be filed anew.
+    pub fn set_paths(&mut self, paths: &AccountPaths) {
+        let asked = self.accounts.replace(paths.0.clone());
+        self.all_stale |= self.newest.is_some() && asked.is_some_and(|asked| asked != paths.0);
     }
 
     /// True if the counts of an event day have lost their days.
@@ -200,25 +209,29 @@ pub fn sources(store: &Store) -> Result<BTreeMap<String, keys::Generation>, Stor
     Ok(store.meta("sources")?.unwrap_or_default())
 }
 
-/// The generations that count, and what of them.
-pub fn counting(store: &Store) -> Result<Vec<(keys::Generation, Counting)>, StoreError> {
-    let numbers = sources(store)?.into_values();
+/// The generations that count, and what of them: those of sources that are `known` by their name.
+pub fn counting(store: &Store, known: impl Fn(&str) -> bool) -> Result<Vec<(keys::Generation, Counting)>, StoreError> {
+    let numbers = sources(store)?.into_iter().filter(|(name, _)| known(name));
     numbers
-        .map(|number| {
+        .map(|(_, number)| {
             let Generation { writes, runs, .. } = Generation::load(store, number)?;
             Ok((number, Counting { writes, runs }))
         })
         .collect()
 }
 
-/// Since which day of receipt derived events are counted in all sources, by their key; always, if not named. What a source
+/// Since which day of receipt derived events are counted in all sources that are `known`, by their key; always, if not named. What a source
 /// has not begun to count it counts from its next day on.
-pub fn counted_since(store: &Store, model: &Model) -> Result<BTreeMap<String, Day>, StoreError> {
+pub fn counted_since(
+    store: &Store,
+    known: impl Fn(&str) -> bool,
+    model: &Model,
+) -> Result<BTreeMap<String, Day>, StoreError> {
     let mut since: BTreeMap<String, Day> = BTreeMap::new();
     if model.derived.is_empty() {
         return Ok(since);
     }
-    for number in sources(store)?.into_values() {
+    for (_, number) in sources(store)?.into_iter().filter(|(name, _)| known(name)) {
         let mut generation = Generation::load(store, number)?;
         generation.learn(model);
         for (key, day) in generation.since.into_iter().filter(|(_, day)| *day != ALWAYS) {

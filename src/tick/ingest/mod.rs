@@ -232,6 +232,7 @@ fn forward(
     let before = generation.clone();
     generation.learn(reading.model);
     generation.set_window(source.dedupe_days);
+    generation.set_paths(reading.paths);
     if generation != before {
         // Also if nothing is new to read.
         let mut batch = Batch::default();

@@ -118,7 +118,7 @@ impl Case {
     #[track_caller]
     fn check(&self) {
         let (mut counted, mut order) = (Counted::new(), Vec::new());
-        let kept = Kept::of(self.store(), counting(self.store()).unwrap());
+        let kept = Kept::of(self.store(), counting(self.store(), |_| true).unwrap());
         kept.spots(&mut |spot, _, counts| {
             order.push(spot.account);
             *counted.entry((spot.account, spot.subject, spot.day.0)).or_default() +=

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vitalsync_core::alert::{Alert, user_of};
+use vitalsync_core::alert::{ABOUT, ALERT, Alert, user_of};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::{About, Content, DEVICE, Id, Ids, USER, members};
 use vitalsync_core::{Timestamp, Value};
@@ -485,7 +485,7 @@ impl Engine {
                 || alert.about().iter().any(|id| named(ACCOUNT, id) || named(USER, id))
         };
         // A message may be about several.
-        let told_of = |fields: &BTreeMap<String, Value>| match fields.get("about") {
+        let told_of = |fields: &BTreeMap<String, Value>| match fields.get(ABOUT) {
             Some(Value::List(about)) => {
                 about.iter().filter_map(Value::as_text).any(|id| named(ACCOUNT, id) || named(USER, id))
             }
@@ -495,7 +495,7 @@ impl Engine {
             |destination, slot, said| match said {
                 Said::Told(kept) => {
                     let goes = is(slot, &kept.subject) || told_of(&kept.record.fields);
-                    if goes && slot.starts_with("alert/") {
+                    if goes && slot.starts_with(&format!("{ALERT}/")) {
                         done.messages += 1;
                     } else if goes && let Some(id) = &kept.record.remote_id {
                         let record = slot.split('/').next().unwrap_or_default().to_owned();

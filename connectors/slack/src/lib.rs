@@ -16,24 +16,20 @@ use std::time::Duration;
 
 use vitalsync_core::Value;
 use vitalsync_core::alert::read::{self, Tells};
-use vitalsync_core::alert::{Alert, Alerting, What};
+use vitalsync_core::alert::{ALERT, Alert, Alerting, Delivery, Form};
 use vitalsync_core::connector::{
-    Auth, Change, Connector, Known, Manifest, Mode, Need, Operation, Quota, Registered, Reply, Step, Wanted,
+    Auth, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Step, Wanted,
 };
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::mapping::RecordSet;
 use vitalsync_core::section::{Faults, Node};
 
-/// Batch key and slot kind.
-const ALERT: &str = "alert";
-/// The fields of an operation. `about` and `carries` are not sent: whom to forget with it, and which alerts it is made of.
+/// The fields of an operation that are sent.
 const CHANNEL: &str = "channel";
 const FALLBACK: &str = "fallback";
 const THREAD: &str = "thread";
 const TEXT: &str = "text";
 const BLOCKS: &str = "blocks";
-const ABOUT: &str = "about";
-const CARRIES: &str = "carries";
 /// So many channels are looked for in one reading of the list.
 const CHANNELS: usize = 100;
 /// The key of an incoming webhook's address.
@@ -56,15 +52,6 @@ static MANIFEST: Manifest = Manifest {
 /// The line of the registry.
 pub const SLACK: Registered = Registered { manifest: &MANIFEST, read: configured };
 
-/// What is done where nobody knows whether an incoming webhook took a message: it can't be read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// It is not sent again.
-    AtMostOnce,
-    /// It is sent again, and may come twice.
-    AtLeastOnce,
-}
-
 /// A configured Slack destination.
 #[derive(Debug, Clone)]
 pub struct Slack {
@@ -83,13 +70,10 @@ fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<d
             faults.error(node.place, why);
             None
         }
-        Some(node) => match node.one_of(faults, "the delivery", &["at_most_once", "at_least_once"])? {
-            0 => Some(Delivery::AtMostOnce),
-            _ => Some(Delivery::AtLeastOnce),
-        },
-        None => Some(Delivery::AtMostOnce),
+        Some(node) => Delivery::read(node, faults),
+        None => Some(Delivery::default()),
     };
-    let tells = Tells { places: (!hooked).then_some(place::PLACES), escape: render::piece };
+    let tells = Tells { places: (!hooked).then_some(place::PLACES), form: Form::Text(render::piece) };
     let alerting = read::alerting(&table, &tells, scopes, faults);
     table.finish(faults);
     Some(Box::new(Slack { alerting: alerting?, hook: hooked.then_some(delivery?) }))
@@ -98,23 +82,13 @@ fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<d
 impl Slack {
     fn post(&self, alert: &Alert) -> Operation {
         let message = render::message(alert);
-        let title = match &alert.what {
-            What::Many { alerts, .. } => format!("post {} alerts together", alerts.len()),
-            _ => format!("post alert {}", alert.rule),
-        };
         let batch_key = if self.hook.is_some() { WEBHOOK } else { ALERT };
-        let mut operation = Operation::new(format!("{ALERT}/{}", alert.occasion), batch_key, title);
-        operation.mode = Mode::Once;
-        operation.subject.clone_from(&alert.account);
+        let mut operation = alert.operation(batch_key);
         let mut put = |name: &str, new: Value| {
             operation.fields.insert(name.to_owned(), Change { old: Value::Null, new });
         };
         put(TEXT, message.text.into());
         put(BLOCKS, message.blocks.into());
-        put(ABOUT, Value::List(alert.about().into_iter().map(Value::from).collect()));
-        if let What::Many { alerts, .. } = &alert.what {
-            put(CARRIES, Value::List(alerts.iter().map(|alert| alert.occasion.as_str().into()).collect()));
-        }
         if self.hook.is_some() {
             return operation;
         }

@@ -8,6 +8,8 @@ pub(crate) const PLACES: Places = Places {
     hint: "as in \"#cs-alerts\", C0123456789, jo@ourselves.example, owner or traits.slack_channel; names of channels have small \
            letters, digits, `-` and `_`",
     read,
+    given: read,
+    needed: true,
 };
 
 /// What finds a channel, or a person, and slots of that kind.

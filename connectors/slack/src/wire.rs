@@ -20,20 +20,18 @@ mod post;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use vitalsync_core::alert::{ALERT, Delivery, UNKNOWN};
 use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub,
 };
 
+use crate::WEBHOOK;
 use crate::place::{CHANNEL_KIND, USER_KIND};
-use crate::{ALERT, Delivery, WEBHOOK};
 
 /// The wait where Slack names none.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// The wait after `message_limit_exceeded`, which is the workspace's, not ours.
 const LONG_WAIT: Duration = Duration::from_secs(300);
-
-/// What ends a conversation where it is not known whether the alert arrived.
-const UNKNOWN: &str = "it is not known whether this alert was posted; not sent again";
 
 /// A value, or the step that ends this replay. The step is boxed because it is big and rare.
 type Next<T> = Result<T, Box<Step>>;
@@ -50,7 +48,7 @@ pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Del
             ACCOUNT => account(one, &mut exchange),
             ALERT => post::alert(one, earlier, &mut exchange),
             USER_KIND => find::person(one, &mut exchange),
-            WEBHOOK => hook::alert(one, hook.unwrap_or(Delivery::AtMostOnce), &mut exchange),
+            WEBHOOK => hook::alert(one, hook.unwrap_or_default(), replies),
             _ => reject(format!("nothing is known of {}", one.title)),
         },
         _ => Err(Box::new(Step::Split { why: "alerts are posted one at a time".into() })),
@@ -70,6 +68,11 @@ fn done(operation: &Operation, remote_id: Option<String>) -> Step {
     Step::Done(vec![Receipt { slot: operation.slot.clone(), outcome: Outcome::Done { remote_id } }])
 }
 
+fn send(method: Method, path: String, body: Option<Json>, pool: Pool) -> Step {
+    let headers = vec![("Accept", "application/json".into())];
+    Step::Send(Request { method, path, headers, body: body.map(|body| body.to_string()), pool })
+}
+
 /// The replies that were not looked at yet.
 struct Exchange<'a> {
     replies: std::slice::Iter<'a, Reply>,
@@ -78,11 +81,7 @@ struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// The reply to a request, if there is one yet.
     fn next(&mut self, method: Method, path: String, body: Option<Json>, pool: Pool) -> Next<&'a Reply> {
-        self.replies.next().ok_or_else(|| {
-            let headers = vec![("Accept", "application/json".into())];
-            let body = body.map(|body| body.to_string());
-            Box::new(Step::Send(Request { method, path, headers, body, pool }))
-        })
+        self.replies.next().ok_or_else(|| Box::new(send(method, path, body, pool)))
     }
 
     /// Something that may be asked again without harm: its body, or the refusal.

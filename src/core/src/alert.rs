@@ -12,6 +12,7 @@ mod edge;
 pub mod read;
 mod renewal;
 mod route;
+mod send;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ pub use self::dispatch::{Dispatch, Fate, Snooze, Waiting, dispatch};
 pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
 pub use self::route::{Places, Route};
-pub use self::tell::{names, tell};
+pub use self::send::{ABOUT, ALERT, CARRIES, Delivery, UNKNOWN};
+pub use self::tell::{Form, Wording, names, tell};
 use self::when::{Digest, QuietHours};
 pub use self::whom::{Whom, user_key, user_of};
 use crate::evaluate::{Account, Health, User};
@@ -62,7 +64,7 @@ pub struct AlertRule {
     /// Whether it is told, too, that what fired it is over.
     pub recovery: bool,
     /// How it is put; `None`: as the destination does by itself.
-    pub template: Option<TextTemplate>,
+    pub template: Option<Wording>,
 }
 
 impl AlertRule {
@@ -271,6 +273,28 @@ impl Trigger {
             Self::Activated => account.activated_at,
             Self::Milestone { event, count } => account.milestones.get(&(event.clone(), *count)).copied(),
             _ => None,
+        }
+    }
+
+    /// Its key in the config.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Drop { .. } => "drop",
+            Self::Rise { .. } => "rise",
+            Self::Band(_, Side::Entered) => "band",
+            Self::Band(_, Side::Left) => "left_band",
+            Self::Segment(_, Side::Entered) => "segment",
+            Self::Segment(_, Side::Left) => "left",
+            Self::Step(_) => "step",
+            Self::Activated => "activated",
+            Self::FirstValue => "first_value",
+            Self::Quiet(_) => "quiet",
+            Self::Back(_) => "back",
+            Self::NewAccount => "new_account",
+            Self::Milestone { .. } => "milestone",
+            Self::NewUser => "new_user",
+            Self::ChampionQuiet(_) => "champion_quiet",
+            Self::DataStopped => "data_stopped",
         }
     }
 

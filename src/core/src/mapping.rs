@@ -158,17 +158,21 @@ impl FieldMap {
 
     /// The value to write for one account or user.
     pub fn value(&self, names: &dyn Names, calendar: &Calendar) -> Value {
-        match self.expr.value(names) {
-            Value::Number(number) => {
-                let own = self.expr.source().contains("round(");
-                let trait_like = self.expr.names().iter().any(|name| name.split('.').any(|part| part == "traits"));
-                let scale = if own || trait_like { 100.0 } else { 1.0 };
-                Value::from((number * scale + 0.5).floor() / scale)
-            }
+        match stilled(&self.expr, self.expr.value(names)) {
             Value::Time(time) => Value::Date(calendar.day(time)),
             other => other,
         }
     }
+}
+
+/// A number as it is told to a tool: a measure in whole numbers, half up; what comes of traits, or is rounded by the config, to
+/// two decimals. Anything else as it is.
+pub(crate) fn stilled(expr: &Expr, value: Value) -> Value {
+    let Value::Number(number) = value else { return value };
+    let own = expr.source().contains("round(");
+    let trait_like = expr.names().iter().any(|name| name.split('.').any(|part| part == "traits"));
+    let scale = if own || trait_like { 100.0 } else { 1.0 };
+    Value::from((number * scale + 0.5).floor() / scale)
 }
 
 /// Tags of which a record carries at most one: the first whose rule holds.

@@ -1,7 +1,7 @@
 //! Where to look further from an alert, and what it answers.
 
 use vitalsync_core::Timestamp;
-use vitalsync_core::alert::{Alert, What, Whom};
+use vitalsync_core::alert::{ALERT, Alert, CARRIES, What, Whom};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::names::AccountNames;
 
@@ -77,16 +77,16 @@ impl Engine {
         let Some(lanes) = self.lanes(destination, at) else { return Ok(None) };
         let Some(account) = lanes.known_account()? else { return Ok(None) };
         let namespace = told(&destination.name, &account);
-        if self.store.kept_slot(&namespace, &format!("alert/{began}"))?.told_at.is_some() {
+        if self.store.kept_slot(&namespace, &format!("{ALERT}/{began}"))?.told_at.is_some() {
             return Ok(Some(alert));
         }
-        let carries = |fields: &std::collections::BTreeMap<String, vitalsync_core::Value>| match fields.get("carries") {
+        let carries = |fields: &std::collections::BTreeMap<String, vitalsync_core::Value>| match fields.get(CARRIES) {
             Some(vitalsync_core::Value::List(all)) => all.iter().any(|one| one.as_text() == Some(&began)),
             _ => false,
         };
         for (slot, kept) in self.store.kept(&namespace)? {
             if kept.told_at.is_some() && carries(&kept.record.fields) {
-                alert.reply_to = slot.strip_prefix("alert/").map(str::to_owned);
+                alert.reply_to = slot.split_once('/').map(|(_, occasion)| occasion.to_owned());
                 return Ok(Some(alert));
             }
         }

@@ -5,30 +5,14 @@
 use super::*;
 use crate::{BLOCKS, TEXT};
 
-pub(super) fn alert(operation: &Operation, delivery: Delivery, exchange: &mut Exchange<'_>) -> Next<Step> {
+pub(super) fn alert(operation: &Operation, delivery: Delivery, replies: &[Reply]) -> Next<Step> {
     let field = |name: &str| operation.fields.get(name).and_then(|change| change.new.as_text());
     let blocks = field(BLOCKS).and_then(|blocks| serde_json::from_str::<Json>(blocks).ok());
     let (Some(text), Some(blocks)) = (field(TEXT), blocks) else { return reject("the alert is not complete") };
+    let unclear = |why: &str| Err(Box::new(delivery.in_doubt(operation, why)));
     let body = json!({ "text": text, "blocks": blocks });
-    let pool = Pool::of("post");
-    let unclear = |why: &str| match delivery {
-        Delivery::AtMostOnce => reject(format!(
-            "{UNKNOWN}: {why}, and what a webhook took can't be read back (`delivery: at_least_once` would send it again)"
-        )),
-        Delivery::AtLeastOnce => retry(None, why),
-    };
-    let reply = exchange.next(Method::Post, String::new(), Some(body.clone()), pool.clone())?;
-    let answer = match reply {
-        Reply::Answer(answer) => answer,
-        // An earlier process began it: the answer to that is not known, and what follows is a post anew.
-        Reply::Lost { .. } if delivery == Delivery::AtLeastOnce => {
-            match exchange.next(Method::Post, String::new(), Some(body), pool)? {
-                Reply::Answer(answer) => answer,
-                Reply::Lost { .. } => return retry(None, "the connection broke before the answer came"),
-            }
-        }
-        Reply::Lost { .. } => return unclear("the connection broke before the answer came"),
-    };
+    let answer =
+        delivery.answer(operation, replies, send(Method::Post, String::new(), Some(body), Pool::of("post")))?;
     let said = answer.body.trim();
     let json = answer.json();
     match said {

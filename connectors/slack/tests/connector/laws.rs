@@ -118,7 +118,7 @@ fn a_webhook_gets_the_message_and_nothing_else() {
     assert!(ends(&config, &said(400, "invalid_payload")).starts_with("= reject: Slack refused the message"));
     assert!(ends(&config, &said(429, "rate_limited")).starts_with("= retry after 1s"));
     for doubt in [lost.clone(), said(500, ""), said(200, "<html>")] {
-        assert!(ends(&config, &doubt).starts_with("= reject: it is not known"), "{doubt:?}");
+        assert!(ends(&config, &doubt).starts_with("= done; alert/0a1b rejected: it is not known"), "{doubt:?}");
         let again = json!({ "webhook": "x", "delivery": "at_least_once", "alerts": { "r": { "drop": 15 } } });
         let again = ends(&again, &doubt);
         assert!(again.starts_with("= retry") || again.starts_with("> POST"), "{again}");

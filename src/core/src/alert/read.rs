@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::when::{Digest, QuietHours, minutes};
-use super::{AlertRule, Alerting, Places, Route, Side, Trigger};
+use super::{AlertRule, Alerting, Form, Places, Route, Side, Trigger, Wording};
 use crate::expr::{Expr, Scope, Scopes};
 use crate::mapping::Level;
 use crate::model::Band;
@@ -46,8 +46,8 @@ const CAP: u32 = 20;
 pub struct Tells {
     /// The places that they may go to; `None`: it has one.
     pub places: Option<Places>,
-    /// Makes a piece of data harmless in a message.
-    pub escape: fn(&str) -> String,
+    /// What a template of a message gives.
+    pub form: Form,
 }
 
 /// Reads all that a destination says of its alerts: `alerts:` and what goes for all of them beside it. `None` if there are no
@@ -120,9 +120,23 @@ fn read_rule(name: &str, node: &Node, shared: &Shared<'_>, faults: &mut Faults) 
     let only = optional(table.get("for"), |node| Expr::read(node, scope, Type::Bool, faults));
     let (to, fallback) = match &shared.tells.places {
         Some(places) => {
-            let to = table.need(faults, "to", places.what).and_then(|node| read_route(node, places, scope, faults));
-            let fallback = table.get("fallback").or(shared.fallback);
-            (to, optional(fallback, |node| read_place(node, places, faults)))
+            let (to, own) = (table.get("to"), table.get("fallback"));
+            if let Some(node) = own.filter(|_| to.is_none() && !places.needed) {
+                let hint = "to: owner";
+                faults.error_with_hint(
+                    node.place,
+                    "`fallback` stands in for a `to` that names nobody; here is none",
+                    hint,
+                );
+            }
+            let to = match to {
+                None if !places.needed => Some(Route::Only),
+                _ => {
+                    let to = table.need(faults, "to", places.what);
+                    to.and_then(|node| read_route(node, places, scope, faults))
+                }
+            };
+            (to, optional(own.or(shared.fallback), |node| read_place(node, places, faults)))
         }
         None => {
             for node in [table.get("to"), table.get("fallback")].into_iter().flatten() {
@@ -145,7 +159,7 @@ fn read_rule(name: &str, node: &Node, shared: &Shared<'_>, faults: &mut Faults) 
         Some(recovery)
     });
     let template = optional(table.get("template").or(shared.template), |node| {
-        TextTemplate::read(node, &super::names(scope), shared.tells.escape, faults)
+        Wording::read(node, &super::names(scope), shared.tells.form, faults)
     });
     table.finish(faults);
     Some(AlertRule {

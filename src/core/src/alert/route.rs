@@ -11,8 +11,12 @@ pub struct Places {
     pub what: &'static str,
     /// How one is written.
     pub hint: &'static str,
-    /// A place as it is written, in its one form; `None`: it is none.
+    /// A place as the config has it, in its one form; `None`: it is none.
     pub read: fn(&str) -> Option<String>,
+    /// The same as data has it.
+    pub given: fn(&str) -> Option<String>,
+    /// False: a rule may name none.
+    pub needed: bool,
 }
 
 /// Where the alerts of a rule go.
@@ -24,14 +28,14 @@ pub enum Route {
     Owner(Places),
     /// To what an expression gives.
     Rule(Expr, Places),
-    /// The destination has only one place.
+    /// To nobody in particular: the destination has only one place.
     Only,
 }
 
 impl Route {
     /// The place for an account or user; `None` if there is none that the destination could know.
     pub fn place(&self, whom: Option<&Whom<'_>>) -> Option<String> {
-        let read = |value: Value, places: &Places| (places.read)(value.as_key()?.trim());
+        let read = |value: Value, places: &Places| (places.given)(value.as_key()?.trim());
         match self {
             Self::Place(place) => Some(place.clone()),
             Self::Owner(places) => read(whom?.account()?.owner.clone(), places),

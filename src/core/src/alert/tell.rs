@@ -1,12 +1,62 @@
 //! What a template may say of an alert, and what it comes to.
 
 use super::{Alert, AlertRule, What, Whom};
-use crate::expr::{Names, Scope};
+use crate::expr::{Expr, Names, Scope};
+use crate::mapping::stilled;
+use crate::section::{Faults, Node};
+use crate::template::{Template, TextTemplate};
 use crate::value::{Type, Value};
+
+/// What a destination's templates give.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// Text, in which this makes a piece of data harmless.
+    Text(fn(&str) -> String),
+    /// JSON.
+    Json,
+}
+
+/// How a rule puts its alerts.
+#[derive(Debug, Clone)]
+pub enum Wording {
+    /// As text.
+    Text(TextTemplate),
+    /// As JSON.
+    Json(Template),
+}
+
+impl Wording {
+    /// Reads a template. `scope` has every name that it may use.
+    pub fn read(node: &Node, scope: &Scope, form: Form, faults: &mut Faults) -> Option<Self> {
+        match form {
+            Form::Text(escape) => TextTemplate::read(node, scope, escape, faults).map(Self::Text),
+            Form::Json => Template::read(node, scope, faults).map(Self::Json),
+        }
+    }
+
+    /// The names that it uses, as expressions.
+    pub fn names(&self) -> &[Expr] {
+        match self {
+            Self::Text(template) => template.names(),
+            Self::Json(template) => template.names(),
+        }
+    }
+
+    fn render(&self, of: &dyn Names) -> Result<String, String> {
+        match self {
+            Self::Text(template) => template.render(of),
+            Self::Json(template) => template.render(|name| stilled(name, name.value(of)).to_json()),
+        }
+    }
+}
+
+/// What fired it is the rule's, not the alert's.
+const EDGE: &str = "alert.edge";
 
 /// Makes the names of an alert known, below `alert.`, beside those of whom it is about.
 pub fn names(scope: &Scope) -> Scope {
     let mut scope = scope.clone();
+    scope.name(EDGE, Type::Text);
     for (name, kind, _) in NAMES {
         scope.name(*name, *kind);
     }
@@ -27,6 +77,9 @@ const NAMES: &[Name] = &[
     ("alert.reasons", Type::List, |alert| {
         Value::List(alert.reasons.iter().map(|reason| reason.as_str().into()).collect())
     }),
+    ("alert.occasion", Type::Text, |alert| alert.occasion.as_str().into()),
+    ("alert.to", Type::Text, |alert| Some(alert.to.as_str()).filter(|to| !to.is_empty()).into()),
+    ("alert.at", Type::Time, |alert| Value::Time(alert.at)),
     ("alert.over", Type::Bool, |alert| alert.reply_to.is_some().into()),
     ("alert.last_active", Type::Time, |alert| alert.last_active.map(Value::Time).unwrap_or_default()),
     ("alert.link", Type::Text, |alert| alert.link("vitalsync").into()),
@@ -64,6 +117,7 @@ impl Alert {
 /// The names of an alert, and of whom it is about.
 struct AlertNames<'a> {
     alert: &'a Alert,
+    rule: &'a AlertRule,
     names: Option<Box<dyn Names + 'a>>,
 }
 
@@ -71,6 +125,7 @@ impl Names for AlertNames<'_> {
     fn value(&self, name: &str) -> Value {
         match NAMES.iter().find(|(known, ..)| *known == name) {
             Some((.., of)) => of(self.alert),
+            None if name == EDGE => self.rule.trigger.key().into(),
             None => self.names.as_ref().map(|names| names.value(name)).unwrap_or_default(),
         }
     }
@@ -82,7 +137,7 @@ impl Names for AlertNames<'_> {
 /// What the template runs into.
 pub fn tell(alert: &mut Alert, rule: &AlertRule, whom: Option<&Whom<'_>>) -> Result<(), String> {
     let Some(template) = &rule.template else { return Ok(()) };
-    let body = template.render(&AlertNames { alert, names: whom.map(Whom::names) })?;
+    let body = template.render(&AlertNames { alert, rule, names: whom.map(Whom::names) })?;
     if body.is_empty() {
         return Err("the template gives no text".into());
     }

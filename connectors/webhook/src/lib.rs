@@ -1,17 +1,22 @@
-//! A webhook of your own: accounts and users as JSON, to any address.
+//! A webhook of your own: accounts, users and alerts as JSON, to any address.
 //!
-//! This file reads the config and plans; `body.rs` writes a record as JSON, `wire.rs` reads the answers. A record is sent
-//! whole whenever a field of it changed. The address, the headers and the secret that signs never come here.
+//! This file reads the config and plans; `body.rs` writes a record as JSON, `alert.rs` an alert, `wire.rs` reads the answers. A
+//! record is sent whole whenever a field of it changed. The address, the headers and the secret that signs never come here.
 //!
 //! A request may arrive twice: nobody but the receiver can know whether one that broke off was taken. So every record carries
-//! a sequence number, one more each time, and every request an idempotency key that follows from what it says. Deliberately
-//! not here: reading anything back, deletion, bodies that are no JSON.
+//! a sequence number, one more each time, and every request an idempotency key that follows from what it says, or is the
+//! alert's occasion. Whether an alert is sent again in doubt says the config. Deliberately not here: reading anything back,
+//! deletion, bodies that are no JSON, and when a rule fires: the core decides that.
 
+mod alert;
 mod body;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use vitalsync_core::alert::read::{self, Tells};
+use vitalsync_core::alert::{ALERT, Alert, Alerting, Delivery, Form};
 use vitalsync_core::connector::{
     Auth, Change, Connector, Known, Manifest, Method, Operation, Quota, Registered, Reply, Step, Wanted,
 };
@@ -26,6 +31,10 @@ const ACCOUNT: &str = "account";
 const USER: &str = "user";
 /// How often a record was sent, as one of its fields; no field of the config may have this name.
 const SEQUENCE: &str = "sequence";
+/// The JSON of an alert, as a field of its operation.
+const BODY: &str = "body";
+/// The keys that go with `alerts`.
+const OF_ALERTS: [&str; 7] = ["delivery", "fallback", "digest", "quiet_hours", "template", "cap", "crm_url"];
 /// The most records of one request.
 const MOST: u32 = 500;
 
@@ -40,7 +49,7 @@ static MANIFEST: Manifest = Manifest {
 };
 
 /// The line of the registry.
-pub const WEBHOOK: Registered = Registered { manifest: &MANIFEST, read };
+pub const WEBHOOK: Registered = Registered { manifest: &MANIFEST, read: configured };
 
 /// A configured webhook.
 #[derive(Debug, Clone)]
@@ -51,9 +60,11 @@ pub struct Webhook {
     sets: Vec<RecordSet>,
     /// The templates of their bodies, in the order of `sets`.
     bodies: Vec<Option<Template>>,
+    alerting: Option<Alerting>,
+    delivery: Delivery,
 }
 
-fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
+fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Connector>> {
     let table = node.table(faults, "a webhook destination")?;
     MANIFEST.leave_common(&table);
     let method = match table.get("method") {
@@ -67,26 +78,46 @@ fn read(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<dyn Con
         None => Some(1),
         Some(node) => read_batch(node, faults),
     };
-    let mut webhook = Webhook { method: method?, batch: None, sets: Vec::new(), bodies: Vec::new() };
+    let alerts = read_alerts(&table, scopes, faults);
     let kinds = [("accounts", ACCOUNT, Level::Account, &scopes.account), ("users", USER, Level::User, &scopes.user)];
     let written: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, table.get(kind.0)?))).collect();
-    if written.is_empty() {
+    if written.is_empty() && table.get("alerts").is_none() {
         faults.error_with_hint(
             table.place,
-            "a webhook destination: nothing to send, neither `accounts` nor `users`",
+            "a webhook destination: nothing to send, neither `accounts` nor `users` nor `alerts`",
             "accounts: { fields: { score: health.score } }",
         );
     }
     table.finish(faults);
-    for ((key, kind, level, scope), node) in &written {
-        let section = node.table(faults, key).and_then(|table| read_set(table, kind, *level, scope, faults));
-        if let Some((set, body)) = section {
-            webhook.sets.push(set);
-            webhook.bodies.push(body);
+    let sections: Vec<_> = written
+        .iter()
+        .filter_map(|((key, kind, level, scope), node)| {
+            let table = node.table(faults, key)?;
+            read_set(table, kind, *level, scope, faults)
+        })
+        .collect();
+    let whole = sections.len() == written.len();
+    let (sets, bodies) = sections.into_iter().unzip();
+    let (method, (alerting, delivery)) = (method?, alerts?);
+    let batch = Some(batch?).filter(|batch| *batch > 1);
+    let webhook = Webhook { method, batch, sets, bodies, alerting, delivery };
+    (whole && (!webhook.sets.is_empty() || webhook.alerting.is_some())).then(|| Box::new(webhook) as Box<dyn Connector>)
+}
+
+/// Reads `alerts:` and what goes with it.
+fn read_alerts(table: &Table<'_>, scopes: &Scopes, faults: &mut Faults) -> Option<(Option<Alerting>, Delivery)> {
+    if table.get("alerts").is_none() {
+        let alone: Vec<_> = OF_ALERTS.into_iter().filter_map(|key| Some((key, table.get(key)?))).collect();
+        for (key, node) in &alone {
+            let message = format!("`{key}` is about alerts, and there are none");
+            faults.error_with_hint(node.place, message, "alerts: { score_drop: { drop: 15 } }");
         }
+        return alone.is_empty().then(|| (None, Delivery::default()));
     }
-    webhook.batch = Some(batch?).filter(|batch| *batch > 1);
-    (!written.is_empty() && webhook.sets.len() == written.len()).then(|| Box::new(webhook) as Box<dyn Connector>)
+    let delivery = table.get("delivery").map_or(Some(Delivery::default()), |node| Delivery::read(node, faults));
+    let tells = Tells { places: Some(alert::PLACES), form: Form::Json };
+    let alerting = read::alerting(table, &tells, scopes, faults);
+    Some((Some(alerting?), delivery?))
 }
 
 fn read_batch(node: &Node, faults: &mut Faults) -> Option<usize> {
@@ -188,6 +219,14 @@ impl Webhook {
         self.bodies.get(at)?.as_ref()
     }
 
+    fn plan_alert(&self, alert: &Alert, alerting: &Alerting) -> Operation {
+        let mut operation = alert.operation(ALERT);
+        // Not as text, so that what a receiver quotes of it is recognised.
+        let new = Value::from_json(&alert::body(alert, alerting));
+        operation.fields.insert(BODY.to_owned(), Change { old: Value::Null, new });
+        operation
+    }
+
     fn plan_record(&self, record: &WantedRecord, known: &Known) -> Option<Operation> {
         let slot = format!("{}/{}", record.kind, record.subject);
         let told = |field: &str| known.field(&slot, field);
@@ -216,6 +255,10 @@ impl Connector for Webhook {
         &self.sets
     }
 
+    fn alerting(&self) -> Option<&Alerting> {
+        self.alerting.as_ref()
+    }
+
     fn batch_size(&self, batch_key: &str) -> usize {
         if [ACCOUNT, USER].iter().any(|kind| batch_key.strip_suffix('s') == Some(kind)) {
             self.batch.unwrap_or(1)
@@ -225,7 +268,14 @@ impl Connector for Webhook {
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {
-        wanted.records.iter().filter_map(|record| self.plan_record(record, known)).collect()
+        let records = wanted.records.iter().filter_map(|record| self.plan_record(record, known));
+        let mut seen = BTreeSet::new();
+        let alerts = self.alerting.iter().flat_map(|alerting| {
+            let fired = wanted.alerts.iter().filter(|alert| seen.insert(&alert.occasion));
+            fired.map(|alert| self.plan_alert(alert, alerting)).collect::<Vec<_>>()
+        });
+        let untold = alerts.filter(|operation| !known.records.contains_key(&operation.slot));
+        records.chain(untold).collect()
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

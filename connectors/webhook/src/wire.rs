@@ -3,19 +3,29 @@
 //! One request, one answer: any 2xx takes all of its records, but for those that its body refuses one by one. An answer that
 //! speaks of the address rather than of a record (401, 403, 404, 405, 410, a redirect) stops the destination: every other record
 //! would fare the same.
+//!
+//! An alert goes alone, under its occasion. Where its answer does not say whether it was taken, the config says what follows.
 
 use serde_json::Value as Json;
+use vitalsync_core::alert::{ALERT, Delivery};
 use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, idempotency_key,
 };
 use vitalsync_core::quote::unquoted;
 
-use crate::{Webhook, body};
+use crate::{BODY, Webhook, body};
 
 pub(crate) fn step(webhook: &Webhook, operations: &[Operation], replies: &[Reply]) -> Step {
     if operations.iter().any(|operation| operation.batch_key == ACCOUNT) {
         // Nobody's: an address is all there is to it.
         return done(operations, |_| Outcome::Done { remote_id: None });
+    }
+    match operations {
+        [one] if one.batch_key == ALERT => return alert(webhook, one, replies).unwrap_or_else(|step| *step),
+        several if several.iter().any(|operation| operation.batch_key == ALERT) => {
+            return Step::Split { why: "alerts are sent one at a time".into() };
+        }
+        _ => {}
     }
     let bodies: Vec<Result<String, String>> = operations.iter().map(|operation| body::of(webhook, operation)).collect();
     let (mut fit, mut texts) = (Vec::new(), Vec::new());
@@ -28,7 +38,7 @@ pub(crate) fn step(webhook: &Webhook, operations: &[Operation], replies: &[Reply
     let answer = match replies.first() {
         // Each refused before anything is sent.
         _ if fit.is_empty() => None,
-        None => return Step::Send(request(webhook, &fit, &texts)),
+        None => return Step::Send(request(webhook.method, idempotency_key(&fit), list(webhook, &texts))),
         Some(Reply::Lost { .. }) => return retry(None, "the connection broke before the answer came"),
         Some(Reply::Answer(answer)) => Some(answer),
     };
@@ -41,8 +51,38 @@ pub(crate) fn step(webhook: &Webhook, operations: &[Operation], replies: &[Reply
     let mut bodies = bodies.into_iter();
     done(operations, |operation| match bodies.next() {
         Some(Err(why)) => Outcome::Rejected { why },
-        _ => refused(&results, operation).unwrap_or(Outcome::Done { remote_id: None }),
+        _ => match refused(&results, operation) {
+            Some(why) => Outcome::Rejected { why },
+            None => Outcome::Done { remote_id: None },
+        },
     })
+}
+
+fn alert(webhook: &Webhook, operation: &Operation, replies: &[Reply]) -> Result<Step, Box<Step>> {
+    let Some(body) = operation.fields.get(BODY).map(|change| change.new.to_json().to_string()) else {
+        return Ok(Step::Reject { why: "the alert is not complete".into() });
+    };
+    let operations = std::slice::from_ref(operation);
+    let send = Step::Send(request(webhook.method, occasion(operation).to_owned(), body));
+    let answer = webhook.delivery.answer(operation, replies, send)?;
+    Ok(match judged(webhook.method, operations, answer) {
+        None => match refused(&answer.json(), operation) {
+            Some(why) => Step::Reject { why },
+            None => done(operations, |_| Outcome::Done { remote_id: None }),
+        },
+        // Only what says so was certainly not taken.
+        Some(Step::Retry { why, .. })
+            if webhook.delivery == Delivery::AtMostOnce && !matches!(answer.status, 423 | 425 | 429 | 477) =>
+        {
+            webhook.delivery.in_doubt(operation, &why)
+        }
+        Some(step) => step,
+    })
+}
+
+/// What an alert is known by; the receiver knows it as its `id`.
+fn occasion(operation: &Operation) -> &str {
+    operation.slot.split_once('/').map_or("", |(_, occasion)| occasion)
 }
 
 fn done(operations: &[Operation], mut outcome: impl FnMut(&Operation) -> Outcome) -> Step {
@@ -54,18 +94,17 @@ fn retry(answer: Option<&Answer>, why: impl Into<String>) -> Step {
     Step::Retry { after: answer.and_then(Answer::retry_after), why: why.into() }
 }
 
-fn request(webhook: &Webhook, operations: &[Operation], bodies: &[&str]) -> Request {
-    let body = match bodies {
+/// One record as it is, several or any of a batch as a list.
+fn list(webhook: &Webhook, bodies: &[&str]) -> String {
+    match bodies {
         [body] if webhook.batch.is_none() => (*body).to_owned(),
         _ => format!("[{}]", bodies.join(",")),
-    };
-    Request {
-        method: webhook.method,
-        path: String::new(),
-        headers: vec![("Idempotency-Key", idempotency_key(operations))],
-        body: Some(body),
-        pool: Pool::of("hook"),
     }
+}
+
+fn request(method: Method, key: String, body: String) -> Request {
+    let headers = vec![("Idempotency-Key", key)];
+    Request { method, path: String::new(), headers, body: Some(body), pool: Pool::of("hook") }
 }
 
 /// What an answer means for all of the records; `None`: they are taken.
@@ -87,16 +126,17 @@ fn judged(method: Method, operations: &[Operation], answer: &Answer) -> Option<S
     }
 }
 
-/// What `{"results": [{"id": …, "ok": false, "error": …}]}` says of one record.
-fn refused(results: &Json, operation: &Operation) -> Option<Outcome> {
+/// Why `{"results": [{"id": …, "ok": false, "error": …}]}` refuses a record, or an alert.
+fn refused(results: &Json, operation: &Operation) -> Option<String> {
+    let known_as = if operation.batch_key == ALERT { occasion(operation) } else { &operation.subject };
     let own = |item: &&Json| match item.get("id") {
-        Some(Json::String(id)) => *id == operation.subject,
-        Some(Json::Number(id)) => id.to_string() == operation.subject,
+        Some(Json::String(id)) => id == known_as,
+        Some(Json::Number(id)) => id.to_string() == known_as,
         _ => false,
     };
     let mut results = results.get("results")?.as_array()?.iter().filter(own);
     let refused = results.find(|item| item.get("ok") == Some(&Json::Bool(false)))?;
-    Some(Outcome::Rejected { why: refusal("in its results", refused, operation) })
+    Some(refusal("in its results", refused, operation))
 }
 
 /// A refusal in words: the receiver's own, where they quote nothing of the record.

@@ -1,12 +1,14 @@
 //! Conversations as text. Each file of `cases/` says in its first line why it is there. `config` the section, `known` slots
-//! with their fields, `record` one wanted record as `kind/id {fields}`, or `account` the question whose account it is; `<` a
+//! with their fields, `record` one wanted record as `kind/id {fields}`, `alert` what differs from an alert that everything is known
+//! of, or `account` the question whose account it is; `<` a
 //! reply (status, `name=value` headers, body; or `lost`), `>` and `=` the steps that must follow. `UPDATE=1` rewrites them.
 
 #![expect(clippy::disallowed_methods, reason = "the cases are text files; the crate itself reads none")]
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use vitalsync_core::alert::Alert;
 use vitalsync_core::connector::{Known, Reply, Step, Wanted, account_operation};
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::{Timestamp, Value};
@@ -28,6 +30,17 @@ fn record(text: &str) -> WantedRecord {
         fields: fields(&serde_json::from_str(json).expect("fields as JSON")),
         tags: BTreeMap::new(),
     }
+}
+
+fn alert(text: &str) -> Alert {
+    let mut alert = json!({
+        "occasion": "0a1b", "rule": "score_drop", "account": "acme", "name": "Acme \"&\" Söhne", "to": "", "score": 39.6,
+        "band": "at_risk", "reasons": ["Report Shared: 2, was 14"], "last_active": 1_785_844_800_000_i64,
+        "at": 1_786_622_400_000_i64, "links": [["CRM", "https://crm.example/1"]],
+    });
+    let given: serde_json::Map<String, Json> = serde_json::from_str(text).expect("an alert as JSON");
+    alert.as_object_mut().expect("an object").extend(given);
+    serde_json::from_value(alert).expect("an alert as the state keeps it")
 }
 
 fn reply(text: &str) -> Reply {
@@ -56,8 +69,8 @@ fn run(written: &str) -> String {
         let told = record(line);
         known.records.entry(format!("{}/{}", told.kind, told.subject)).or_default().fields = told.fields;
     }
-    let mut operations =
-        connector.plan(&Wanted { records: lines("record").map(record).collect(), ..Wanted::default() }, &known);
+    let (records, alerts) = (lines("record").map(record).collect(), lines("alert").map(alert).collect());
+    let mut operations = connector.plan(&Wanted { records, alerts, ..Wanted::default() }, &known);
     if written.lines().any(|line| line == "account") {
         operations.push(account_operation());
     }
@@ -82,7 +95,7 @@ fn every_case_is_answered_as_written() {
     let mut files: Vec<_> =
         std::fs::read_dir(folder).expect("cases").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
-    assert!(files.len() >= 7, "cases are missing");
+    assert!(files.len() >= 12, "cases are missing");
     let mut wrong = Vec::new();
     for file in files {
         let written = std::fs::read_to_string(&file).expect("a case");

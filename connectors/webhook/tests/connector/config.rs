@@ -1,6 +1,7 @@
 //! The section as people write it: what is taken, and that all faults are found and say what to do.
 
 use serde_json::{Value as Json, json};
+use vitalsync_core::alert::Route;
 use vitalsync_core::mapping::Level;
 
 use crate::support;
@@ -29,7 +30,7 @@ fn a_body_is_followed_as_fields_are() {
 #[test]
 fn faults_are_all_found_and_say_what_to_do() {
     let faults = |config: Json| support::read(&config).map(|_| ()).unwrap_err();
-    assert!(faults(json!({})).contains("neither `accounts` nor `users`"));
+    assert!(faults(json!({})).contains("neither `accounts` nor `users` nor `alerts`"));
     assert!(faults(json!({"account": {}})).contains("did you mean `accounts`?"));
     let several = faults(json!({
         "method": "GET",
@@ -66,6 +67,49 @@ fn faults_are_all_found_and_say_what_to_do() {
         ),
     ] {
         let said = faults(json!({"accounts": section}));
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn alerts_are_read_as_everywhere_and_a_name_is_handed_on() {
+    let connector = support::read(&json!({
+        "template": "{\"what\": {{ alert.said }}, \"edge\": {{ alert.edge }}, \"plan\": {{ traits.plan }}}",
+        "alerts": {
+            "nobody": { "drop": 15 },
+            "channel": { "drop": 15, "to": "#cs-alerts" },
+            "jo": { "drop": 15, "to": "jo@ourselves.example" },
+            "owner": { "quiet": "14d", "to": "owner", "fallback": "the team" },
+            "by_rule": { "quiet": "14d", "to": "traits.team", "level": "account" },
+        },
+    }))
+    .unwrap();
+    let routes: Vec<&Route> = connector.alert_rules().iter().map(|rule| &rule.to).collect();
+    let place = |route: &Route, wanted: &str| matches!(route, Route::Place(place) if place == wanted);
+    assert!(routes.iter().any(|route| matches!(route, Route::Only)), "{routes:?}");
+    assert!(routes.iter().any(|route| place(route, "#cs-alerts")), "{routes:?}");
+    assert!(routes.iter().any(|route| place(route, "jo@ourselves.example")), "{routes:?}");
+    assert!(routes.iter().any(|route| matches!(route, Route::Owner(_))), "{routes:?}");
+    assert!(routes.iter().any(|route| matches!(route, Route::Rule(rule, _) if rule.source() == "traits.team")));
+    assert_eq!((connector.record_sets().len(), connector.batch_size("alert")), (0, 1));
+    for (config, part) in [
+        (json!({"alerts": {"r": {"drop": 15, "to": ["a"]}}}), "a name or an e-mail that is handed on as `to`"),
+        (json!({"alerts": {"r": {"drop": 15, "to": "trait.team"}}}), "unknown name `trait.team`"),
+        (json!({"alerts": {"r": {"drop": 15, "to": "a\nb"}}}), "as in \"#cs-alerts\""),
+        (json!({"alerts": {"r": {"drop": 15, "fallback": "#cs"}}}), "`fallback` stands in for a `to`"),
+        (json!({"alerts": {"r": {"drop": 15}}, "delivery": "once"}), "one of at_most_once, at_least_once"),
+        (json!({"alerts": {"r": {"drop": 15, "template": "*{{ name }}*"}}}), "gives no JSON"),
+        (
+            json!({"alerts": {"r": {"drop": 15, "template": "{\"a\": {{ alert.edges }}}"}}}),
+            "did you mean `alert.edge`?",
+        ),
+        (
+            json!({"accounts": {"fields": {"score": "health.score"}}, "delivery": "at_least_once"}),
+            "`delivery` is about alerts, and there are none",
+        ),
+        (json!({"accounts": {"fields": {"score": "health.score"}}, "template": "{}"}), "`template` is about alerts"),
+    ] {
+        let said = support::read(&config).map(|_| ()).unwrap_err();
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
 }

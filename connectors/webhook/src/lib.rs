@@ -236,12 +236,25 @@ impl Webhook {
         let batch_key = format!("{}s", record.kind);
         let mut operation = Operation::new(slot.clone(), batch_key, format!("send {}", record.kind));
         operation.subject.clone_from(&record.subject);
+        // What may have arrived, or not, is known as both: a number that was given is never given again, as the receiver could
+        // take what is newer for a repeat, or for older than what it has.
+        let (told_last, given_last) = match told(SEQUENCE) {
+            Value::List(both) => {
+                let last = both.iter().filter_map(Value::as_number).reduce(f64::max);
+                (both.into_iter().next().unwrap_or_default(), last)
+            }
+            one => (one.clone(), one.as_number()),
+        };
+        let in_doubt = told_last.as_number() != given_last;
         for (name, new) in &record.fields {
-            operation.fields.insert(name.clone(), Change { old: told(name), new: new.clone() });
+            let old = match told(name) {
+                Value::List(both) if in_doubt && both.len() == 2 => both.into_iter().next().unwrap_or_default(),
+                one => one,
+            };
+            operation.fields.insert(name.clone(), Change { old, new: new.clone() });
         }
-        let old = told(SEQUENCE);
-        let new = Value::Number(old.as_number().unwrap_or_default() + 1.0);
-        operation.fields.insert(SEQUENCE.to_owned(), Change { old, new });
+        let new = Value::Number(given_last.unwrap_or_default() + 1.0);
+        operation.fields.insert(SEQUENCE.to_owned(), Change { old: told_last, new });
         Some(operation)
     }
 }

@@ -98,7 +98,7 @@ fn alerts_are_read_as_everywhere_and_a_name_is_handed_on() {
         (json!({"alerts": {"r": {"drop": 15, "to": "a\nb"}}}), "as in \"#cs-alerts\""),
         (json!({"alerts": {"r": {"drop": 15, "fallback": "#cs"}}}), "`fallback` stands in for a `to`"),
         (json!({"alerts": {"r": {"drop": 15}}, "delivery": "once"}), "one of at_most_once, at_least_once"),
-        (json!({"alerts": {"r": {"drop": 15, "template": "*{{ name }}*"}}}), "gives no JSON"),
+        (json!({"alerts": {"r": {"drop": 15, "template": "*{{ account }}*"}}}), "gives no JSON"),
         (
             json!({"alerts": {"r": {"drop": 15, "template": "{\"a\": {{ alert.edges }}}"}}}),
             "did you mean `alert.edge`?",

@@ -60,3 +60,23 @@ fn a_refused_message_keeps_its_number_until_it_is_taken() {
     assert_eq!(connector.plan(&wanted(2.0), &known)[0].fields["sequence"].new, 1.0.into());
     assert_ne!(key(&*connector, &wanted(1.0), &known), key(&*connector, &wanted(2.0), &known));
 }
+
+/// What is in doubt is known as what was confirmed and what was sent since, as the shell has it.
+#[test]
+fn a_message_in_doubt_never_gives_its_number_to_another() {
+    let connector =
+        support::read(&json!({"accounts": {"fields": {"score": "health.score", "plan": "traits.plan"}}})).unwrap();
+    let mut known = Known::default();
+    for operation in connector.plan(&wanted(71.0), &known) {
+        known.confirm(&operation, &Outcome::Done { remote_id: None });
+    }
+    let fields = &mut known.records.get_mut("account/acme").unwrap().fields;
+    fields.insert("score".into(), Value::List(vec![71.0.into(), 43.0.into()]));
+    fields.insert("sequence".into(), Value::List(vec![1.0.into(), 2.0.into()]));
+    for score in [71.0, 43.0, 50.0] {
+        let plan = connector.plan(&wanted(score), &known);
+        let fields = &plan[0].fields;
+        assert_eq!((&fields["sequence"].old, &fields["sequence"].new), (&1.0.into(), &3.0.into()));
+        assert_eq!((&fields["score"].old, &fields["score"].new), (&71.0.into(), &score.into()));
+    }
+}

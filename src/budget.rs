@@ -296,5 +296,11 @@ mod tests {
         assert!(budget.draw(&pool, &("crm".to_owned(), false), || from + Duration::from_secs(60)).await);
         assert!(Instant::now() - from >= Duration::from_secs(7));
         assert!(Instant::now() - from < Duration::from_secs(8));
+        // Whoever waits for a turn when the tool says to come back tomorrow does not stand there until then.
+        let turn = ("crm".to_owned(), false);
+        let draw = || budget.draw(&pool, &turn, || from + Duration::from_secs(60));
+        let say = async { budget.block(&pool, Duration::from_secs(3_600)) };
+        assert_eq!(tokio::join!(draw(), draw(), draw(), say), (true, true, false, ()), "two come at once");
+        assert!(Instant::now() - from < Duration::from_secs(9));
     }
 }

@@ -11,7 +11,7 @@ use super::site::{Output, Site, wait_for, within};
 
 const DATE: &str = "2026-03-10";
 const LATER: &str = "2026-03-17";
-const SECRET: &str = "app-secret-0f3a";
+pub const SECRET: &str = "app-secret-0f3a";
 const SECRET_NAME: &str = "VITALSYNC_TEST_APP_SECRET";
 
 /// The story, with HubSpot by an app instead of a token.
@@ -54,7 +54,7 @@ fn location(answer: &str) -> String {
 
 /// Logs in: a person opens the printed address, agrees, and the browser comes back. What was printed.
 #[track_caller]
-fn log_in(site: &Site, arguments: &[&str]) -> String {
+pub fn log_in(site: &Site, arguments: &[&str]) -> String {
     let mut command = site.command(&[&["auth", "hubspot"], arguments].concat());
     command.env(SECRET_NAME, SECRET);
     let mut process = site.start_command(command, "auth.log");

@@ -175,12 +175,13 @@ impl Vendor {
     }
 }
 
-/// The three vendors, in a process of their own.
+/// The three vendors and a receiver of webhooks, in a process of their own.
 pub struct Sandbox {
     child: Child,
     pub hubspot: Vendor,
     pub intercom: Vendor,
     pub slack: Vendor,
+    pub webhook: Vendor,
 }
 
 impl Drop for Sandbox {
@@ -209,14 +210,15 @@ impl Sandbox {
         };
         assert_eq!(told["token"], TOKEN);
         let vendor = |name: &str| Vendor { base_url: told["base_url"][name].as_str().expect("an address").to_owned() };
-        Self { hubspot: vendor("hubspot"), intercom: vendor("intercom"), slack: vendor("slack"), child }
+        let [hubspot, intercom, slack, webhook] = ["hubspot", "intercom", "slack", "webhook"].map(vendor);
+        Self { child, hubspot, intercom, slack, webhook }
     }
 }
 
 impl Sandbox {
     /// Every vendor is well again.
     pub fn forget_faults(&self) {
-        for vendor in [&self.hubspot, &self.intercom, &self.slack] {
+        for vendor in [&self.hubspot, &self.intercom, &self.slack, &self.webhook] {
             vendor.forget_faults();
         }
     }

@@ -95,7 +95,7 @@ async fn what_broke_off_is_sent_again_and_dropped_as_a_repeat() {
     assert_eq!((run.exit_code(), run.destinations["hook"].delivered.acknowledged), (0, 6), "{run:?}");
     let state = hook.vendor().state();
     assert_eq!((state["records"].as_object().unwrap().len(), state["taken"].as_array().unwrap().len()), (6, 4));
-    assert_eq!(state["repeats"], 2);
+    assert_eq!(state["repeats"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -209,8 +209,8 @@ async fn an_alert_in_doubt_is_sent_again_only_where_that_is_wanted() {
             let lost = usize::from(fault["kind"] == "drop_before" && codes[0] > 0);
             let came_twice = if fault["kind"] == "drop_before" { 0 } else { repeats };
             assert_eq!(
-                (again.exit_code(), taken, &state["repeats"]),
-                (codes[1], 3 - lost, &json!(came_twice)),
+                (again.exit_code(), taken, state["repeats"].as_array().unwrap().len()),
+                (codes[1], 3 - lost, came_twice),
                 "{fault}"
             );
         }

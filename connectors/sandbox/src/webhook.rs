@@ -19,7 +19,8 @@ pub(crate) struct Webhook {
     /// Requests that were taken.
     taken: Vec<Value>,
     keys: BTreeSet<String>,
-    repeats: u64,
+    /// The keys of requests that came again, as often as they did.
+    repeats: Vec<String>,
     /// The newest message of each record that names itself by `type` and `id`.
     records: BTreeMap<String, Value>,
     /// Ids that are refused, and why.
@@ -53,7 +54,7 @@ impl Webhook {
         };
         let Some(key) = call.header("idempotency-key") else { return refused(400, "no Idempotency-Key") };
         if self.keys.contains(key) {
-            self.repeats += 1;
+            self.repeats.push(key.to_owned());
             return Answer::json(200, &json!({})).note("a repeat, dropped");
         }
         let listed = body.as_array();

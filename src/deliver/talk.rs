@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vitalsync_core::connector::{ACCOUNT, KnownRecord, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Step};
+use vitalsync_core::connector::{
+    ACCOUNT, KnownRecord, Mode, Operation, Outcome, Pool, Receipt, Reply, Request, Slot, Step,
+};
 
 use super::access::Told;
 use super::breaker::Breaker;
@@ -176,6 +178,7 @@ impl Lanes<'_> {
                 }
                 Step::Conflict { .. } if operations.len() > 1 => return Ok(Talked::Split),
                 Step::Conflict { why } => return self.forget(operations, &why, progress),
+                Step::Missing { slots, why } => return self.forget_needs(operations, &slots, &why, progress),
                 Step::NeedsLogin { why } => {
                     self.unmark_if_refused(operations, &replies)?;
                     return Ok(self.locked_out(&why, progress));
@@ -214,6 +217,22 @@ impl Lanes<'_> {
             let why = format!("the record that `vitalsync match import` named is not to be had: {why}");
             return Ok(Talked::reject_all(operations, &why));
         }
+        Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })
+    }
+
+    /// Somebody took away what records need: it is forgotten and planned again, with the records.
+    fn forget_needs(
+        &self,
+        operations: &[Operation],
+        slots: &[Slot],
+        why: &str,
+        progress: &Progress,
+    ) -> Result<Talked, StoreError> {
+        let why = self.clean(why);
+        tracing::info!(destination = %self.destination.name, why, "taken away by somebody; made again");
+        let mut batch = Batch::default();
+        slots.iter().for_each(|slot| batch.put_kept(&progress.namespace, slot, &Kept::default()));
+        self.store.apply(batch)?;
         Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::Operation;
+use vitalsync_core::connector::{Operation, Slot};
 use vitalsync_core::evaluate::Evaluation;
 
 use super::{Dated, Engine, poisoned};
@@ -285,13 +285,8 @@ impl Engine {
             let view = self.view(lanes.destination, Some(account), evaluation.at)?;
             let (mut operations, held) = self.plan_records(lanes.destination, evaluation, &view, false)?;
             // The rest of it is waiting or refused, and counted.
-            let needed: HashSet<String> = operations
-                .iter()
-                .filter(|operation| again.contains(&operation.slot))
-                .flat_map(|operation| &operation.needs)
-                .map(|need| need.slot.clone())
-                .collect();
-            operations.retain(|operation| again.contains(&operation.slot) || needed.contains(&operation.slot));
+            let wanted = with_needs(&operations, again.into_iter().collect());
+            operations.retain(|operation| wanted.contains(&operation.slot));
             work = Work { operations, held, last: false };
         }
         Ok(())
@@ -332,5 +327,18 @@ impl Engine {
         let dated = Dated { at: self.clock.now(), report: report.clone() };
         batch.put_meta(&format!("report:destination:{}", destination.name), &dated);
         self.store.apply(batch)
+    }
+}
+
+/// Slots, what they need, and what that needs: a record its properties, and they their group.
+fn with_needs(operations: &[Operation], mut slots: HashSet<Slot>) -> HashSet<Slot> {
+    loop {
+        let of_them = operations.iter().filter(|operation| slots.contains(&operation.slot));
+        let needed: Vec<Slot> = of_them.flat_map(|operation| &operation.needs).map(|need| need.slot.clone()).collect();
+        let before = slots.len();
+        slots.extend(needed);
+        if slots.len() == before {
+            return slots;
+        }
     }
 }

@@ -33,6 +33,7 @@ fn whys(step: &Step) -> Vec<&str> {
         | Step::Split { why }
         | Step::Reject { why }
         | Step::Conflict { why }
+        | Step::Missing { why, .. }
         | Step::NeedsLogin { why } => vec![why],
     }
 }
@@ -113,6 +114,10 @@ fn check_step(connector: &dyn Connector, batch: &[Operation], step: &Step) -> Re
     match step {
         Step::Send(request) => check_request(connector, request)?,
         Step::Split { why } => prop_assert!(batch.len() > 1, "one operation is split: {why}"),
+        Step::Missing { slots, .. } => {
+            let own = |slot: &String| batch.iter().any(|operation| operation.slot == *slot);
+            prop_assert!(!slots.is_empty() && !slots.iter().any(own), "what is missing is something else: {slots:?}");
+        }
         Step::Done(receipts) => {
             let mut left: BTreeSet<&str> = batch.iter().map(|operation| operation.slot.as_str()).collect();
             for receipt in receipts {

@@ -10,6 +10,7 @@ mod history;
 mod hubspot;
 mod intercom;
 mod judge;
+mod lost;
 mod names;
 mod reading;
 mod rebuild;

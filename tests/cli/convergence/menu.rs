@@ -33,7 +33,7 @@ fn of_hubspot(random: &mut Random) -> Json {
         let body = json!({"status": "error", "message": message, "correlationId": "c", "category": category});
         answer(status, json!({}), &body.to_string())
     };
-    match random.below(18) {
+    match random.below(19) {
         0 => limited("TEN_SECONDLY_ROLLING", json!({"X-HubSpot-RateLimit-Interval-Milliseconds": "1000"})),
         1 => limited("SECONDLY", json!({})),
         2 => limited("TEN_SECONDLY_ROLLING", json!({"Retry-After": "1"})),
@@ -46,6 +46,7 @@ fn of_hubspot(random: &mut Random) -> Json {
         10 => answer(477, json!({"Retry-After": "1"}), "{\"status\":\"error\",\"message\":\"migrating\"}"),
         11 => error(401, "EXPIRED_AUTHENTICATION", "the token expired"),
         12 => limited("DAILY", json!({})),
+        13 => error(400, "VALIDATION_ERROR", "Property values were not valid: [{\"error\":\"PROPERTY_DOESNT_EXIST\"}]"),
         _ => common(random),
     }
 }

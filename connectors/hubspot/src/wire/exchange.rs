@@ -2,12 +2,14 @@
 //!
 //! What every request has in common is read here: which answers ask for patience, which for a login, which refuse.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use vitalsync_core::connector::{Answer, Method, Operation, Pool, Reply, Request, Step};
+use vitalsync_core::connector::{Answer, Method, Mode, Operation, Pool, Reply, Request, Slot, Step};
 
 use super::reason;
+use crate::kind::{COMPANY, CONTACT};
 use crate::{API, SEARCH};
 
 /// No conversation is longer, whatever HubSpot answers. A hundred companies with the longest domains need 33.
@@ -87,8 +89,13 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Refuses as a whole what was sent together; what was sent alone for the reason that HubSpot gave.
+    /// Refuses as a whole what was sent together; what was sent alone for the reason that HubSpot gave. Where a property is not
+    /// there any more, none of those that were written is taken for granted.
     pub fn refuse(&self, refused: &Refused) -> Step {
+        let slots = self.properties();
+        if refused.status == 400 && !slots.is_empty() && reason::is_of_lost_property(&refused.body) {
+            return Step::Missing { slots, why: "HubSpot does not have a property any more (400)".into() };
+        }
         match self.operations {
             [alone] => {
                 let why = format!("HubSpot refused ({}): {}", refused.status, reason::of(&refused.body, alone));
@@ -99,6 +106,18 @@ impl<'a> Exchange<'a> {
             }
             _ => Step::Split { why: format!("HubSpot refused the batch ({})", refused.status) },
         }
+    }
+
+    /// The slots of the properties that records are written with.
+    fn properties(&self) -> Vec<Slot> {
+        let written = self.operations.iter().filter(|operation| operation.mode == Mode::State).flat_map(|operation| {
+            let kind = operation.slot.split('/').next().unwrap_or_default();
+            let kind = [&COMPANY, &CONTACT].into_iter().find(|known| known.name == kind);
+            let fields =
+                kind.map(|kind| operation.fields.keys().map(|field| format!("property/{}/{field}", kind.plural)));
+            fields.into_iter().flatten()
+        });
+        written.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Tries with fewer; alone, gives up.

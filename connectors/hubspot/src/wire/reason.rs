@@ -52,6 +52,11 @@ pub(super) fn of(error: &Json, operation: &Operation) -> String {
     }
 }
 
+/// True if a write was refused because HubSpot has no such property.
+pub(super) fn is_of_lost_property(error: &Json) -> bool {
+    error.to_string().contains("PROPERTY_DOESNT_EXIST")
+}
+
 /// What is missing behind a 403.
 pub(super) fn missing_scopes(error: &Json) -> String {
     let mut scopes: Vec<&str> = Vec::new();

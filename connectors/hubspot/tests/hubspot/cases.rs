@@ -112,6 +112,7 @@ fn said(step: &Step) -> String {
         Step::Split { why } => format!("split: {why}\n"),
         Step::Reject { why } => format!("reject: {why}\n"),
         Step::Conflict { why } => format!("conflict: {why}\n"),
+        Step::Missing { slots, why } => format!("missing {}: {why}\n", slots.join(" ")),
         Step::NeedsLogin { why } => format!("needs login: {why}\n"),
     }
 }

@@ -134,6 +134,7 @@ pub fn whys(step: &Step) -> Vec<String> {
         | Step::Split { why }
         | Step::Reject { why }
         | Step::Conflict { why }
+        | Step::Missing { why, .. }
         | Step::NeedsLogin { why } => vec![why.clone()],
     }
 }

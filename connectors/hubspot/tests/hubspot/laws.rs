@@ -485,7 +485,7 @@ proptest! {
                     prop_assert_eq!(receipts.len(), operations.len());
                     break;
                 }
-                Step::Reject { .. } | Step::Conflict { .. } | Step::NeedsLogin { .. } => break,
+                Step::Reject { .. } | Step::Conflict { .. } | Step::Missing { .. } | Step::NeedsLogin { .. } => break,
             }
         }
     }

@@ -294,6 +294,7 @@ fn whys(step: &Step) -> Vec<String> {
         | Step::Split { why }
         | Step::Reject { why }
         | Step::Conflict { why }
+        | Step::Missing { why, .. }
         | Step::NeedsLogin { why } => vec![why.clone()],
     }
 }

@@ -37,6 +37,13 @@ pub(super) fn route(kind: &mut ObjectType, call: &Call, rest: &[&str], dialect: 
             Some(group) => Ok(Answer::json(200, group)),
             None => Err(Problem::not_found(format!("Property group {name} does not exist"))),
         },
+        ("DELETE", ["groups", name]) => {
+            if kind.definitions.values().any(|definition| definition.group == *name) {
+                return Err(Problem::invalid(format!("Property group {name} still has properties")));
+            }
+            kind.groups.remove(*name);
+            Ok(Answer::empty(204))
+        }
         ("POST", ["batch", "create"]) => create_batch(kind, call, dialect),
         ("POST", ["batch", "read"]) => read_batch(kind, call, dialect),
         ("GET", [name]) => Ok(Answer::json(200, &find(kind, name)?.json())),

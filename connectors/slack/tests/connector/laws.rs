@@ -398,6 +398,7 @@ fn why(step: &Step) -> &str {
         | Step::Split { why }
         | Step::Reject { why }
         | Step::Conflict { why }
+        | Step::Missing { why, .. }
         | Step::NeedsLogin { why } => why,
     }
 }

@@ -97,6 +97,7 @@ pub fn shown(step: &Step) -> String {
         Step::Split { why } => format!("= split: {why}"),
         Step::Reject { why } => format!("= reject: {why}"),
         Step::Conflict { why } => format!("= conflict: {why}"),
+        Step::Missing { slots, why } => format!("= missing {}: {why}", slots.join(" ")),
         Step::NeedsLogin { why } => format!("= needs login: {why}"),
     }
 }

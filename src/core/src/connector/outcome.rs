@@ -94,6 +94,13 @@ pub enum Step {
         /// Why, without personal data.
         why: String,
     },
+    /// What the operations need was confirmed once and is not there any more: these slots are forgotten, and all is planned again.
+    Missing {
+        /// What is to be made again: properties.
+        slots: Vec<Slot>,
+        /// Why, without personal data.
+        why: String,
+    },
     /// The token is missing, wrong, revoked or lacks a scope: this destination stops, the others go on.
     NeedsLogin {
         /// Why and what to do; no secret.

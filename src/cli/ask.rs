@@ -35,9 +35,13 @@ pub(super) fn no_answer(error: reqwest::Error) -> Failure {
     Failure::Failed(anyhow::anyhow!("the daemon did not answer: {}", error.without_url()))
 }
 
-fn refused(body: &str) -> Failure {
+fn refused(status: reqwest::StatusCode, body: &str) -> Failure {
     let error: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    Failure::Failed(anyhow::anyhow!("{}", error["error"].as_str().unwrap_or("the daemon refused")))
+    let why = error["error"].as_str().unwrap_or("the daemon refused");
+    match status {
+        reqwest::StatusCode::BAD_REQUEST => Failure::Usage(why.to_owned()),
+        _ => Failure::Failed(anyhow::anyhow!("{why}")),
+    }
 }
 
 /// Asks the daemon for something long, which comes in pieces.
@@ -47,10 +51,11 @@ pub(super) async fn stream(
     path: &str,
 ) -> Result<reqwest::Response, Failure> {
     let answer = client.request(method, format!("http://vitalsync{path}")).send().await.map_err(no_answer)?;
-    if answer.status().is_success() {
+    let status = answer.status();
+    if status.is_success() {
         return Ok(answer);
     }
-    Err(refused(&answer.text().await.map_err(no_answer)?))
+    Err(refused(status, &answer.text().await.map_err(no_answer)?))
 }
 
 /// The daemon, or the opened state. `read` makes it look for what is new in the sources first.
@@ -95,7 +100,7 @@ async fn answered<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Resu
         return Ok(None);
     }
     if !status.is_success() {
-        return Err(refused(&body));
+        return Err(refused(status, &body));
     }
     serde_json::from_str(&body)
         .map(Some)

@@ -100,9 +100,7 @@ async fn import(options: &Options, file: &Path) -> Outcome {
     let at = options.at(&config.model.calendar)?;
     let report: ImportReport = match ask::source(options, config, true).await? {
         Source::Daemon(client, _socket) => ask::tell(&client, "/v1/match", &ask::as_of(at), text).await?,
-        Source::State(engine) => {
-            engine.decide(&lines, engine.clock.now()).await.map_err(|error| Failure::Usage(error.to_string()))?
-        }
+        Source::State(engine) => engine.decide(&lines, engine.clock.now()).await?,
     };
     if options.json() {
         say_json(&report);

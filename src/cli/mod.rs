@@ -38,6 +38,7 @@ use crate::config::{Config, Refused, Unreadable};
 use crate::store::StoreError;
 use crate::telemetry;
 use crate::tick::ingest::IngestError;
+use crate::tick::matches::WrongLines;
 
 /// Customer health as code: usage events in, health and activation out, kept true in HubSpot, Intercom and Slack.
 #[derive(Debug, Parser)]
@@ -228,6 +229,9 @@ impl From<anyhow::Error> for Failure {
             return Self::Usage(error.to_string());
         }
         if let Some(error) = error.downcast_ref::<Unreadable>() {
+            return Self::Usage(error.to_string());
+        }
+        if let Some(error) = error.downcast_ref::<WrongLines>() {
             return Self::Usage(error.to_string());
         }
         Self::Failed(error)

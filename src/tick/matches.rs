@@ -31,6 +31,18 @@ pub struct Line {
     pub says: MatchReport,
 }
 
+/// Lines that can't be taken in, each with why.
+#[derive(Debug)]
+pub struct WrongLines(Vec<String>);
+
+impl std::fmt::Display for WrongLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "nothing was taken in:\n  {}", self.0.join("\n  "))
+    }
+}
+
+impl std::error::Error for WrongLines {}
+
 /// What a line asks to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decision {
@@ -162,7 +174,7 @@ impl Engine {
         if !wrong.is_empty() {
             wrong.sort();
             let lines: Vec<String> = wrong.into_iter().map(|(line, why)| format!("line {line}: {why}")).collect();
-            anyhow::bail!("nothing was taken in:\n  {}", lines.join("\n  "));
+            return Err(WrongLines(lines).into());
         }
         // All that may fail comes before the first change.
         let mut namespaces = Vec::new();

@@ -28,7 +28,7 @@ use crate::tick::Wish;
 use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
 use crate::tick::ingest::Watch;
-use crate::tick::matches::Line;
+use crate::tick::matches::{Line, WrongLines};
 use crate::tick::quarantine::{Verdict, Which};
 use crate::tick::read::{Backfill, BackfillReport};
 
@@ -234,7 +234,12 @@ fn told<T: Serialize>(report: anyhow::Result<T>) -> Response {
     match report {
         Ok(report) => Json(report).into_response(),
         Err(error) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"error": format!("{error:#}")}))).into_response()
+            // Whoever asks ends by it with another exit code.
+            let status = match error.is::<WrongLines>() {
+                true => StatusCode::BAD_REQUEST,
+                false => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            (status, Json(serde_json::json!({"error": format!("{error:#}")}))).into_response()
         }
     }
 }
@@ -255,7 +260,11 @@ async fn decide(State(daemon): State<Arc<Daemon>>, parameters: Parameters, text:
         Ok(lines) => lines,
         Err(why) => return told::<()>(Err(anyhow::anyhow!(why))),
     };
-    told(daemon.engine.decide(&lines, at(&daemon, &parameters)).await)
+    let decided = daemon.engine.decide(&lines, at(&daemon, &parameters)).await;
+    if decided.is_ok() {
+        lines.iter().for_each(|line| daemon.wake(&line.says.destination));
+    }
+    told(decided)
 }
 
 fn which(parameters: &Parameters) -> Which {

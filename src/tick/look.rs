@@ -240,8 +240,9 @@ impl Engine {
             ..StatusReport::default()
         };
         let now = clock::system();
-        let stale = self.stale(now)?;
-        status.snoozed = self.alerts(now)?.snoozed;
+        // What is about the data goes by its clock.
+        let stale = self.stale(self.clock.now())?;
+        status.snoozed = self.alerts(self.clock.now())?.snoozed;
         for source in &self.config.sources {
             let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
             let entry = SourceStatus {

@@ -8,6 +8,8 @@
 mod backfill;
 #[path = "cli/backtest.rs"]
 mod backtest;
+#[path = "cli/beside.rs"]
+mod beside;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/convergence.rs"]

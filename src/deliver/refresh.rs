@@ -48,7 +48,12 @@ pub fn within_budget(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use vitalsync_core::connector::{Known, KnownRecord};
+
     use super::*;
+    use crate::config::Config;
 
     const DAY: Duration = Duration::from_secs(86_400);
     const QUARTER: Duration = Duration::from_secs(900);
@@ -64,6 +69,35 @@ mod tests {
         // Once a day is all of them at once; a few are one batch.
         assert_eq!(due(told_at(Timestamp(0)), now, DAY, DAY).len(), 96_000);
         assert_eq!(due(told_at(Timestamp(0)).take(90), now, DAY, QUARTER).len(), 90);
+    }
+
+    /// How many of so many records, companies of HubSpot and contacts of Intercom, are read back in a minute by a quota of ten
+    /// calls a second.
+    fn within_a_minute(records: usize) -> [usize; 2] {
+        let text = "sources: { a: { type: segment_archive, location: ./a } }
+profiles: [ { name: a, events: { Shared: 1 } } ]
+destinations:
+  crm: { type: hubspot, token: t-1, companies: { match: [ record_id: traits.id ], properties: { score: health.score } } }
+  desk: { type: intercom, token: t-2, contacts: { match: [ external_id: user.id ], attributes: { score: user.health.score } } }
+";
+        let config = Config::parse(text, Path::new("vitalsync.yaml"), &|_| None).unwrap();
+        let quota = Quota { pool: "api", limit: 100, window: Duration::from_secs(10), keyed: false };
+        let counted = |at: usize, kind: &str| {
+            let record = |n: usize| {
+                let record = KnownRecord { remote_id: Some(n.to_string()), ..KnownRecord::default() };
+                (format!("{kind}/{n}"), record)
+            };
+            let known = Known { records: (0..records).map(record).collect() };
+            let connector = &*config.destinations[at].connector;
+            within_budget(connector.read_back(&known), connector, Some(&quota), Duration::from_secs(60)).len()
+        };
+        [counted(0, "company"), counted(1, "contact")]
+    }
+
+    #[test]
+    fn a_twentieth_of_what_a_tool_allows_is_spent_at_most() {
+        assert_eq!(within_a_minute(5_000), [3_000, 30], "30 calls, of a hundred records and of one");
+        assert_eq!(within_a_minute(20), [20, 20]);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! What holds a destination up, and what people decide about it, as they meet it on the command line.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use super::site::{Site, story, wait_for};
+use super::site::{Site, story};
 
 const DATE: &str = "2026-03-10";
 
@@ -40,20 +38,6 @@ fn a_run_that_is_braked_ends_with_3_and_says_what_to_do() {
 }
 
 #[test]
-fn approval_beside_a_daemon_lets_go_what_is_held() {
-    let site = many(51);
-    let mut daemon = site.daemon(DATE, "daemon.log");
-    wait_for("the brake", || {
-        let status = site.run(&["status", "--format", "json"]).exits(0).json();
-        status["destinations"]["crm"]["braked"].is_object()
-    });
-    site.run(&["approve", "crm"]).exits(0);
-    wait_for("all companies", || site.vendors.hubspot.state()["companies"].as_array().map(Vec::len) == Some(51));
-    daemon.signal("TERM");
-    assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
-}
-
-#[test]
 fn refusals_are_listed_shown_dropped_and_tried_again() {
     let site = Site::with_story();
     let twin = json!({"companies": [{"name": "Twin", "domain": "acme.example"}]});
@@ -72,15 +56,6 @@ fn refusals_are_listed_shown_dropped_and_tried_again() {
     site.once(DATE, 0);
     site.run(&["quarantine", "retry", "company/acme"]).exits(0);
     site.once(DATE, 3);
-    // The same beside a daemon.
-    let mut daemon = site.daemon(DATE, "daemon.log");
-    let list = site.run(&["quarantine", "list", "--format", "json"]).exits(0).json();
-    assert_eq!(list[0]["slot"], "company/acme", "{list}");
-    assert!(site.run(&["quarantine", "drop", "company/acme"]).exits(0).stdout.contains("1 dropped"));
-    let list = site.run(&["quarantine", "list", "--format", "json"]).exits(0).json();
-    assert_eq!(list[0]["dropped"], true, "{list}");
-    daemon.signal("TERM");
-    assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
 }
 
 #[test]

@@ -60,9 +60,14 @@ impl Lanes<'_> {
         }
         if !heard.waiting.is_empty() {
             let notes = std::mem::take(&mut lock(&progress.report).notes).join("; ");
+            // What is denied is denied to what was asked for.
+            let place = match places.values().next() {
+                Some(only) if places.len() == 1 => *only,
+                _ => self.destination.place,
+            };
             // A token that is refused is for the config to mend; a tool that can't be reached is not.
             match lock(&progress.parked).is_some() {
-                true => inspected.faults.push(fault(self.destination.place, notes)),
+                true => inspected.faults.push(fault(place, notes)),
                 false => inspected.unasked = Some(notes),
             }
         }

@@ -63,3 +63,87 @@ fn a_property_that_can_t_hold_what_is_mapped_stands_at_its_line() {
     assert!(output.stdout.contains("2 errors"), "{}", output.stdout);
     assert!(!output.stderr.contains("hs_object_id_copy"), "what is missing will be created: {}", output.stderr);
 }
+
+/// The story, with sources that ask HubSpot and Intercom.
+fn reading() -> (Site, String) {
+    let site = Site::with_story();
+    let sources = "sources:
+  people:
+    type: hubspot
+    destination: crm
+    read:
+      - name
+      - hubspot_owner_id
+      - industri
+  support:
+    type: intercom
+    base_url: INTERCOM
+    token: \"${VITALSYNC_TEST_TOKEN}\"
+    read:
+      - open_tickets
+      - open_conversations
+"
+    .replace("INTERCOM", &site.vendors.intercom.base_url);
+    let config = site.standard().replacen("sources:\n", &sources, 1);
+    (site, config)
+}
+
+/// Where a line stands, as a fault of that line begins.
+#[track_caller]
+fn at(config: &str, line: &str) -> String {
+    let found = config.lines().position(|found| found.trim() == line).expect("the line");
+    format!("vitalsync.yaml:{}:", 1 + found)
+}
+
+#[test]
+fn what_a_source_reads_and_is_not_there_stands_at_its_line() {
+    let (site, config) = reading();
+    site.config(&config);
+    let output = site.run(&["validate", "--online"]).exits(2);
+    let said = "companies have no property `industri`; did you mean `industry`?";
+    assert!(output.stderr.contains(&format!("{}9: {said}", at(&config, "- industri"))), "{}", output.stderr);
+    assert!(output.stdout.contains("1 error"), "{}", output.stdout);
+    site.config(&config.replace("industri", "industry"));
+    let before = (site.vendors.hubspot.state(), site.vendors.intercom.state());
+    site.run(&["validate", "--online"]).exits(0);
+    assert_eq!((site.vendors.hubspot.state(), site.vendors.intercom.state()), before, "asking changes nothing");
+}
+
+#[test]
+fn what_a_source_may_not_read_stands_at_its_line() {
+    let (site, config) = reading();
+    let config = config.replace("industri", "industry");
+    site.config(&config);
+    let denied = |scope: &str| {
+        let errors = serde_json::json!([{"context": {"requiredGranularScopes": [scope]}}]);
+        let body = serde_json::json!({"category": "MISSING_SCOPES", "errors": errors}).to_string();
+        serde_json::json!({"answer": {"status": 403, "body": body}})
+    };
+    let owners = serde_json::json!({"match": "GET /crm/owners", "kind": denied("crm.objects.owners.read")});
+    site.vendors.hubspot.faults(&serde_json::json!([owners]));
+    let forbidden = |path: &str| serde_json::json!({"match": path, "kind": {"answer": {"status": 403, "body": "{}"}}});
+    let companies = forbidden("GET /contacts/0/companies");
+    site.vendors.intercom.faults(&serde_json::json!([forbidden("POST /conversations"), companies]));
+    let output = site.run(&["validate", "--online"]).exits(2);
+    for (line, said) in [
+        ("- hubspot_owner_id", "the token lacks a scope (403): crm.objects.owners.read"),
+        ("- open_conversations", "check that the app may read conversations"),
+        ("type: intercom", "check that the app may read and write companies"),
+    ] {
+        let place = at(&config, line);
+        let found = output.stderr.lines().any(|shown| shown.contains(&place) && shown.contains(said));
+        assert!(found, "{line}: {}", output.all());
+    }
+    assert!(output.stdout.contains("3 errors"), "{}", output.stdout);
+}
+
+#[test]
+fn a_token_of_a_source_that_is_refused_stands_at_the_source() {
+    let (site, config) = reading();
+    let config = config.replacen("${VITALSYNC_TEST_TOKEN}", "another", 1).replace("industri", "industry");
+    site.config(&config);
+    let output = site.run(&["validate", "--online"]).exits(2);
+    let place = at(&config, "support:");
+    assert!(output.stderr.lines().any(|line| line.contains(&place) && line.contains("(401")), "{}", output.stderr);
+    assert!(output.stdout.contains("1 error"), "{}", output.stdout);
+}

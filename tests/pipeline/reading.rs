@@ -188,22 +188,33 @@ proptest! {
         cursor in any_body(),
     ) {
         for config in &*READERS {
-            let reader = config.readings[0].tool.connector.reader().expect("a reader");
+            let connector = &config.readings[0].tool.connector;
+            for (_, question) in connector.inspect() {
+                let (question, mut replies) = ([question], Vec::new());
+                while let Step::Send(_) = connector.step(&question, &replies) {
+                    prop_assert!(replies.len() < 10, "no end");
+                    replies.push(answer(&answers, replies.len()));
+                }
+            }
+            let reader = connector.reader().expect("a reader");
             for cursor in [Json::Null, serde_json::from_str(&cursor).unwrap_or_default()] {
                 let mut replies = Vec::new();
                 for asked in 0.. {
                     prop_assert!(asked < 100, "no end");
                     match reader.read(&cursor, &replies) {
-                        Err(Step::Send(_)) => {
-                            let (status, body) = answers.get(asked % answers.len().max(1)).cloned().unwrap_or((200, "{}".into()));
-                            replies.push(Reply::Answer(Answer { status, headers: vec![], body, at: Timestamp(BEGIN) }));
-                        }
+                        Err(Step::Send(_)) => replies.push(answer(&answers, asked)),
                         _ => break,
                     }
                 }
             }
         }
     }
+}
+
+/// The answer to the so-many-th request, of some that come again and again.
+fn answer(answers: &[(u16, String)], asked: usize) -> Reply {
+    let (status, body) = answers.get(asked % answers.len().max(1)).cloned().unwrap_or((200, "{}".into()));
+    Reply::Answer(Answer { status, headers: vec![], body, at: Timestamp(BEGIN) })
 }
 
 /// Bodies that look like answers, and such that do not.

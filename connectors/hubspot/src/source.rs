@@ -4,19 +4,22 @@
 
 use serde_json::Value as Json;
 use vitalsync_core::Connector;
-use vitalsync_core::connector::{Answer, Known, Limit, Manifest, OAuth, Operation, Pool, Reply, Step, Wanted};
+use vitalsync_core::connector::{Answer, Known, Limit, Manifest, Mode, OAuth, Operation, Pool, Reply, Step, Wanted};
 use vitalsync_core::mapping::RecordSet;
 use vitalsync_core::reader::{Page, Reader, RegisteredSource};
-use vitalsync_core::section::{Faults, Node};
+use vitalsync_core::section::{Faults, Node, Place};
 
 use crate::kind::COMPANY;
-use crate::{HubSpot, config, wire};
+use crate::plan::{PROPERTY, READ};
+use crate::{BATCH, HubSpot, config, wire};
 
 /// The registry's line.
 pub const SOURCE: RegisteredSource = RegisteredSource { manifest: &crate::MANIFEST, read };
 
 /// HubSpot's property with the id of a record's owner: with it comes [`OWNER_EMAIL`].
 pub(crate) const OWNER: &str = "hubspot_owner_id";
+/// What HubSpot calls those who own records.
+pub(crate) const OWNERS: &str = "owners";
 /// The trait with the owner's e-mail.
 pub(crate) const OWNER_EMAIL: &str = "owner_email";
 
@@ -30,6 +33,10 @@ pub(crate) struct Source {
     pub hubspot: HubSpot,
     /// The properties to read.
     pub properties: Vec<String>,
+    /// Where each of them stands in the config.
+    places: Vec<Place>,
+    /// Where all of them do.
+    place: Place,
     /// The property with the account's id.
     pub own: String,
 }
@@ -37,7 +44,7 @@ pub(crate) struct Source {
 impl Source {
     /// The address of the owners: `/crm/owners/2026-09`, `/crm/v3/owners`.
     pub fn owners(&self, query: &str) -> String {
-        format!("{}{query}", self.hubspot.crm("owners", &self.hubspot.version, "").trim_end_matches('/'))
+        format!("{}{query}", self.hubspot.crm(OWNERS, &self.hubspot.version, "").trim_end_matches('/'))
     }
 }
 
@@ -52,8 +59,8 @@ fn read(node: &Node, faults: &mut Faults) -> Option<Box<dyn Connector>> {
         Some(node) => config::name(node, faults, "the name of the property with the account's id"),
         None => Some(COMPANY.own.to_owned()),
     };
-    let properties = table.need(faults, "read", "which properties of companies").map(|node| {
-        let mut names: Vec<String> = Vec::new();
+    let read = table.need(faults, "read", "which properties of companies").map(|node| {
+        let (mut names, mut places): (Vec<String>, Vec<Place>) = Default::default();
         for item in node.items() {
             let Some(name) = item.text(faults, "the internal name of a HubSpot property") else { continue };
             if !config::is_name(&name) {
@@ -63,15 +70,17 @@ fn read(node: &Node, faults: &mut Faults) -> Option<Box<dyn Connector>> {
                 faults.error(item.place, format!("`{name}` stands there twice"));
             } else {
                 names.push(name);
+                places.push(item.place);
             }
         }
         if names.is_empty() || names.iter().map(|name| name.len() + 3).sum::<usize>() > LONGEST_NAMES {
             faults.error(node.place, "read needs at least one property, and fewer than a search of HubSpot can name");
         }
-        names
+        (names, places, node.place)
     });
     table.finish(faults);
-    Some(Box::new(Source { hubspot: HubSpot::to_read(version?), properties: properties?, own: own? }))
+    let (properties, places, place) = read?;
+    Some(Box::new(Source { hubspot: HubSpot::to_read(version?), properties, places, place, own: own? }))
 }
 
 impl Reader for Source {
@@ -99,8 +108,11 @@ impl Connector for Source {
         Some(self)
     }
 
-    fn batch_size(&self, _batch_key: &str) -> usize {
-        1
+    fn batch_size(&self, batch_key: &str) -> usize {
+        match batch_key {
+            PROPERTY => BATCH,
+            _ => 1,
+        }
     }
 
     fn limit(&self, pool: &Pool, answer: &Answer) -> Option<Limit> {
@@ -115,8 +127,23 @@ impl Connector for Source {
         Vec::new()
     }
 
-    /// Only whose account this is.
+    /// Whether companies may be read, which of the properties there are, and whether owners may be read, where they are.
+    fn inspect(&self) -> Vec<(Place, Operation)> {
+        let ask = |place: Place, key: &str, name: &str| {
+            let operation = Operation::new(format!("{key}/{name}"), key, format!("ask for {name}"));
+            (place, Operation { mode: Mode::Read, ..operation })
+        };
+        let mut questions = vec![ask(self.place, READ, COMPANY.plural)];
+        for (name, place) in self.properties.iter().zip(&self.places) {
+            questions.push(ask(*place, PROPERTY, name));
+            if name == OWNER {
+                questions.push(ask(*place, READ, OWNERS));
+            }
+        }
+        questions
+    }
+
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {
-        self.hubspot.step(operations, replies)
+        wire::ask_source(self, operations, replies)
     }
 }

@@ -24,13 +24,24 @@ use vitalsync_core::connector::{ACCOUNT, Operation, Outcome, Receipt, Reply, Ste
 
 use crate::HubSpot;
 use crate::plan::{ASK, ASSOCIATION, CREATE, GROUP, MATCH, PROPERTY, READ, UPDATE};
+use crate::source::Source;
 pub(crate) use exchange::rest;
 use exchange::{Exchange, Got};
 
 /// Says what to do next; see [`vitalsync_core::Connector::step`].
 pub(crate) fn step(hubspot: &HubSpot, operations: &[Operation], replies: &[Reply]) -> Step {
     let mut exchange = Exchange::new(operations, replies);
-    match outcomes(hubspot, &mut exchange, operations) {
+    settled(operations, outcomes(hubspot, &mut exchange, operations))
+}
+
+/// The same for a source, which only asks.
+pub(crate) fn ask_source(source: &Source, operations: &[Operation], replies: &[Reply]) -> Step {
+    let mut exchange = Exchange::new(operations, replies);
+    settled(operations, questions::of_source(source, &mut exchange, operations))
+}
+
+fn settled(operations: &[Operation], outcomes: Result<Vec<Outcome>, Step>) -> Step {
+    match outcomes {
         Ok(outcomes) => Step::Done(
             operations
                 .iter()

@@ -16,6 +16,7 @@ use vitalsync_core::{Day, Timestamp, Value};
 
 use super::batch::{id, property};
 use super::exchange::{Exchange, Got, unreadable};
+use super::schema;
 use crate::kind::COMPANY;
 use crate::source::{OWNER, OWNER_EMAIL, Source};
 
@@ -97,15 +98,10 @@ fn begin(
     replies: &[Reply],
     notes: &mut Vec<String>,
 ) -> Result<Open, Step> {
-    let json = match exchange.get(source.hubspot.schema(&COMPANY, ""))? {
-        Got::Fine(json) => json,
-        Got::Refused(refused) => return Err(exchange.refuse(&refused)),
-    };
-    let Some(there) = json.get("results").and_then(Json::as_array) else { return Err(unreadable()) };
-    let named = |name: &str| there.iter().find(|one| one.get("name").and_then(Json::as_str) == Some(name));
+    let there = schema::list(exchange, source.hubspot.schema(&COMPANY, ""))?;
     let mut types = BTreeMap::new();
     for name in source.properties.iter().chain([&source.own]) {
-        match named(name) {
+        match there.get(name) {
             Some(one) => {
                 let kind = one.get("type").and_then(Json::as_str).unwrap_or_default();
                 types.insert(name.clone(), kind.to_owned());

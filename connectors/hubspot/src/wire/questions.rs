@@ -1,16 +1,20 @@
-//! What HubSpot is only asked: whether it still holds what it confirmed, and whether the token may read records.
+//! What HubSpot is only asked: whether it still holds what it confirmed, whether the token may read records, and whether there is
+//! what a source is to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use vitalsync_core::Value;
-use vitalsync_core::connector::{Operation, Outcome, Step};
+use vitalsync_core::connector::{ACCOUNT, Operation, Outcome, Step};
+use vitalsync_core::section::nearest;
 
 use super::batch::{id, property};
-use super::encode;
 use super::exchange::{Exchange, Got};
 use super::look::{Look, ids_of, look};
-use crate::kind::Kind;
+use super::{encode, schema};
+use crate::kind::{COMPANY, Kind};
+use crate::plan::{PROPERTY, READ};
+use crate::source::{OWNERS, Source};
 use crate::{HubSpot, Section};
 
 /// Reads records with exactly the properties that we write, and says which differ.
@@ -85,10 +89,46 @@ pub(super) fn ask(
     exchange: &mut Exchange<'_>,
     operations: &[Operation],
 ) -> Result<Vec<Outcome>, Step> {
-    match exchange.get(format!("{}?limit=1", hubspot.objects(kind, "").trim_end_matches('/')))? {
-        Got::Fine(_) => {
-            Ok(operations.iter().map(|_| Outcome::Found { remote_id: None, differs: BTreeMap::new() }).collect())
-        }
+    let path = format!("{}?limit=1", hubspot.objects(kind, "").trim_end_matches('/'));
+    may_read(path, exchange, operations)
+}
+
+fn may_read(path: String, exchange: &mut Exchange<'_>, operations: &[Operation]) -> Result<Vec<Outcome>, Step> {
+    match exchange.get(path)? {
+        Got::Fine(_) => Ok(operations.iter().map(|_| found()).collect()),
         Got::Refused(refused) => Err(exchange.refuse(&refused)),
     }
+}
+
+/// What a source asks before anything is read; see its `inspect`.
+pub(super) fn of_source(
+    source: &Source,
+    exchange: &mut Exchange<'_>,
+    operations: &[Operation],
+) -> Result<Vec<Outcome>, Step> {
+    let hubspot = &source.hubspot;
+    let named = |operation: &Operation| operation.slot.split_once('/').map(|(_, name)| name.to_owned());
+    let name = operations.first().and_then(named);
+    match operations.first().map(|first| first.batch_key.as_str()) {
+        Some(ACCOUNT) => super::account(hubspot, exchange, operations),
+        Some(READ) if name.as_deref() == Some(OWNERS) => may_read(source.owners("?limit=1"), exchange, operations),
+        Some(READ) => ask(hubspot, &COMPANY, exchange, operations),
+        Some(PROPERTY) => {
+            let there = schema::list(exchange, hubspot.schema(&COMPANY, ""))?;
+            let judge = |name: String| match there.contains_key(&name) {
+                true => found(),
+                false => {
+                    let near = nearest(&name, there.keys().map(String::as_str));
+                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    Outcome::Rejected { why: format!("companies have no property `{name}`{hint}") }
+                }
+            };
+            Ok(operations.iter().map(|operation| judge(named(operation).unwrap_or_default())).collect())
+        }
+        _ => Err(Step::Reject { why: "this source has no such question".into() }),
+    }
+}
+
+fn found() -> Outcome {
+    Outcome::Found { remote_id: None, differs: BTreeMap::new() }
 }

@@ -29,7 +29,7 @@ fn named<'a>(kind: &Kind, operation: &'a Operation) -> &'a str {
 }
 
 /// Reads a list of named things.
-fn list(exchange: &mut Exchange<'_>, path: String) -> Result<BTreeMap<String, Json>, Step> {
+pub(super) fn list(exchange: &mut Exchange<'_>, path: String) -> Result<BTreeMap<String, Json>, Step> {
     let json = match exchange.get(path)? {
         Got::Fine(json) => json,
         Got::Refused(refused) => return Err(exchange.refuse(&refused)),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use vitalsync_core::Value;
-use vitalsync_core::connector::{Method, Mode, Operation, Reply};
+use vitalsync_core::connector::{Method, Mode, Operation, Outcome, Receipt, Reply, Step};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::reader::{Found, Page};
 
@@ -62,6 +62,21 @@ pub(crate) fn read(source: &Source, cursor: &Json, replies: &[Reply]) -> Next<Pa
         return Ok(goes_on(&at));
     }
     Ok(count(source, &at))
+}
+
+/// Whether something may be read: a kind of what is open, or the companies of contacts.
+pub(crate) fn ask(source: &Source, question: &Operation, replies: &[Reply]) -> Step {
+    let mut exchange = Exchange::new(&source.intercom, std::slice::from_ref(question), replies);
+    let read = match source.kinds.iter().find(|kind| **kind == question.slot) {
+        Some(kind) => search(kind, &mut Cursor::default(), &mut exchange),
+        // Nobody's: whoever may not read companies is told so before that.
+        None => companies("0", &mut exchange).map(drop),
+    };
+    let outcome = Outcome::Found { remote_id: None, differs: BTreeMap::new() };
+    match read {
+        Ok(()) => Step::Done(vec![Receipt { slot: question.slot.clone(), outcome }]),
+        Err(step) => *step,
+    }
 }
 
 fn goes_on(at: &Cursor) -> Page {

@@ -122,7 +122,8 @@ impl Engine {
     pub(super) fn reading_status(&self, reading: &Reading, now: Timestamp) -> Result<ReadingStatus, StoreError> {
         let last: Option<Dated<ReadingReport>> = self.store.meta(&format!("report:reading:{}", reading.name))?;
         let state: State = self.store.meta(&meta(&reading.name))?.unwrap_or_default();
-        let late = state.done_at.filter(|done| now.0 - done.0 > reading.late_ms);
+        // When it was read is as of a run, as everything of the data.
+        let late = state.done_at.filter(|done| self.clock.now().0 - done.0 > reading.late_ms);
         Ok(ReadingStatus {
             kind: reading.tool.manifest.name.to_owned(),
             last_run: last.as_ref().map(|last| last.at.to_string()),

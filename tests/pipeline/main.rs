@@ -1,6 +1,7 @@
 //! The whole chain in one process: archive → state → health → plan → delivery → the sandbox vendors, through the real client.
 
 mod alerts;
+mod asked;
 mod compaction;
 mod counts;
 mod delivery;

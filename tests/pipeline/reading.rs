@@ -48,7 +48,22 @@ fn send(sandbox: &mut Sandbox, request: &Request, now: i64) -> Reply {
     Reply::Answer(Answer { status: reply.status, headers, body: reply.body, at: Timestamp(now) })
 }
 
-/// Everything that one reading finds, by the tool's id, and where the next one goes on. Time passes with each request.
+/// The page after a cursor. Time passes with each request.
+fn page(reader: &dyn Reader, sandbox: &mut Sandbox, cursor: &Json, now: &mut i64) -> Page {
+    let mut replies = Vec::new();
+    loop {
+        match reader.read(cursor, &replies) {
+            Ok(page) => return page,
+            Err(Step::Send(request)) => {
+                *now += 300;
+                replies.push(send(sandbox, &request, *now));
+            }
+            Err(other) => panic!("{other:?} after {replies:?}"),
+        }
+    }
+}
+
+/// Everything that one reading finds, by the tool's id, and where the next one goes on.
 fn all(
     reader: &dyn Reader,
     sandbox: &mut Sandbox,
@@ -57,17 +72,7 @@ fn all(
 ) -> (BTreeMap<String, BTreeMap<String, Value>>, Json) {
     let mut found = BTreeMap::new();
     for _ in 0..200 {
-        let mut replies = Vec::new();
-        let page: Page = loop {
-            match reader.read(&cursor, &replies) {
-                Ok(page) => break page,
-                Err(Step::Send(request)) => {
-                    *now += 300;
-                    replies.push(send(sandbox, &request, *now));
-                }
-                Err(other) => panic!("{other:?} after {replies:?}"),
-            }
-        };
+        let page = page(reader, sandbox, &cursor, now);
         found.extend(page.found.into_iter().map(|found| (found.remote_id, found.traits)));
         cursor = page.cursor;
         if !page.more {
@@ -146,6 +151,69 @@ fn what_no_company_shows_as_changed_leads_to_a_full_reading() {
     assert_eq!(all(reader, &mut sandbox, cursor, &mut now).0.len(), 2);
 }
 
+#[test]
+fn other_properties_lead_to_a_full_reading_also_in_the_middle_of_one() {
+    let config = |read: &str| config(&format!("{{ type: hubspot, token: sandbox-token, read: [{read}] }}"));
+    let (before, after) = (config("city"), config("numberofemployees"));
+    let [before, after] = [&before, &after].map(|config| config.readings[0].tool.connector.reader().expect("a reader"));
+    let mut sandbox = Sandbox::new(Vendor::HubSpot, TOKEN);
+    let companies: Vec<Json> = (0..250).map(|n| company(&format!("c{n}"), &json!({}))).collect();
+    seed(&mut sandbox, &json!({ "companies": companies }));
+    let mut now = BEGIN;
+    let (_, whole) = all(before, &mut sandbox, Json::Null, &mut now);
+    now += 60 * MINUTE;
+    assert_eq!(all(after, &mut sandbox, whole, &mut now).0.len(), 250);
+    let first = page(before, &mut sandbox, &Json::Null, &mut now);
+    assert!(first.more && first.found.len() == 200);
+    assert_eq!(all(after, &mut sandbox, first.cursor, &mut now).0.len(), 250);
+}
+
+/// The page of two answers: the properties that there are, and companies.
+fn told(results: Json, more: &Json) -> Result<Page, Step> {
+    let read = "{ type: hubspot, token: sandbox-token, read: [flag, day, moment, amount, words] }";
+    let config = config(read);
+    let kinds =
+        [("flag", "bool"), ("day", "date"), ("moment", "datetime"), ("amount", "number"), ("words", "enumeration")];
+    let there: Vec<Json> = kinds.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
+    let replies = [json!({ "results": there }), json!({"results": results, "paging": more})];
+    let replies = replies.map(|body| {
+        Reply::Answer(Answer { status: 200, headers: vec![], body: body.to_string(), at: Timestamp(BEGIN) })
+    });
+    config.readings[0].tool.connector.reader().expect("a reader").read(&Json::Null, &replies)
+}
+
+/// HubSpot sends texts; what does not read as its property's type is unknown, not a text.
+#[test]
+fn values_are_read_by_the_type_of_their_property() {
+    let values = |flag: &str, day: &str, moment: &str, amount: &str| {
+        let properties = json!({"flag": flag, "day": day, "moment": moment, "amount": amount, "words": "a;b"});
+        let page = told(json!([{"id": "7", "properties": properties}]), &Json::Null).expect("a page");
+        page.found[0].traits.clone()
+    };
+    let day = vitalsync_core::Day::parse("2026-09-30").expect("a day");
+    let written = values("true", "2026-09-30", "2026-09-30T10:00:00Z", "48000.5");
+    assert_eq!((&written["flag"], &written["day"]), (&Value::Bool(true), &Value::Date(day)));
+    let ten = Timestamp::parse("2026-09-30T10:00:00Z").expect("a time");
+    assert_eq!((&written["moment"], &written["amount"]), (&Value::Time(ten), &Value::Number(48_000.5)));
+    assert_eq!(written["words"], Value::Text("a;b".into()));
+    let counted = values("false", "1790726400000", &ten.0.to_string(), "7");
+    assert_eq!((&counted["flag"], &counted["day"]), (&Value::Bool(false), &Value::Date(day)));
+    assert_eq!(counted["moment"], Value::Time(ten));
+    let spoilt = values("yes", "soon", "noon", "NaN");
+    assert!(["flag", "day", "moment", "amount"].iter().all(|name| spoilt[*name] == Value::Null), "{spoilt:?}");
+}
+
+#[test]
+fn a_full_page_has_another_after_it_and_one_that_leads_nowhere_ends_the_reading() {
+    let companies = |count: usize| (0..count).map(|n| json!({"id": (n + 1).to_string()})).collect::<Vec<_>>();
+    let more = |count: usize| told(json!(companies(count)), &Json::Null).map(|page| (page.found.len(), page.more));
+    assert_eq!((more(199), more(200)), (Ok((199, false)), Ok((200, true))));
+    let next = json!({"next": {"after": "9"}});
+    assert!(told(json!(companies(3)), &next).expect("a page").more);
+    let stuck = told(json!([]), &next);
+    assert!(matches!(&stuck, Err(Step::Reject { why }) if why.contains("does not go on")), "{stuck:?}");
+}
+
 /// Many tickets, of contacts of several companies, over pages.
 #[test]
 fn tickets_are_counted_over_all_pages() {
@@ -174,6 +242,43 @@ fn tickets_are_counted_over_all_pages() {
     assert_eq!((of("contacts", 0), of("contacts", 5)), (Value::Number(333.0), Value::Number(3.0)));
     assert_eq!(of("companies", 0), Value::Number(333.0), "a ticket of two of its contacts counts once");
     assert_eq!(cursor, Json::Null, "the next reading is of everything");
+}
+
+/// A contact that is gone has no companies, and what is not open though it was listed does not count.
+#[test]
+fn what_is_gone_or_closed_meanwhile_does_not_count() {
+    let config = config("{ type: intercom, token: sandbox-token }");
+    let reader = config.readings[0].tool.connector.reader().expect("a reader");
+    let answered = |status: u16, body: Json| {
+        Reply::Answer(Answer { status, headers: vec![], body: body.to_string(), at: Timestamp(BEGIN) })
+    };
+    let of = |id: &str, ours: &str| json!({"contacts": [{"id": id, "external_id": ours}]});
+    let listed = json!([{"open": true, "contacts": of("1", "")}, {"open": false, "contacts": of("2", "u2")}]);
+    let tickets = reader.read(&Json::Null, &[answered(200, json!({ "tickets": listed }))]).expect("tickets");
+    let companies = reader.read(&tickets.cursor, &[answered(404, json!({}))]).expect("no companies");
+    let counted = reader.read(&companies.cursor, &[]).expect("the figures");
+    assert_eq!((counted.found.len(), counted.found[0].remote_id.as_str()), (1, "1"));
+    assert_eq!(counted.found[0].subject, None, "no id of ours is none");
+    assert_eq!(counted.found[0].traits["open_tickets"], Value::Number(1.0));
+}
+
+#[test]
+fn a_list_that_goes_round_in_a_ring_is_given_up_and_other_kinds_begin_anew() {
+    let readers = ["open_tickets", "open_conversations"]
+        .map(|kind| config(&format!("{{ type: intercom, token: sandbox-token, read: [{kind}] }}")));
+    let [tickets, conversations] =
+        [&readers[0], &readers[1]].map(|config| config.readings[0].tool.connector.reader().expect("a reader"));
+    let page = |list: &str| {
+        let next = json!({"next": {"starting_after": "a"}});
+        let body = json!({list: [], "pages": next}).to_string();
+        Reply::Answer(Answer { status: 200, headers: vec![], body, at: Timestamp(BEGIN) })
+    };
+    let first = tickets.read(&Json::Null, &[page("tickets")]).expect("a page");
+    let ring = tickets.read(&first.cursor, &[page("tickets")]);
+    assert!(matches!(&ring, Err(Step::Reject { why }) if why.contains("no end")), "{ring:?}");
+    let Err(Step::Send(request)) = conversations.read(&first.cursor, &[]) else { panic!("a request") };
+    assert_eq!(request.path, "/conversations/search");
+    assert!(!request.body.unwrap_or_default().contains("starting_after"));
 }
 
 static READERS: std::sync::LazyLock<[Config; 2]> = std::sync::LazyLock::new(|| {

@@ -25,7 +25,7 @@ pub struct Site {
     pub slack: Served,
 }
 
-async fn vendor(vendor: Vendor) -> Served {
+pub async fn vendor(vendor: Vendor) -> Served {
     serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), Sandbox::new(vendor, TOKEN)).unwrap()
 }
 

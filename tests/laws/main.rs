@@ -9,6 +9,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use vitalsync::connectors;
@@ -21,6 +22,8 @@ use self::told::Told;
 
 /// So many replies end every conversation, whatever they are.
 const MOST: usize = 100;
+/// No tool is waited for longer, whatever it says.
+const DAY: Duration = Duration::from_secs(86_400);
 /// Statuses that ask for patience.
 const PATIENCE: [u16; 10] = [408, 423, 429, 477, 500, 502, 503, 504, 521, 530];
 
@@ -89,8 +92,8 @@ fn leaks(text: &str) -> bool {
 
 fn check_request(connector: &dyn Connector, request: &Request) -> Result<(), TestCaseError> {
     let manifest = connector.manifest();
-    let quota = manifest.quotas.iter().find(|quota| quota.pool == request.pool.name);
-    prop_assert!(quota.is_some_and(|quota| quota.keyed == request.pool.key.is_some()), "{:?}", request.pool);
+    let (name, keyed) = (request.pool.name, request.pool.key.is_some());
+    prop_assert!(manifest.quotas.iter().any(|quota| (quota.pool, quota.keyed) == (name, keyed)), "{:?}", request.pool);
     let bare = manifest.auth.iter().any(|auth| *auth != Auth::Bearer);
     prop_assert!(request.path.starts_with('/') || bare && request.path.is_empty(), "{}", request.path);
     prop_assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", request.path);
@@ -126,7 +129,9 @@ fn check_step(connector: &dyn Connector, batch: &[Operation], step: &Step) -> Re
                 let found = matches!(receipt.outcome, Outcome::Found { .. });
                 prop_assert!(!found || asked, "what was not asked is answered: {receipt:?}");
             }
+            prop_assert!(left.is_empty(), "nothing is said of {left:?}");
         }
+        Step::Retry { after, .. } => prop_assert!(after.is_none_or(|after| after <= DAY), "too long: {after:?}"),
         _ => {}
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Receipt, Reply, Step, Wanted};
+use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Receipt, Reply, Wanted};
 use vitalsync_core::expr::{Names, Scope, Scopes};
 use vitalsync_core::mapping::Level;
 use vitalsync_core::section::{Fault, Faults, Kind, Node, Place, Text};
@@ -123,20 +123,6 @@ pub fn with_refs(mut operations: Vec<Operation>, known: &Known) -> Vec<Operation
         operation.refs = ids.collect();
     }
     operations
-}
-
-/// Every sentence that a step says.
-pub fn whys(step: &Step) -> Vec<String> {
-    match step {
-        Step::Send(_) => Vec::new(),
-        Step::Done(receipts) => receipts.iter().filter_map(|receipt| Some(receipt.outcome.why()?.to_owned())).collect(),
-        Step::Retry { why, .. }
-        | Step::Split { why }
-        | Step::Reject { why }
-        | Step::Conflict { why }
-        | Step::Missing { why, .. }
-        | Step::NeedsLogin { why } => vec![why.clone()],
-    }
 }
 
 pub fn by_slot(receipts: &[Receipt]) -> BTreeMap<&str, &Outcome> {

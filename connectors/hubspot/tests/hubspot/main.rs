@@ -3,4 +3,4 @@
 mod cases;
 mod common;
 mod config;
-mod laws;
+mod own;

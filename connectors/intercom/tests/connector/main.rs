@@ -1,7 +1,7 @@
-//! One program for all tests of this crate: conversations as text, and laws.
+//! One program for all tests of this crate: conversations as text, and what is its own.
 
 mod cases;
 mod companies;
-mod laws;
 mod limits;
+mod own;
 mod support;

@@ -1,15 +1,12 @@
-//! The laws of every connector, and what is Intercom's own: exclusive tags, values, and faults of the config.
+//! What is Intercom's own: exclusive tags, values, and faults of the config. The laws of every connector are in the program's
+//! `tests/laws`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
 
 use crate::companies::{company, member};
 use crate::support::{self, confirm_all, fill, slots, wanted};
-use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{
-    Key, Known, Method, Operation, Outcome, Reply, Request, Step, Wanted, account_operation,
-};
+use vitalsync_core::connector::{Key, Known, Method, Outcome, Request, Step, Wanted, account_operation};
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::{Connector, Day, Value};
 
@@ -39,13 +36,11 @@ fn record(subject: &str, score: Value, band: Option<&str>, create: bool) -> Want
 }
 
 #[test]
-fn a_plan_is_the_same_twice_and_empty_after_success() {
+fn attributes_and_tags_are_made_sure_of_before_contacts() {
     let connector = connector();
     let wanted =
         wanted(vec![record("u1", 72.0.into(), Some("Health: healthy"), true), record("u2", Value::Null, None, true)]);
-    let mut known = Known::default();
-    let plan = connector.plan(&wanted, &known);
-    assert_eq!(plan, connector.plan(&wanted, &known));
+    let plan = connector.plan(&wanted, &Known::default());
     assert_eq!(
         slots(&plan),
         [
@@ -62,8 +57,6 @@ fn a_plan_is_the_same_twice_and_empty_after_success() {
     assert_eq!(plan[1].fields["data_type"].new, "date".into());
     assert_eq!(plan[2].fields["data_type"].new, "string".into());
     assert!(!plan[6].fields.contains_key("health_score"), "null where nothing is known is no change");
-    confirm_all(&plan, &mut known);
-    assert_eq!(connector.plan(&wanted, &known), []);
 }
 
 #[test]
@@ -208,153 +201,4 @@ fn a_record_about_which_nothing_is_to_be_said_keeps_its_tags_and_one_that_left_l
     assert_eq!(left.len(), 2, "the contact and the company lose their tags: {:?}", slots(&left));
     let still = ["contact/user-4711", "company/acme"].map(str::to_owned).into();
     assert_eq!(connector.plan(&Wanted { still, ..Wanted::default() }, &known), []);
-}
-
-/// Every kind of batch that the connector plans, and the account's.
-fn batches() -> Vec<Vec<Operation>> {
-    let connector = connector();
-    let mut known = Known::default();
-    let mut batches = vec![vec![account_operation()]];
-    for create in [false, true] {
-        let mut plan = connector.plan(&whole(72.0.into(), "Health: healthy", create), &Known::default());
-        confirm_all(&plan, &mut known);
-        fill(&mut plan, &known);
-        batches.extend(support::batches(&*connector, plan));
-        let mut plan = connector.plan(&whole(Value::Null, "Health: at risk", create), &known);
-        let mut without_refs = plan.clone();
-        without_refs.iter_mut().for_each(|operation| operation.refs.clear());
-        fill(&mut plan, &known);
-        batches.extend(support::batches(&*connector, without_refs));
-        batches.extend(support::batches(&*connector, plan));
-    }
-    batches.extend(support::batches(&*connector, connector.read_back(&known)));
-    let questions = connector.inspect().into_iter().map(|(_, question)| question).collect();
-    batches.extend(support::batches(&*connector, questions));
-    let keys: BTreeSet<&str> = batches.iter().flatten().map(|operation| operation.batch_key.as_str()).collect();
-    assert_eq!(keys.len(), 9, "{keys:?}");
-    batches
-}
-
-/// The connector and its batches, made once for all runs of a law.
-type Batches = (Box<dyn Connector>, Vec<Vec<Operation>>);
-
-static ALL: LazyLock<Batches> = LazyLock::new(|| (connector(), batches()));
-
-const BODIES: [&str; 19] = [
-    "",
-    "{}",
-    "[]",
-    "null",
-    r#"{"id":"c1"}"#,
-    r#"{"id":"id of contact/user-4711","external_id":"user-4711"}"#,
-    r#"{"id":7,"tags":{"data":[{"id":1}],"total_count":1,"has_more":false}}"#,
-    r#"{"id":"c1","external_id":"user-4711","archived":true}"#,
-    r#"{"id":"c1","external_id":"user-4711","tags":{"data":[],"total_count":0,"has_more":false}}"#,
-    r#"{"data":[{"id":1,"name":"Health: at risk"},{"id":"2","name":"HEALTH: HEALTHY"},{"id":null},4]}"#,
-    r#"{"data":[{"full_name":"custom_attributes.plan","data_type":"jo.qwerz@acme.example","archived":1}]}"#,
-    r#"{"app":{"id_code":"w"}}"#,
-    r#"{"errors":[{"code":"conflict","message":"A contact matching those details already exists with id=c1"}]}"#,
-    r#"{"errors":[{"code":"user-4711","field":"qwerz","message":"You already have 'plan' joanna  QWERZ Secret plan"}]}"#,
-    r#"{"errors":[{"code":"parameter_invalid","message":"jo.qwerz@acme.example is not valid for Joanna"}]}"#,
-    r#"{"errors":[[],{"message":{}}]}"#,
-    r#"{"id":"81","companies":[{"id":"id of company/acme","tagged":false},{"id":7},{"tagged":true}]}"#,
-    r#"{"id":"id of company/acme","company_id":"acme","tags":{"tags":[{"id":"1","name":"HEALTH: at risk"}]}}"#,
-    r#"{"type":"error.list","errors":[{"code":"company_not_found","message":"Company Not Found"}]}"#,
-];
-
-fn body() -> impl Strategy<Value = String> {
-    prop_oneof![
-        6 => prop::sample::select(&BODIES[..]).prop_map(str::to_owned),
-        1 => proptest::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-        1 => (prop::sample::select(&BODIES[..]), any::<prop::sample::Index>()).prop_map(|(body, at)| {
-            body.chars().take(at.index(body.len() + 1)).collect()
-        }),
-        1 => ("[a-z_]{1,9}", "\\PC{0,20}").prop_map(|(key, text)| json!({ key: [text], "data": [{"id": text}] }).to_string()),
-    ]
-}
-
-fn reply() -> impl Strategy<Value = Reply> {
-    let status = prop::sample::select(
-        &[200, 200, 200, 201, 202, 204, 302, 400, 401, 403, 404, 404, 408, 409, 410, 422, 429, 500, 503][..],
-    );
-    let header = prop::sample::select(&["", "x-ratelimit-reset", "retry-after"][..]);
-    prop_oneof![
-        1 => Just(Reply::Lost { at: support::NOW }),
-        12 => (status, body(), header, "[0-9x-]{0,20}").prop_map(|(status, body, header, value)| {
-            support::answer(status, &[(header, &value)], &body)
-        }),
-    ]
-}
-
-fn whys(step: &Step) -> Vec<String> {
-    match step {
-        Step::Send(_) => Vec::new(),
-        Step::Done(receipts) => receipts.iter().filter_map(|receipt| Some(receipt.outcome.why()?.to_owned())).collect(),
-        Step::Retry { why, .. }
-        | Step::Split { why }
-        | Step::Reject { why }
-        | Step::Conflict { why }
-        | Step::Missing { why, .. }
-        | Step::NeedsLogin { why } => vec![why.clone()],
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_operation_ends_whatever_the_replies_are(
-        which in any::<prop::sample::Index>(),
-        incoming in proptest::collection::vec(reply(), 50),
-    ) {
-        let (connector, batches) = &*ALL;
-        let batch = &batches[which.index(batches.len())];
-        let mut replies: Vec<Reply> = Vec::new();
-        let mut refused: Vec<Request> = Vec::new();
-        let held = serde_json::to_string(batch).unwrap().to_lowercase();
-        for reply in incoming {
-            let step = connector.step(batch, &replies);
-            prop_assert_eq!(&step, &connector.step(batch, &replies));
-            let Step::Send(request) = step else { break };
-            prop_assert!(!refused.contains(&request), "sent again after a refusal: {:?}", request);
-            replies.push(reply.clone());
-            let after = connector.step(batch, &replies);
-            for why in whys(&after) {
-                let lower = why.to_lowercase();
-                prop_assert!(!why.contains('@'), "{:?}", why);
-                // What the operation does not hold was not sent, so Intercom can't quote it.
-                for personal in ["joanna", "qwerz", "4711", "secret plan"] {
-                    prop_assert!(!held.contains(personal) || !lower.contains(personal), "{} in {:?}", personal, why);
-                }
-                prop_assert!(why.chars().count() < 500 && !why.contains('\n'));
-            }
-            let status = if let Reply::Answer(answer) = &reply { Some(answer.status) } else { None };
-            match status {
-                Some(401 | 403) => prop_assert!(matches!(after, Step::NeedsLogin { .. }), "{:?}", after),
-                None | Some(408 | 429 | 500..) => prop_assert!(matches!(after, Step::Retry { .. }), "{:?}", after),
-                Some(400..) => {
-                    prop_assert!(!matches!(after, Step::Retry { .. }), "a refusal is not sent again: {:?}", after);
-                    refused.push(request);
-                }
-                _ => {}
-            }
-            if let Step::Done(receipts) = &after {
-                prop_assert_eq!(receipts.len(), batch.len());
-            }
-            if matches!(after, Step::Retry { .. }) {
-                replies.pop();
-            }
-            prop_assert!(replies.len() <= 40);
-        }
-    }
-
-    #[test]
-    fn every_operation_ends_within_forty_replies_without_patience(
-        which in any::<prop::sample::Index>(),
-        replies in proptest::collection::vec(reply(), 40),
-    ) {
-        let (connector, batches) = &*ALL;
-        let batch = &batches[which.index(batches.len())];
-        prop_assert!(!matches!(connector.step(batch, &replies), Step::Send(_)));
-    }
 }

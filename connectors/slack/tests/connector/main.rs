@@ -1,5 +1,6 @@
-//! One program for all tests of this crate: conversations as text, and laws.
+//! One program for all tests of this crate: conversations as text, and what is its own.
 
 mod cases;
-mod laws;
+mod message;
+mod own;
 mod support;

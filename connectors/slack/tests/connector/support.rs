@@ -36,7 +36,7 @@ pub fn read(config: &Json) -> Result<Box<dyn Connector>, String> {
     connector.filter(|_| !broken).ok_or_else(|| faults.into_lines().join("\n"))
 }
 
-/// The config of the cases and laws.
+/// The config of the cases.
 pub fn config() -> Json {
     serde_json::json!({
         "type": "slack",

@@ -55,6 +55,7 @@ pub(super) async fn run(options: &Options, online: bool) -> Outcome {
         (false, _) => 2,
     };
     notes.extend(unasked);
+    let usage = config.sources.iter().map(|source| &source.name);
     let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
     let report = ValidateReport {
         config: config.file.display().to_string(),
@@ -64,7 +65,7 @@ pub(super) async fn run(options: &Options, online: bool) -> Outcome {
         warnings: Warning::all(&faults, &config.file),
         data,
         notes,
-        sources: names(&mut config.sources.iter().map(|source| &source.name)),
+        sources: names(&mut usage.chain(config.readings.iter().map(|reading| &reading.name))),
         profiles: names(&mut config.model.profiles.iter().map(|profile| &profile.name)),
         destinations: names(&mut config.destinations.iter().map(|destination| &destination.name)),
     };

@@ -105,7 +105,8 @@ fn what_a_source_reads_and_is_not_there_stands_at_its_line() {
     assert!(output.stdout.contains("1 error"), "{}", output.stdout);
     site.config(&config.replace("industri", "industry"));
     let before = (site.vendors.hubspot.state(), site.vendors.intercom.state());
-    site.run(&["validate", "--online"]).exits(0);
+    let report = site.run(&["validate", "--online", "--format", "json"]).exits(0).json();
+    assert_eq!(report["sources"], serde_json::json!(["product", "people", "support"]));
     assert_eq!((site.vendors.hubspot.state(), site.vendors.intercom.state()), before, "asking changes nothing");
 }
 

@@ -59,11 +59,20 @@ impl Budget {
         Self { quotas, lanes: Mutex::default() }
     }
 
+    fn quota(&self, pool: &Pool) -> Option<&'static Quota> {
+        self.quotas.iter().find(|quota| quota.pool == pool.name && quota.keyed == pool.key.is_some())
+    }
+
+    /// What the keys of a pool share, if they do.
+    fn of_all_keys(&self, pool: &Pool) -> Option<Pool> {
+        let all = Pool::of(pool.name);
+        (pool.key.is_some() && self.quota(&all).is_some()).then_some(all)
+    }
+
     fn lane(&self, pool: &Pool) -> Arc<Lane> {
         let mut lanes = lock(&self.lanes);
         let lane = lanes.entry(pool.clone()).or_insert_with(|| {
-            let quota = self.quotas.iter().find(|quota| quota.pool == pool.name);
-            let pace = quota.map(|quota| Pace::new(Limit { requests: quota.limit, window: quota.window }));
+            let pace = self.quota(pool).map(|quota| Pace::new(Limit { requests: quota.limit, window: quota.window }));
             Arc::new(Lane { state: Mutex::new(State { pace, blocked_until: None }), ..Lane::default() })
         });
         Arc::clone(lane)
@@ -87,17 +96,24 @@ impl Budget {
                 let mut state = lock(&lane.state);
                 let ready = state.pace.as_mut().map_or(now, |pace| pace.ready(now));
                 let at = state.blocked_until.map_or(ready, |until| until.max(ready));
-                if at <= now {
-                    state.pace.iter_mut().for_each(|pace| pace.take(now));
-                    return true;
-                }
                 if state.blocked_until.is_some_and(|until| until > now && until > deadline()) {
                     return false;
                 }
                 at
             };
+            if at <= now {
+                break;
+            }
             tokio::time::sleep_until(at).await;
         }
+        // Last, so that nobody takes of what all share and then still waits.
+        if let Some(all) = self.of_all_keys(pool)
+            && !Box::pin(self.draw(&all, turn, deadline)).await
+        {
+            return false;
+        }
+        lock(&lane.state).pace.iter_mut().for_each(|pace| pace.take(Instant::now()));
+        true
     }
 
     /// The tool said *wait*: nothing is drawn from the pool before then.
@@ -108,9 +124,11 @@ impl Budget {
         state.blocked_until = Some(state.blocked_until.map_or(until, |before| before.max(until)));
     }
 
-    /// The tool said *too fast*.
+    /// The tool said *too fast*, without saying whether it meant the key or all of them.
     pub fn refused(&self, pool: &Pool) {
-        lock(&self.lane(pool).state).pace.iter_mut().for_each(|pace| pace.refused(Instant::now()));
+        for pool in [Some(pool.clone()), self.of_all_keys(pool)].into_iter().flatten() {
+            lock(&self.lane(&pool).state).pace.iter_mut().for_each(|pace| pace.refused(Instant::now()));
+        }
     }
 
     /// The tool said what its limit is.
@@ -285,6 +303,39 @@ mod tests {
         let few = order.iter().rposition(|(who, _)| who == "few").unwrap();
         let again = order.iter().rposition(|(_, again)| *again).unwrap();
         assert!(few < 20 && again < 20, "{order:?}");
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// When posts to channels are sent that all wait at once, by a second a channel and 300 a minute in all.
+    async fn posted(channels: impl Iterator<Item = String>) -> Vec<(Instant, String)> {
+        static QUOTAS: [Quota; 2] = [
+            Quota { pool: "post", limit: 1, window: Duration::from_secs(1), keyed: true },
+            Quota { pool: "post", limit: 300, window: MINUTE, keyed: false },
+        ];
+        let (budget, sent) = (Arc::new(Budget::new(&QUOTAS)), Arc::new(Mutex::new(Vec::new())));
+        let mut tasks = tokio::task::JoinSet::new();
+        for channel in channels {
+            let (budget, sent) = (Arc::clone(&budget), Arc::clone(&sent));
+            tasks.spawn(async move {
+                let pool = Pool { name: "post", key: Some(channel.clone()) };
+                assert!(budget.draw(&pool, &("team".to_owned(), false), Instant::now).await);
+                lock(&sent).push((Instant::now(), channel));
+            });
+        }
+        tasks.join_all().await;
+        std::mem::take(&mut *lock(&sent))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_keys_share_is_kept_besides_what_each_has() {
+        let sent = posted((0..600).map(|n| format!("C{}", n % 10))).await;
+        assert!(sent.iter().zip(&sent[300..]).all(|(first, next)| next.0 - first.0 >= MINUTE));
+        let took = sent[599].0 - sent[0].0;
+        assert!(took <= MINUTE * 2 * 100 / 90, "nine tenths of it are used: {took:?}");
+        // Who waited long for what is shared has not waited for the own turn by that.
+        let sent = posted((0..40).chain([40, 40]).map(|n| format!("C{n}"))).await;
+        assert!(sent[41].0 - sent[40].0 >= Duration::from_secs(1), "{:?}", &sent[40..]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,8 +11,9 @@ pub(super) fn alert(operation: &Operation, delivery: Delivery, replies: &[Reply]
     let (Some(text), Some(blocks)) = (field(TEXT), blocks) else { return reject("the alert is not complete") };
     let unclear = |why: &str| Err(Box::new(delivery.in_doubt(operation, why)));
     let body = json!({ "text": text, "blocks": blocks });
-    let answer =
-        delivery.answer(operation, replies, send(Method::Post, String::new(), Some(body), Pool::of("post")))?;
+    // Its one channel, whichever that is.
+    let pool = Pool { name: "post", key: Some("webhook".into()) };
+    let answer = delivery.answer(operation, replies, send(Method::Post, String::new(), Some(body), pool))?;
     let said = answer.body.trim();
     let json = answer.json();
     match said {

@@ -66,7 +66,7 @@ pub struct Quota {
     pub limit: u32,
     /// The window.
     pub window: Duration,
-    /// One budget for each key instead of one for all.
+    /// One budget for each key instead of one for all. A pool may have a quota of either sort: then both are drawn from.
     pub keyed: bool,
 }
 

@@ -83,7 +83,7 @@ fn body() -> impl Strategy<Value = Body> {
 
 fn header() -> impl Strategy<Value = (&'static str, String)> {
     let names = prop::sample::select(&["retry-after", "x-ratelimit-reset", "link", "content-type"][..]);
-    (names, prop_oneof![Just(String::new()), "[0-9.x-]{0,20}", "\\PC{0,12}"])
+    (names, prop_oneof![Just(String::new()), Just("604800".into()), "[0-9.x-]{0,20}", "\\PC{0,12}"])
 }
 
 /// Any reply.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use vitalsync_core::alert::{ALERT, Delivery, UNKNOWN};
 use vitalsync_core::connector::{
-    ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub,
+    ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub, wait_of,
 };
 
 use crate::WEBHOOK;
@@ -193,8 +193,8 @@ fn word(text: &str) -> String {
 
 /// How long Slack asks to wait, by the header or the body; at least a second.
 fn patience(answer: &Answer, body: &Json) -> Option<Duration> {
-    let told = body.get("retry_after").and_then(Json::as_f64).filter(|seconds| (0.0..1e7).contains(seconds));
-    answer.retry_after().or(told.map(Duration::from_secs_f64)).map(|wait| wait.max(DEFAULT_WAIT))
+    let told = body.get("retry_after").and_then(Json::as_f64).and_then(wait_of);
+    answer.retry_after().or(told).map(|wait| wait.max(DEFAULT_WAIT))
 }
 
 fn account(operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Step> {

@@ -22,7 +22,7 @@ pub use self::manifest::{Auth, COMMON_KEYS, Limit, Manifest, OAuth, Quota};
 pub use self::operation::{Change, Key, Mode, Need, Operation, Slot};
 pub use self::outcome::{Outcome, Receipt, Step};
 pub use self::scrub::scrub;
-pub use self::talk::{Answer, Method, Pool, Reply, Request};
+pub use self::talk::{Answer, Method, Pool, Reply, Request, wait_of};
 use crate::mapping::RecordSet;
 use crate::section::{Faults, Node, Place};
 

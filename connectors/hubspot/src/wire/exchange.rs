@@ -15,9 +15,6 @@ use crate::{API, SEARCH};
 /// No conversation is longer, whatever HubSpot answers. A hundred companies with the longest domains need 33.
 const MOST_REQUESTS: usize = 50;
 
-/// A day: the longest that HubSpot is taken at its word.
-const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
-
 /// What came of a request.
 pub(super) enum Got {
     /// A 2xx with a JSON object.
@@ -143,7 +140,7 @@ fn read(answer: &Answer) -> Result<Got, Step> {
     let body = answer.json();
     let status = answer.status;
     let patience = |after: Option<Duration>, why: &str| Step::Retry { after, why: format!("{why} ({status})") };
-    let asked = answer.retry_after().map(|after| after.min(LONGEST_WAIT));
+    let asked = answer.retry_after();
     Err(match status {
         200..=299 if body.is_object() => return Ok(Got::Fine(body)),
         200..=299 => unreadable(),

@@ -100,13 +100,14 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// `Retry-After` in whole seconds, if the header says so. An HTTP date is the shell's business.
+    /// `Retry-After` in seconds, as [`wait_of`] takes it, if the header says so. An HTTP date is the shell's business.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .filter(|s| (0.0..1e7).contains(s))
-            .map(Duration::from_secs_f64)
+        wait_of(self.header("retry-after")?.trim().parse().ok()?)
     }
+}
+
+/// A wait that a tool asks for, in seconds; none where it makes no sense. A day at most: whoever asks for more is asked again
+/// then, so that one wrong figure silences no tool for months.
+pub fn wait_of(seconds: f64) -> Option<Duration> {
+    (0.0..1e7).contains(&seconds).then(|| Duration::from_secs_f64(seconds.min(86_400.0)))
 }

@@ -164,7 +164,7 @@ fn faults_are_all_found_and_say_what_to_do() {
     for part in [
         "unknown way to match `email`",
         "found by `external_id` only",
-        "unknown name `crate`",
+        "skip, create or a rule, found the text `crate` (did you mean `create`?)",
         "`health.score` can't name an attribute",
         "unknown name `account.helth.score`",
         "expected true or false",

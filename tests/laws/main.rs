@@ -20,8 +20,8 @@ use self::replies::Said;
 use self::sample::{CONFIGS, PERSONAL, SECRET, Sample};
 use self::told::Told;
 
-/// So many replies end every conversation, whatever they are.
-const MOST: usize = 100;
+/// So many replies end every conversation, whatever they are: the shell sends no more.
+const MOST: usize = 200;
 /// No tool is waited for longer, whatever it says.
 const DAY: Duration = Duration::from_secs(86_400);
 /// Statuses that ask for patience.

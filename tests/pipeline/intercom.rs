@@ -31,6 +31,10 @@ const TAGS_ONLY: &str = r#"
     companies:
       tag_groups: { health: { "Health: at risk": 'health.band == "at_risk"', "Health: healthy": 'health.band == "healthy"' } }
 "#;
+const CONTACT_TAGS_ONLY: &str = r#"
+    contacts:
+      tag_groups: { health: { "Health: at risk": 'account.health.band == "at_risk"', "Health: healthy": 'account.health.band == "healthy"' } }
+"#;
 const SCORES_ONLY: &str = "    contacts: { attributes: { health_score: account.health.score } }\n";
 
 async fn sync(site: &Site, sections: &str, offset: i32) -> Delivered {
@@ -114,6 +118,30 @@ async fn a_thousand_companies_moving_between_two_tags_take_forty_calls() {
     let tags = |site: &Site| held(site).0.into_iter().map(|company| company[3].clone()).collect::<Vec<_>>();
     assert!(tags(&site).iter().all(|tags| *tags == json!(["Health: at risk"])));
     assert_eq!(sync(&site, TAGS_ONLY, 30).await.sent_calls, 0);
+}
+
+/// So many requests, to addresses that begin and end so, were sent since a point of the journal.
+fn sent(site: &Site, since: usize, begin: &str, end: &str) -> usize {
+    let vendor = site.intercom.vendor();
+    let said = vendor.journal().iter().skip(since).map(|entry| format!("{} {}", entry.method, entry.path));
+    said.filter(|request| request.starts_with(begin) && request.ends_with(end)).count()
+}
+
+#[tokio::test]
+async fn a_thousand_contacts_moving_between_two_tags_lose_one_each_and_get_one_in_twenty_lists() {
+    let site = Site::new().await;
+    thousand(&site, "contacts");
+    let first = sync(&site, CONTACT_TAGS_ONLY, 4).await;
+    // Whose account, two tags; each contact found, which shows its tags; twenty lists.
+    assert_eq!((first.rejected, first.waiting, first.sent_calls), (0, 0, 3 + 1000 + 20), "{first:?}");
+    let before = site.intercom.vendor().journal().len();
+    let moved = sync(&site, CONTACT_TAGS_ONLY, 30).await;
+    assert_eq!((moved.changed, moved.acknowledged, moved.sent_calls), (1000, 1000, 1000 + 20), "{moved:?}");
+    // Taking away has no list: the specification's `untag` is for companies.
+    assert_eq!(sent(&site, before, "DELETE /contacts/", ""), 1000);
+    assert_eq!(sent(&site, before, "POST /tags", ""), 20);
+    assert!(held(&site).1.iter().all(|contact| contact[2] == json!(["Health: at risk"])));
+    assert_eq!(sync(&site, CONTACT_TAGS_ONLY, 30).await.sent_calls, 0);
 }
 
 #[tokio::test]

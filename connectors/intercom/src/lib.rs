@@ -3,8 +3,8 @@
 //! Pure, as every connector: no client, no token, no clock. `config` reads the section, `plan` compares what is wanted with
 //! what Intercom last confirmed, `wire` speaks with the API.
 //!
-//! Contacts are written one at a time, since Intercom knows no other way; companies too, but the tags of companies are set
-//! and taken away in lists of fifty.
+//! Contacts and companies are written one at a time, since Intercom knows no other way. Tags are set in lists of fifty, and taken
+//! away from companies so, too.
 //!
 //! Deliberately not here: search (its index lags by minutes), the bulk endpoints (a preview without errors per record),
 //! scrolling through all companies (one scroll at a time per app), archiving, merging, detaching and deleting.
@@ -46,6 +46,8 @@ const DATA_TYPE: &str = "data_type";
 const VALUES: &str = "values";
 /// Batch key and slot kind of a tag.
 const TAG: &str = "tag";
+/// Batch key: contacts that get a tag.
+const TAGGED_CONTACT: &str = "tagged contact";
 /// Batch key: what a contact holds now.
 const READ_CONTACT: &str = "read contact";
 /// Batch key: what a company and its tag groups hold now.
@@ -57,7 +59,7 @@ const EXTERNAL_ID: &str = "external_id";
 /// The one way to find a company; also a field, which says by which id it was found.
 const COMPANY_ID: &str = "company_id";
 
-/// The most companies of one `POST /tags`. Source: Intercom's older documents; the present ones name no limit.
+/// The most companies or contacts of one `POST /tags`. Source: Intercom's older documents; the present ones name no limit.
 const TAG_LIST: usize = 50;
 /// So many companies' tags are moved in one conversation: five full lists to take away and five to set.
 const TAG_BATCH: usize = 5 * TAG_LIST;
@@ -178,6 +180,8 @@ impl Connector for Intercom {
         match batch_key {
             ATTRIBUTE => ATTRIBUTE_BATCH,
             COMPANY_TAGS => TAG_BATCH,
+            // One full list; what is taken away before takes a request each.
+            TAGGED_CONTACT => TAG_LIST,
             // One read answers for a company and its tag groups.
             READ_COMPANY => 1 + self.set(COMPANY).map_or(0, |set| set.groups.len()),
             _ => 1,

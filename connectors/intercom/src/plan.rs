@@ -1,8 +1,8 @@
 //! Which operations make Intercom hold what is wanted. Complete and printable: `wire` decides nothing that could be decided
 //! here.
 //!
-//! A contact is one operation, its tags included. A company's attributes are one, and each of its tag groups is another:
-//! tags of companies are written in lists, whatever else changes about them.
+//! A contact is one operation, its tags included; those that get a tag are sent together. A company's attributes are one
+//! operation, and each of its tag groups is another: tags of companies are written in lists, whatever else changes about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use vitalsync_core::section::Place;
 
 use crate::{
     ATTRIBUTE, COMPANY, COMPANY_ID, COMPANY_TAGS, CONTACT, DATA_TYPE, GROUP_PREFIX, Intercom, MEMBERSHIP, Mapped, TAG,
-    TAG_FIELD, VALUES, attribute_slot, data_type, group_of, group_slot, is_unsure, record_slot, tag_slot,
+    TAG_FIELD, TAGGED_CONTACT, VALUES, attribute_slot, data_type, group_of, group_slot, is_unsure, record_slot,
+    tag_slot,
 };
 
 /// Plans what records need first, then companies, their tags, contacts, and who belongs to which company.
@@ -31,11 +32,20 @@ pub(crate) fn plan(intercom: &Intercom, wanted: &Wanted, known: &Known) -> Vec<O
     records.extend(planning.company_tags(of(COMPANY), &found));
     let members = of(MEMBERSHIP);
     let contacts = of(CONTACT);
-    records.extend(contacts.values().filter_map(|record| {
-        let attached = members.get(record.subject.as_str()).is_some_and(|member| company_of(member).is_some());
-        planning.contact(record, attached)
-    }));
-    records.extend(planning.left_contacts(contacts));
+    let mut people: Vec<Operation> = contacts
+        .values()
+        .filter_map(|record| {
+            let attached = members.get(record.subject.as_str()).is_some_and(|member| company_of(member).is_some());
+            planning.contact(record, attached)
+        })
+        .collect();
+    people.extend(planning.left_contacts(contacts));
+    // Those that get the same tags stand together, so that lists are full.
+    people.sort_by_cached_key(|operation| {
+        let tags: Vec<Option<String>> = comes(operation).map(Value::as_key).collect();
+        (tags, operation.subject.clone())
+    });
+    records.extend(people);
     let planned: BTreeSet<Slot> = records.iter().map(|operation| operation.slot.clone()).collect();
     records.extend(members.values().filter_map(|record| planning.membership(record, &planned)));
 
@@ -71,6 +81,12 @@ fn ensure_attribute(intercom: &Intercom, known: &Known, model: &str, name: &str)
         }
     }
     operation
+}
+
+/// The tags that a contact gets.
+fn comes(operation: &Operation) -> impl Iterator<Item = &Value> {
+    let groups = operation.fields.iter().filter(|(field, _)| field.starts_with(GROUP_PREFIX));
+    groups.map(|(_, change)| &change.new).filter(|tag| !tag.is_null())
 }
 
 /// The account whose company a contact belongs to.
@@ -155,6 +171,9 @@ impl Planning<'_> {
         }
         if operation.fields.is_empty() && !(attached && remote_id.is_none()) {
             return None;
+        }
+        if comes(&operation).next().is_some() {
+            operation.batch_key = TAGGED_CONTACT.into();
         }
         operation.subject.clone_from(&record.subject);
         operation.keys.clone_from(&record.keys);

@@ -17,12 +17,15 @@ mod found;
 mod membership;
 pub(crate) mod open;
 mod reason;
+mod tag_lists;
 mod tags;
 
 use serde_json::Value as Json;
 use vitalsync_core::connector::{ACCOUNT, Method, Operation, Outcome, Receipt, Reply, Step};
 
-use crate::{ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG};
+use crate::{
+    ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG, TAGGED_CONTACT,
+};
 use exchange::{Exchange, Next, reject, retry};
 
 pub(crate) fn step(intercom: &Intercom, operations: &[Operation], replies: &[Reply]) -> Step {
@@ -32,11 +35,11 @@ pub(crate) fn step(intercom: &Intercom, operations: &[Operation], replies: &[Rep
         [first, ..] => match first.batch_key.as_str() {
             ATTRIBUTE => attributes::ensure(operations, &mut exchange),
             COMPANY_TAGS => company_tags::write(intercom, operations, &mut exchange),
+            CONTACT | TAGGED_CONTACT => contacts::write(intercom, operations, &mut exchange),
             READ_COMPANY => found::companies(intercom, operations, &mut exchange),
             _ if operations.len() > 1 => Err(Box::new(Step::Split { why: "these are sent one at a time".into() })),
             ACCOUNT => account(&mut exchange),
             TAG => tags::ensure(first, &mut exchange),
-            CONTACT => contacts::write(intercom, first, &mut exchange),
             COMPANY => companies::write(intercom, first, &mut exchange),
             MEMBERSHIP => membership::attach(first, &mut exchange),
             READ_CONTACT => found::contact(intercom, first, &mut exchange),

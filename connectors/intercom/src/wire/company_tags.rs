@@ -1,7 +1,6 @@
 //! Tags of companies, in lists: what goes is taken away from up to fifty companies in one request, then what comes is set.
 //!
-//! Everything goes before anything comes, so a crash between leaves companies with too few tags of a group, never with two. A
-//! list that is refused is halved until the company is alone that Intercom does not know; the others are not held up.
+//! Everything goes before anything comes, so a crash between leaves companies with too few tags of a group, never with two.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +11,7 @@ use vitalsync_core::connector::{Answer, Method, Operation, Outcome};
 use super::companies::{by_company_id, company_id};
 use super::exchange::{Exchange, Next, encoded, id_of};
 use super::found::company_tags;
+use super::tag_lists::{self, Listed, refusal};
 use crate::{COMPANY, Intercom, TAG_FIELD, TAG_LIST, group_of, record_slot, tag_slot};
 
 /// One company whose tag changes.
@@ -32,17 +32,6 @@ impl<'a> Member<'a> {
         let outcome =
             id.is_none().then(|| Outcome::Absent { why: "Intercom has no company with this company_id".into() });
         Self { operation, id: id.cloned().unwrap_or_default(), by_our_id: false, outcome }
-    }
-
-    fn item(&self, on: bool) -> Json {
-        let mut item = match company_id(self.operation).filter(|_| self.by_our_id) {
-            Some(ours) => json!({ "company_id": ours }),
-            None => json!({ "id": self.id }),
-        };
-        if !on {
-            item["untag"] = true.into();
-        }
-        item
     }
 
     fn new_tag(&self) -> Option<&'a str> {
@@ -81,7 +70,7 @@ pub(super) fn write(intercom: &Intercom, operations: &[Operation], exchange: &mu
             // What failed on the way gets nothing: its old tag may still be there.
             list.retain(|at| members.get(*at).is_some_and(|member| member.outcome.is_none()));
             for chunk in list.chunks(TAG_LIST) {
-                send(tag, on, chunk, &mut members, exchange)?;
+                tag_lists::send(tag, on, chunk, &mut members, exchange)?;
             }
         }
     }
@@ -89,76 +78,59 @@ pub(super) fn write(intercom: &Intercom, operations: &[Operation], exchange: &mu
     Ok(members.into_iter().map(done).collect())
 }
 
-fn send(tag: &str, on: bool, chunk: &[usize], members: &mut [Member<'_>], exchange: &mut Exchange<'_>) -> Next<()> {
-    let items: Vec<Json> = chunk.iter().filter_map(|at| Some(members.get(*at)?.item(on))).collect();
-    let body = json!({ "name": tag, "companies": items });
-    let answer = exchange.ask(Method::Post, "/tags".into(), Some(body))?;
-    if (200..300).contains(&answer.status) {
-        return confirm(tag, on, chunk, answer, members, exchange);
-    }
-    // A refusal that names nothing of Intercom's own says nothing about one company either.
-    if let ([_, _, ..], true) = (chunk, answer.json().get("errors").is_some()) {
-        let (first, second) = chunk.split_at(chunk.len() / 2);
-        send(tag, on, first, members, exchange)?;
-        return send(tag, on, second, members, exchange);
-    }
-    let why = format!("Intercom refused the tag: {}", exchange.said(answer));
-    for at in chunk {
-        let Some(member) = members.get_mut(*at) else { continue };
-        match answer.status {
-            // It may have been made anew under another id of Intercom's.
-            404 if chunk.len() == 1 && !member.by_our_id && company_id(member.operation).is_some() => {
-                member.by_our_id = true;
-                return send(tag, on, chunk, members, exchange);
-            }
-            404 if chunk.len() == 1 => {
-                member.outcome = Some(Outcome::Gone { why: "the company was deleted in Intercom".into() });
-            }
-            _ => member.outcome = Some(Outcome::Rejected { why: why.clone() }),
-        }
-    }
-    Ok(())
-}
+impl Listed for Member<'_> {
+    const LIST: &'static str = "companies";
 
-/// Reads what a success says of each company. Where it is silent about one, or says otherwise, the company itself is asked. An
-/// answer without a list is the tag alone, as Intercom had it in earlier versions, and speaks for all.
-fn confirm(
-    tag: &str,
-    on: bool,
-    chunk: &[usize],
-    answer: &Answer,
-    members: &mut [Member<'_>],
-    exchange: &mut Exchange<'_>,
-) -> Next<()> {
-    exchange.id(answer)?;
-    let said = exchange.object(answer)?;
-    let Some(list) = said.get("companies").and_then(Json::as_array) else { return Ok(()) };
-    let tagged = |entry: &Json| entry.get("tagged").and_then(Json::as_bool).unwrap_or(on);
-    for at in chunk {
-        let Some(member) = members.get_mut(*at) else { continue };
-        let ours = company_id(member.operation);
-        let named = |entry: &&Json| {
-            let id = id_of(entry);
-            id.as_deref() == Some(member.id.as_str()) || (id.is_some() && id.as_deref() == ours)
+    fn outcome(&mut self) -> &mut Option<Outcome> {
+        &mut self.outcome
+    }
+
+    fn item(&self, on: bool) -> Json {
+        let mut item = match company_id(self.operation).filter(|_| self.by_our_id) {
+            Some(ours) => json!({ "company_id": ours }),
+            None => json!({ "id": self.id }),
         };
-        let entry = list.iter().find(named).or_else(|| list.first().filter(|_| chunk.len() == 1 && list.len() == 1));
-        match entry {
-            Some(entry) if tagged(entry) == on => {
-                if member.by_our_id {
-                    member.id = id_of(entry).unwrap_or_default();
-                }
-            }
-            // It never had what it was to lose.
-            None if !on && list.is_empty() && member.operation.fields.values().all(|change| change.old.is_null()) => {}
-            _ => {
-                if carries(tag, member, exchange)? != Some(on) {
-                    let why = "Intercom answered without confirming the tag of this company".into();
-                    member.outcome = Some(Outcome::Rejected { why });
-                }
-            }
+        if !on {
+            item["untag"] = true.into();
+        }
+        item
+    }
+
+    fn is_named(&self, entry: &Json) -> bool {
+        let id = id_of(entry);
+        id.as_deref() == Some(self.id.as_str()) || (id.is_some() && id.as_deref() == company_id(self.operation))
+    }
+
+    fn confirmed(&mut self, entry: &Json) {
+        if self.by_our_id {
+            self.id = id_of(entry).unwrap_or_default();
         }
     }
-    Ok(())
+
+    fn refused(&mut self, tag: &str, on: bool, answer: &Answer, exchange: &mut Exchange<'_>) -> Next<()> {
+        self.outcome = Some(match answer.status {
+            // It may have been made anew under another id of Intercom's.
+            404 if !self.by_our_id && company_id(self.operation).is_some() => {
+                self.by_our_id = true;
+                return tag_lists::send(tag, on, &[0], std::slice::from_mut(self), exchange);
+            }
+            404 => Outcome::Gone { why: "the company was deleted in Intercom".into() },
+            _ => refusal(answer, exchange),
+        });
+        Ok(())
+    }
+
+    fn unconfirmed(&mut self, tag: &str, on: bool, nothing: bool, exchange: &mut Exchange<'_>) -> Next<()> {
+        // It never had what it was to lose.
+        if !on && nothing && self.operation.fields.values().all(|change| change.old.is_null()) {
+            return Ok(());
+        }
+        if carries(tag, self, exchange)? != Some(on) {
+            let why = "Intercom answered without confirming the tag of this company".into();
+            self.outcome = Some(Outcome::Rejected { why });
+        }
+        Ok(())
+    }
 }
 
 /// Whether a company carries a tag; `None` if it is not there.

@@ -1,4 +1,7 @@
 //! Contacts: find those whose id is not known, create what may be created, write attributes and tags.
+//!
+//! Those that get a tag are written together, so that it is put on up to fifty of them in one request. All that must go has gone
+//! from all of them by then.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +11,9 @@ use vitalsync_core::connector::{Answer, Method, Operation, Outcome, Receipt, Ste
 
 use super::encode::{attributes, text_of};
 use super::exchange::{Exchange, Next, conflict, encoded, id_of, reject, retry};
+use super::tag_lists::{self, Listed};
 use super::tags;
-use crate::{CONTACT, Intercom};
+use crate::{CONTACT, Intercom, TAG_LIST};
 
 /// So many merges in a row are followed. Intercom's own links span three.
 const MERGES: usize = 3;
@@ -26,29 +30,130 @@ pub(super) struct Target {
 /// A contact to write to, or why there is none.
 type Found = Result<Target, Outcome>;
 
-pub(super) fn write(intercom: &Intercom, operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Vec<Outcome>> {
-    let mut target = match &operation.remote_id {
-        Some(id) => Target { id: id.clone(), created: false, tags: None },
-        None => match find(intercom, operation, exchange)? {
-            Ok(target) => target,
-            Err(none) => return Ok(vec![none]),
-        },
-    };
-    let attributes = attributes(intercom, CONTACT, operation);
-    if !target.created && !attributes.is_empty() {
-        let path = format!("/contacts/{}", encoded(&target.id));
-        let answer = exchange.ask(Method::Put, path, Some(json!({ "custom_attributes": attributes })))?;
-        if matches!(answer.status, 404 | 410) {
-            return lost(operation, exchange);
-        }
-        let contact = exchange.object(answer)?;
-        if id_of(&contact).as_deref() != Some(target.id.as_str()) {
-            return retry(None, "Intercom answered with another contact");
-        }
-        target.tags = all_tags(&contact).or(target.tags);
+/// One contact of those that are written together.
+struct Member<'a> {
+    operation: &'a Operation,
+    /// Where it is in Intercom; none where it is not.
+    target: Option<Target>,
+    /// The tags that it is to get, with their ids.
+    comes: Vec<(&'a str, &'a str)>,
+    /// One of several.
+    several: bool,
+    /// What became of it, once that is known.
+    outcome: Option<Outcome>,
+}
+
+/// Writes contacts one after the other, and then puts on what tags they get, in lists.
+pub(super) fn write<'a>(
+    intercom: &'a Intercom,
+    operations: &'a [Operation],
+    exchange: &mut Exchange<'_>,
+) -> Next<Vec<Outcome>> {
+    let mut members = Vec::new();
+    for operation in operations {
+        let mut member =
+            Member { operation, target: None, comes: Vec::new(), several: operations.len() > 1, outcome: None };
+        let written = member.write(intercom, exchange);
+        member.heed(written)?;
+        members.push(member);
     }
-    tags::write(intercom, operation, &target, exchange)?;
-    Ok(vec![Outcome::Done { remote_id: Some(target.id) }])
+    let mut comes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, member) in members.iter().enumerate() {
+        member.comes.iter().for_each(|(tag, _)| comes.entry(tag).or_default().push(at));
+    }
+    for (tag, mut list) in comes {
+        list.retain(|at| members.get(*at).is_some_and(|member| member.outcome.is_none()));
+        for chunk in list.chunks(TAG_LIST) {
+            tag_lists::send(tag, true, chunk, &mut members, exchange)?;
+        }
+    }
+    let done = |member: Member<'_>| {
+        let id = member.target.map(|target| target.id);
+        member.outcome.unwrap_or(Outcome::Done { remote_id: id })
+    };
+    Ok(members.into_iter().map(done).collect())
+}
+
+impl<'a> Member<'a> {
+    /// Everything but the tags that come.
+    fn write(&mut self, intercom: &'a Intercom, exchange: &mut Exchange<'_>) -> Next<()> {
+        let operation = self.operation;
+        let mut target = match &operation.remote_id {
+            Some(id) => Target { id: id.clone(), created: false, tags: None },
+            None => match find(intercom, operation, exchange)? {
+                Ok(target) => target,
+                Err(none) => {
+                    self.outcome = Some(none);
+                    return Ok(());
+                }
+            },
+        };
+        let attributes = attributes(intercom, CONTACT, operation);
+        if !target.created && !attributes.is_empty() {
+            let path = format!("/contacts/{}", encoded(&target.id));
+            let answer = exchange.ask(Method::Put, path, Some(json!({ "custom_attributes": attributes })))?;
+            if matches!(answer.status, 404 | 410) {
+                return lost(operation, exchange);
+            }
+            let contact = exchange.object(answer)?;
+            if id_of(&contact).as_deref() != Some(target.id.as_str()) {
+                return retry(None, "Intercom answered with another contact");
+            }
+            target.tags = all_tags(&contact).or(target.tags);
+        }
+        self.comes = tags::clear(intercom, operation, &target, exchange)?;
+        self.target = Some(target);
+        Ok(())
+    }
+
+    /// Where the conversation about one of several ends, the others go on. What somebody else changed is then told alone, by
+    /// itself, where it is planned anew.
+    fn heed(&mut self, step: Next<()>) -> Next<()> {
+        let Err(step) = step else { return Ok(()) };
+        self.outcome = match *step {
+            Step::Done(receipts) => receipts.into_iter().next().map(|receipt| receipt.outcome),
+            Step::Reject { why } | Step::Conflict { why } if self.several => Some(Outcome::Rejected { why }),
+            step => return Err(Box::new(step)),
+        };
+        Ok(())
+    }
+
+    /// One request for this contact only.
+    fn add(&mut self, tag: &str, exchange: &mut Exchange<'_>) -> Next<()> {
+        let comes = self.comes.iter().find(|(name, _)| *name == tag);
+        let Some((target, comes)) = self.target.as_ref().zip(comes) else { return Ok(()) };
+        let added = tags::add(self.operation, target, *comes, exchange);
+        self.heed(added)
+    }
+}
+
+impl Listed for Member<'_> {
+    const LIST: &'static str = "users";
+
+    fn outcome(&mut self) -> &mut Option<Outcome> {
+        &mut self.outcome
+    }
+
+    /// Only setting: Intercom takes tags away from companies in lists, not from contacts.
+    fn item(&self, _on: bool) -> Json {
+        json!({ "id": self.target.as_ref().map(|target| &target.id) })
+    }
+
+    fn is_named(&self, entry: &Json) -> bool {
+        self.target.as_ref().is_some_and(|target| id_of(entry).as_ref() == Some(&target.id))
+    }
+
+    fn alone(&mut self, tag: &str, exchange: &mut Exchange<'_>) -> Next<bool> {
+        self.add(tag, exchange).map(|()| true)
+    }
+
+    fn refused(&mut self, tag: &str, _on: bool, _answer: &Answer, exchange: &mut Exchange<'_>) -> Next<()> {
+        self.add(tag, exchange)
+    }
+
+    fn unconfirmed(&mut self, tag: &str, _on: bool, _nothing: bool, exchange: &mut Exchange<'_>) -> Next<()> {
+        self.add(tag, exchange)
+    }
 }
 
 /// Ends the conversation about a contact that is not there under its id any more: planned anew where there is another one by

@@ -10,9 +10,9 @@ use vitalsync_core::connector::{Answer, Method, Operation, Pool, Reply, Request,
 use super::reason;
 use crate::Intercom;
 
-/// No conversation is longer, whatever Intercom answers. The longest, 250 companies changing tags, have some thirty requests,
-/// and a dozen for each company that is no longer there.
-const MOST_REQUESTS: usize = 90;
+/// No conversation is longer, whatever Intercom answers. The longest, fifty contacts that are found, written, and lose one tag for
+/// another, have 150; a dozen are added for each record in a list that is no longer there.
+const MOST_REQUESTS: usize = 180;
 /// A reset further away than this is not believed: windows have ten seconds, budgets a minute.
 const LONGEST_WAIT: i64 = 60;
 

@@ -72,15 +72,15 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Brings the tag groups in step. What must go goes first: a crash between leaves a contact with too few tags of a
-/// group, never with two, and the operation is done again from its beginning. Where something shows that the contact is not
-/// as it was known, all its tags are read.
-pub(super) fn write(
-    intercom: &Intercom,
-    operation: &Operation,
+/// Takes away what must go of the tag groups, and says what must come: names and ids of tags. What goes goes first: a crash
+/// between leaves a contact with too few tags of a group, never with two, and the operation is done again from its beginning.
+/// Where something shows that the contact is not as it was known, all its tags are read.
+pub(super) fn clear<'a>(
+    intercom: &'a Intercom,
+    operation: &'a Operation,
     target: &Target,
     exchange: &mut Exchange<'_>,
-) -> Next<()> {
+) -> Next<Vec<(&'a str, &'a str)>> {
     let groups = Group::all(intercom, operation)?;
     let bare = |ids: &Vec<String>| ids.iter().map(|id| Carried { id: id.clone(), name: None }).collect();
     let mut carried: Option<Vec<Carried>> =
@@ -111,12 +111,8 @@ pub(super) fn write(
             take_away(operation, target, &tag.id, exchange)?;
         }
     }
-    for (tag, id) in groups.iter().filter_map(|group| group.new) {
-        if !carried.iter().flatten().any(|carried| carried.id == id) {
-            add(operation, target, (tag, id), exchange)?;
-        }
-    }
-    Ok(())
+    let is_there = |id: &str| carried.iter().flatten().any(|carried| carried.id == id);
+    Ok(groups.iter().filter_map(|group| group.new).filter(|(_, id)| !is_there(id)).collect())
 }
 
 /// Every tag of a contact.
@@ -153,7 +149,13 @@ fn take_away(operation: &Operation, target: &Target, id: &str, exchange: &mut Ex
     }
 }
 
-fn add(operation: &Operation, target: &Target, (tag, id): (&str, &str), exchange: &mut Exchange<'_>) -> Next<()> {
+/// Puts a tag on one contact.
+pub(super) fn add(
+    operation: &Operation,
+    target: &Target,
+    (tag, id): (&str, &str),
+    exchange: &mut Exchange<'_>,
+) -> Next<()> {
     let mut answer = put_on(target, id, exchange)?;
     if answer.status == 404 {
         // Either the contact or the tag is gone. A tag that somebody deleted is made anew; if it is the same, it is the contact.

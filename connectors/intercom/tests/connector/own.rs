@@ -49,14 +49,14 @@ fn attributes_and_tags_are_made_sure_of_before_contacts() {
             "attribute/contact/plan",
             "tag/Health: at risk",
             "tag/Health: healthy",
-            "contact/u1",
             "contact/u2",
+            "contact/u1",
         ]
     );
     assert_eq!(plan[0].fields["data_type"].new, "float".into());
     assert_eq!(plan[1].fields["data_type"].new, "date".into());
     assert_eq!(plan[2].fields["data_type"].new, "string".into());
-    assert!(!plan[6].fields.contains_key("health_score"), "null where nothing is known is no change");
+    assert!(!plan[5].fields.contains_key("health_score"), "null where nothing is known is no change");
 }
 
 #[test]

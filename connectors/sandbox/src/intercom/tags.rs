@@ -47,6 +47,10 @@ fn post(app: &mut Intercom, call: &Call) -> Outcome<Answer> {
         Some(_) => Err(bad()),
     };
     let (to_companies, to_users) = (items("companies")?, items("users")?);
+    // The specification takes tags away from companies, not from users.
+    if to_users.iter().flatten().any(|item| item.get("untag").is_some()) {
+        return Err(bad());
+    }
     if to_companies.iter().chain(&to_users).any(|items| items.len() > LONGEST_LIST) {
         return Err(Problem::invalid(format!("a tag takes {LONGEST_LIST} items in one request")));
     }
@@ -61,7 +65,7 @@ fn post(app: &mut Intercom, call: &Call) -> Outcome<Answer> {
     let mut on_users = vec![];
     for item in to_users.iter().flatten() {
         let id = id_of(item.get("id")).unwrap_or_default();
-        on_users.push((contacts::find(app, &id)?.id.clone(), item["untag"].as_bool().unwrap_or(false)));
+        on_users.push(contacts::find(app, &id)?.id.clone());
     }
     let tag = tag_id(app, &wanted, &name)?;
     let mut shown = json_of(app, &tag);
@@ -70,8 +74,7 @@ fn post(app: &mut Intercom, call: &Call) -> Outcome<Answer> {
             on_companies.iter().map(|(id, untag)| json!({"id": id, "tagged": !untag})).collect::<Vec<_>>().into();
     }
     if to_users.is_some() {
-        shown["users"] =
-            on_users.iter().map(|(id, untag)| json!({"id": id, "tagged": !untag})).collect::<Vec<_>>().into();
+        shown["users"] = on_users.iter().map(|id| json!({"id": id, "tagged": true})).collect::<Vec<_>>().into();
     }
     for (id, untag) in on_companies {
         let Some(company) = app.companies.get_mut(&id) else { continue };
@@ -80,8 +83,8 @@ fn post(app: &mut Intercom, call: &Call) -> Outcome<Answer> {
             company.tags.push(tag.clone());
         }
     }
-    for (id, untag) in on_users {
-        put(app, &id, &tag, !untag, call.now);
+    for id in on_users {
+        put(app, &id, &tag, true, call.now);
     }
     Ok(Answer::json(200, &shown).note(format!("tag {name}")))
 }

@@ -54,16 +54,20 @@ impl Engine {
         }
         let destination = lanes.destination;
         let mut known = Known::default();
+        let mut asked = BTreeSet::new();
         for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
-            let asked = match &slots {
+            let ours = match &slots {
                 Slots::All => kept.record.remote_id.is_some() && !kept.subject.is_empty(),
                 Slots::Due(due) => due.contains(&slot),
             };
-            if asked {
-                known.records.insert(slot, kept.record);
+            if ours {
+                asked.insert(slot.clone());
             }
+            known.records.insert(slot, kept.record);
         }
+        // All that is known, because a question may name what else it is about.
         let mut questions = destination.connector.read_back(&known);
+        questions.retain(|question| asked.contains(&question.slot));
         if slots != Slots::All {
             let quota = destination.manifest.quotas.first();
             questions = refresh::within_budget(questions, &*destination.connector, quota, gap(destination));

@@ -161,13 +161,7 @@ async fn a_company_in_a_list_that_is_gone_holds_up_no_other_and_is_not_made_anew
     sync(&site, COMPANIES, 10).await;
     let state = site.intercom.vendor().state();
     let id = state["companies"][0]["id"].as_str().unwrap().to_owned();
-    let request = vitalsync_sandbox::Request {
-        method: "DELETE".into(),
-        path: format!("/companies/{id}"),
-        headers: vec![("authorization".into(), format!("Bearer {TOKEN}"))],
-        body: Vec::new(),
-    };
-    assert_eq!(site.intercom.vendor().handle(&request, end(10).0).status, 200);
+    somebody(&site, "DELETE", &format!("/companies/{id}"), Value::Null);
     let gone = sync(&site, COMPANIES, 30).await;
     assert_eq!((gone.rejected, gone.waiting), (0, 0), "{gone:?}");
     assert_eq!(held(&site).0.len(), 2, "not made anew");
@@ -211,4 +205,54 @@ async fn every_kind_of_fault_ends_where_a_quiet_day_ends() {
         }
         assert_eq!(held(&site), expected, "{fault}");
     }
+}
+
+/// What somebody in Intercom does.
+fn somebody(site: &Site, method: &str, path: &str, body: Value) {
+    let request = vitalsync_sandbox::Request {
+        method: method.into(),
+        path: path.into(),
+        headers: vec![("authorization".into(), format!("Bearer {TOKEN}"))],
+        body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
+    };
+    let answer = site.intercom.vendor().handle(&request, end(10).0);
+    assert_eq!(answer.status, 200, "{method} {path}");
+}
+
+#[tokio::test]
+async fn reading_back_takes_few_calls_and_what_others_undid_is_mended() {
+    let site = Site::new().await;
+    let names: Vec<String> = (0..160).map(|n| format!("c{n}")).collect();
+    let stories: Vec<Use<'_>> = names.iter().map(|name| Use(name, "Core", 0, 5, 5)).collect();
+    site.customers("1.ndjson", &stories);
+    let both = format!("{COMPANIES}{CONTACTS}");
+    sync(&site, &both, 4).await;
+    let expected = held(&site);
+    let engine = site.open_with(&config(&site, &both));
+    let before = site.intercom.vendor().journal().len();
+    let read = engine.refresh(None).await.unwrap().remove(0).1;
+    // Contacts, who is attached, companies and their tags: four questions for each of the 160.
+    assert_eq!((read.read, read.drifted, read.waiting), (640, 0, 0), "{read:?}");
+    assert_eq!(sent(&site, before, "POST /contacts/search", ""), 2);
+    // Four pages for the first 150; the first page for the last ten, who may be on any other.
+    let lists = sent(&site, before, "POST /companies/list", "");
+    let singles = sent(&site, before, "GET /companies/", "");
+    assert!(lists + singles <= 16, "{lists} and {singles}");
+    assert_eq!(read.sent_calls, (2 + lists + singles) as u64);
+
+    let state = site.intercom.vendor().state();
+    let contact = &state["contacts"][0];
+    let (contact, company) = (contact["id"].as_str().unwrap(), contact["companies"][0].as_str().unwrap());
+    somebody(&site, "DELETE", &format!("/contacts/{contact}/companies/{company}"), Value::Null);
+    let tag = state["tags"].as_object().unwrap().iter().find(|(_, name)| *name == "Health: healthy").unwrap().0;
+    let other = state["contacts"][1]["id"].as_str().unwrap();
+    somebody(&site, "DELETE", &format!("/contacts/{other}/tags/{tag}"), Value::Null);
+    somebody(&site, "PUT", &format!("/companies/{company}"), json!({"custom_attributes": {"band": "theirs"}}));
+    assert_ne!(held(&site), expected);
+    let read = engine.refresh(None).await.unwrap().remove(0).1;
+    assert_eq!(read.drifted, 3, "{read:?}");
+    drop(engine);
+    let mended = sync(&site, &both, 4).await;
+    assert_eq!((mended.changed, mended.acknowledged), (3, 3), "{mended:?}");
+    assert_eq!(held(&site), expected);
 }

@@ -6,7 +6,7 @@
 //! Contacts and companies are written one at a time, since Intercom knows no other way. Tags are set in lists of fifty, and taken
 //! away from companies so, too.
 //!
-//! Deliberately not here: search (its index lags by minutes), the bulk endpoints (a preview without errors per record),
+//! Deliberately not here: search to find whom to write to (its index lags by minutes), the bulk endpoints (a preview without errors per record),
 //! scrolling through all companies (one scroll at a time per app), archiving, merging, detaching and deleting.
 
 mod config;
@@ -63,6 +63,9 @@ const COMPANY_ID: &str = "company_id";
 const TAG_LIST: usize = 50;
 /// So many companies' tags are moved in one conversation: five full lists to take away and five to set.
 const TAG_BATCH: usize = 5 * TAG_LIST;
+/// So many contacts are looked for in one search, and so many companies are read back together. Source: the most results of a
+/// page by Intercom's reference, *Search contacts*.
+const FOUND_TOGETHER: usize = 150;
 /// So many attributes are made sure of by one list of those that there are.
 const ATTRIBUTE_BATCH: usize = 100;
 
@@ -182,8 +185,9 @@ impl Connector for Intercom {
             COMPANY_TAGS => TAG_BATCH,
             // One full list; what is taken away before takes a request each.
             TAGGED_CONTACT => TAG_LIST,
-            // One read answers for a company and its tag groups.
-            READ_COMPANY => 1 + self.set(COMPANY).map_or(0, |set| set.groups.len()),
+            // What answers for a record answers for its tag groups, and for who is attached to it.
+            READ_COMPANY => FOUND_TOGETHER * (1 + self.set(COMPANY).map_or(0, |set| set.groups.len())),
+            READ_CONTACT => FOUND_TOGETHER * (1 + usize::from(self.set(MEMBERSHIP).is_some())),
             _ => 1,
         }
     }

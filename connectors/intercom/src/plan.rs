@@ -336,7 +336,9 @@ impl Planning<'_> {
                 None => return None,
             }
         }
-        let old = before.and_then(|before| before.fields.get(COMPANY)).cloned().unwrap_or_default();
+        // Who was attached before is not who will be found.
+        let told = before.filter(|_| operation.needs.is_empty());
+        let old = told.and_then(|told| told.fields.get(COMPANY)).cloned().unwrap_or_default();
         let new = Value::from(account);
         if old == new {
             return None;

@@ -1,18 +1,23 @@
 //! The questions whether Intercom still holds what it confirmed.
-//!
-//! Who belongs to which company is not asked: contacts are attached and never detached, so others may do as they like.
 
 use vitalsync_core::connector::{Change, Known, KnownRecord, Mode, Operation};
 
-use crate::{COMPANY, CONTACT, GROUP_PREFIX, Intercom, READ_COMPANY, READ_CONTACT, TAG_FIELD, group_of, tag_slot};
+use crate::{
+    COMPANY, CONTACT, GROUP_PREFIX, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG_FIELD, group_of, record_slot,
+    tag_slot,
+};
 
-/// One question a contact; a company's and those of its tag groups stand together, since one read answers them all.
+/// A contact's question and that whether it is still attached stand together, and a company's and those of its tag groups, since
+/// one read answers them.
 pub(crate) fn questions(intercom: &Intercom, known: &Known) -> Vec<Operation> {
-    let mut questions = Vec::new();
-    let mut companies = Vec::new();
+    let (mut contacts, mut companies) = (Vec::new(), Vec::new());
     for (slot, record) in &known.records {
         if let Some(subject) = slot.strip_prefix(CONTACT).and_then(|rest| rest.strip_prefix('/')) {
-            questions.extend(contact(intercom, known, slot, subject, record));
+            let question = contact(intercom, known, slot, subject, record);
+            contacts.extend(question.map(|question| (subject.to_owned(), question)));
+        } else if let Some(subject) = slot.strip_prefix(MEMBERSHIP).and_then(|rest| rest.strip_prefix('/')) {
+            let question = membership(intercom, known, slot, subject, record);
+            contacts.extend(question.map(|question| (subject.to_owned(), question)));
         } else if let Some(subject) = slot.strip_prefix(COMPANY).and_then(|rest| rest.strip_prefix('/')) {
             let mapped =
                 |field: &str| intercom.set(COMPANY).is_some_and(|set| set.fields.iter().any(|map| map.field == field));
@@ -24,9 +29,11 @@ pub(crate) fn questions(intercom: &Intercom, known: &Known) -> Vec<Operation> {
             companies.extend(question.map(|question| (subject.to_owned(), question)));
         }
     }
-    companies.sort_by(|(a, _), (b, _)| a.cmp(b));
-    questions.extend(companies.into_iter().map(|(_, question)| question));
-    questions
+    let together = |mut questions: Vec<(String, Operation)>| {
+        questions.sort_by(|(a, _), (b, _)| a.cmp(b));
+        questions.into_iter().map(|(_, question)| question)
+    };
+    together(contacts).chain(together(companies)).collect()
 }
 
 fn question(
@@ -60,5 +67,22 @@ fn contact(intercom: &Intercom, known: &Known, slot: &str, subject: &str, record
     let groups = question.fields.keys().filter_map(|field| field.strip_prefix(GROUP_PREFIX));
     let tags = groups.flat_map(|group| intercom.tags(CONTACT, group)).map(tag_slot);
     question.refs = tags.filter_map(|slot| Some((slot.clone(), known.remote_id(&slot)?.to_owned()))).collect();
+    Some(question)
+}
+
+/// Whether a contact is still attached to the company that we attached it to: others who detach it hide the company.
+fn membership(
+    intercom: &Intercom,
+    known: &Known,
+    slot: &str,
+    subject: &str,
+    record: &KnownRecord,
+) -> Option<Operation> {
+    intercom.set(MEMBERSHIP)?;
+    let contact = record_slot(CONTACT, subject);
+    let id = known.remote_id(&contact)?.to_owned();
+    let mut question =
+        question(slot, READ_CONTACT, "read company of contact", subject, record, |field| field == COMPANY)?;
+    question.refs.insert(contact, id);
     Some(question)
 }

@@ -22,6 +22,9 @@ const LOOKUPS: usize = 50;
 /// No reading has more pages: a tool that never ends is cut off.
 const MOST: usize = 10_000;
 
+/// Companies: Intercom's ids and ours.
+type Companies = Vec<(String, Option<String>)>;
+
 /// What was read so far.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,8 +40,8 @@ struct Cursor {
     open: Vec<(usize, BTreeSet<String>)>,
     /// Contacts by Intercom's id, with ours.
     contacts: BTreeMap<String, Option<String>>,
-    /// The companies of contacts: Intercom's id and ours.
-    companies: BTreeMap<String, Vec<(String, Option<String>)>>,
+    /// The companies of contacts.
+    companies: BTreeMap<String, Companies>,
 }
 
 pub(crate) fn read(source: &Source, cursor: &Json, replies: &[Reply]) -> Next<Page> {
@@ -56,7 +59,7 @@ pub(crate) fn read(source: &Source, cursor: &Json, replies: &[Reply]) -> Next<Pa
         at.contacts.keys().filter(|contact| !at.companies.contains_key(*contact)).take(LOOKUPS).cloned().collect();
     if !unknown.is_empty() {
         for contact in unknown {
-            let companies = companies(&contact, &mut exchange)?;
+            let (companies, _) = companies_of(&contact, &mut exchange)?;
             at.companies.insert(contact, companies);
         }
         return Ok(goes_on(&at));
@@ -118,17 +121,19 @@ fn search(kind: &str, at: &mut Cursor, exchange: &mut Exchange<'_>) -> Next<()> 
     Ok(())
 }
 
-/// The companies of a contact; none of one that is gone.
-fn companies(contact: &str, exchange: &mut Exchange<'_>) -> Next<Vec<(String, Option<String>)>> {
+/// The companies of a contact, and whether they are all; none of one that is gone.
+pub(super) fn companies_of(contact: &str, exchange: &mut Exchange<'_>) -> Next<(Vec<(String, Option<String>)>, bool)> {
     let answer = exchange.ask(Method::Get, format!("/contacts/{}/companies", encoded(contact)), None)?;
     if matches!(answer.status, 404 | 410) {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), true));
     }
     let body = exchange.object(answer)?;
     let list = ["companies", "data"].iter().find_map(|key| body.get(*key).and_then(Json::as_array));
     let Some(list) = list else { return retry(None, "Intercom listed no companies of a contact") };
     let ours = |company: &Json| company.get("company_id").and_then(Json::as_str).map(str::to_owned);
-    Ok(list.iter().filter_map(|company| Some((id_of(company)?, ours(company)))).collect())
+    let all = body.pointer("/pages/next").is_none_or(Json::is_null)
+        && body.get("total_count").and_then(Json::as_u64).is_none_or(|count| count <= list.len() as u64);
+    Ok((list.iter().filter_map(|company| Some((id_of(company)?, ours(company)))).collect(), all))
 }
 
 /// What all pages come to.

@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{Intercom, Outcome, Problem, attributes, body, contacts, id_of};
 use crate::http::{Answer, Call};
 
+/// The most companies that the list shows.
+const LISTED: usize = 10_000;
 /// The most companies of one contact.
 const MOST: usize = 1000;
 
@@ -54,13 +56,7 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
             let id = by_company_id(app, call.query("company_id").unwrap_or_default()).ok_or_else(missing)?;
             Ok(Answer::json(200, &json_of(app, &app.companies[&id])))
         }
-        ("GET", []) | ("POST", ["list"]) => {
-            let visible = app.companies.values().filter(|one| users(app, &one.id) > 0);
-            let data: Vec<Value> = visible.map(|one| json_of(app, one)).collect();
-            let pages = json!({"type": "pages", "next": null, "page": 1, "per_page": data.len().max(15),
-                "total_pages": 1});
-            Ok(Answer::json(200, &json!({"type": "list", "total_count": data.len(), "data": data, "pages": pages})))
-        }
+        ("GET", []) | ("POST", ["list"]) => list(app, call),
         ("GET", [id]) => app.companies.get(*id).map(|one| Answer::json(200, &json_of(app, one))).ok_or_else(missing),
         ("PUT", [id]) => {
             let mut wanted = body(call, FIELDS)?;
@@ -80,6 +76,29 @@ pub(super) fn route(app: &mut Intercom, call: &Call, rest: &[&str]) -> Outcome<A
         }
         _ => Err(Problem::nothing()),
     }
+}
+
+/// The companies that have a contact, in pages.
+fn list(app: &Intercom, call: &Call) -> Outcome<Answer> {
+    let number = |key: &str, default: usize| match call.query(key) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| Problem::invalid(format!("{key} must be a positive number"))),
+    };
+    let (page, per_page) = (number("page", 1)?, number("per_page", 15)?);
+    if page.saturating_mul(per_page) > LISTED {
+        return Err(Problem::invalid(format!("no more than {LISTED} companies are listed: use the scroll API")));
+    }
+    let visible: Vec<&Record> = app.companies.values().filter(|one| users(app, &one.id) > 0).collect();
+    let data: Vec<Value> =
+        visible.iter().skip((page - 1) * per_page).take(per_page).map(|one| json_of(app, one)).collect();
+    let total = visible.len().div_ceil(per_page);
+    let next = (page < total).then(|| json!({"page": page + 1}));
+    let pages = json!({"type": "pages", "next": next, "page": page, "per_page": per_page, "total_pages": total});
+    Ok(Answer::json(200, &json!({"type": "list", "total_count": visible.len(), "data": data, "pages": pages})))
 }
 
 pub(super) fn upsert(app: &mut Intercom, wanted: &Value, now: i64) -> Outcome<String> {

@@ -137,26 +137,38 @@ impl Inventory {
         })
     }
 
-    /// Why the name is taken: Intercom keeps it for people or for companies, not for both.
+    /// Why the name is taken: Intercom keeps it for people or for companies, not for both, whatever the types. Source: its
+    /// specification, *Create a data attribute*, "Same name already exists".
     fn taken(&self, Asked { model, name, .. }: Asked<'_>) -> Option<String> {
         let other = if model == CONTACT { COMPANY } else { CONTACT };
-        let same = |(of, called): &&(String, String)| of == other && called.eq_ignore_ascii_case(name);
-        self.0.keys().find(same).map(|_| {
-            format!("the {model} attribute `{name}` can't be created: Intercom has a {other} attribute of this name; choose another")
+        let same = |(of, called): &(String, String)| of == other && called.eq_ignore_ascii_case(name);
+        self.0.iter().find(|(key, _)| same(key)).map(|(_, attribute)| {
+            let has = if attribute.id.is_empty() { "would then have" } else { "has" };
+            format!("the {model} attribute `{name}` can't be created: Intercom {has} a {other} attribute of this name; choose another")
         })
     }
 
-    /// Whether an attribute takes what is asked, or could be created.
-    fn question(&self, asked: Asked<'_>) -> Outcome {
+    /// Whether an attribute takes what is asked, or could be created. Then it is there for what is asked next: its name is taken.
+    fn question(&mut self, asked: Asked<'_>) -> Outcome {
         let found = |remote_id| Outcome::Found { remote_id, differs: BTreeMap::new() };
         match self.get(asked).map(|attribute| attribute.judged(asked)) {
             Some(Ok(id)) => found(Some(id)),
             Some(Err(why)) => Outcome::Rejected { why },
             None => match self.full(asked).or_else(|| self.taken(asked)) {
                 Some(why) => Outcome::Rejected { why },
-                None => found(None),
+                None => {
+                    self.add(asked, String::new());
+                    found(None)
+                }
             },
         }
+    }
+
+    /// An attribute that was made, or would be (without an id): it counts towards the limit from now on.
+    fn add(&mut self, Asked { model, name, data_type, .. }: Asked<'_>, id: String) {
+        let data_type = data_type.to_owned();
+        let made = Listed { id, data_type, options: Vec::new(), archived: false, writable: true };
+        self.0.insert((model.to_owned(), name.to_owned()), made);
     }
 }
 
@@ -200,10 +212,7 @@ impl Ensuring {
         let answer = exchange.ask(Method::Post, "/data_attributes".into(), Some(body))?;
         if (200..300).contains(&answer.status) {
             let id = exchange.id(answer)?;
-            // It counts towards the limit from now on.
-            let data_type = data_type.to_owned();
-            let made = Listed { id: id.clone(), data_type, options: Vec::new(), archived: false, writable: true };
-            self.inventory.0.insert((model.to_owned(), name.to_owned()), made);
+            self.inventory.add(asked, id.clone());
             return Ok(Ok(id));
         }
         // Also what a creation answers whose first answer was lost: look once more.

@@ -122,7 +122,7 @@ fn search(kind: &str, at: &mut Cursor, exchange: &mut Exchange<'_>) -> Next<()> 
 }
 
 /// The companies of a contact, and whether they are all; none of one that is gone.
-pub(super) fn companies_of(contact: &str, exchange: &mut Exchange<'_>) -> Next<(Vec<(String, Option<String>)>, bool)> {
+pub(super) fn companies_of(contact: &str, exchange: &mut Exchange<'_>) -> Next<(Companies, bool)> {
     let answer = exchange.ask(Method::Get, format!("/contacts/{}/companies", encoded(contact)), None)?;
     if matches!(answer.status, 404 | 410) {
         return Ok((Vec::new(), true));

@@ -52,6 +52,8 @@ async fn show(options: &Options) -> Outcome {
         say_json(&list);
         return Ok(0);
     }
+    let count = |state: &str| list.iter().filter(|one| one.state == state).count();
+    let (matched, ignored) = (count("matched"), count("ignored"));
     let open: Vec<&MatchReport> =
         list.iter().filter(|one| !matches!(one.state.as_str(), "matched" | "ignored")).collect();
     let row = |one: &&MatchReport| {
@@ -64,7 +66,8 @@ async fn show(options: &Options) -> Outcome {
     if open.len() > SHOWN {
         say(&format!("… and {} more (all of them with `vitalsync match export`)", open.len() - SHOWN));
     }
-    say(&format!("{} matched, {} not", list.len() - open.len(), open.len()));
+    let ignored = if ignored == 0 { String::new() } else { format!(", {ignored} ignored") };
+    say(&format!("{matched} matched, {} not{ignored}", open.len()));
     Ok(0)
 }
 

@@ -7,6 +7,7 @@ use vitalsync_core::connector::{Known, Slot};
 use vitalsync_core::mapping::Ownership;
 
 use super::Engine;
+use super::ignored::Ignored;
 use super::plan::View;
 use crate::clock;
 use crate::config::Destination;
@@ -35,6 +36,9 @@ impl Engine {
         let now = clock::system();
         let kept = self.store.kept(&told(&destination.name, account))?;
         let there = kept.iter().filter(|(_, kept)| kept.record.remote_id.is_some() && !kept.subject.is_empty());
+        let sets = destination.connector.record_sets();
+        let ignored = Ignored::of(sets, kept.iter().map(|(slot, kept)| (slot, kept)));
+        let there = there.filter(|(slot, kept)| !ignored.has(sets, slot, &kept.subject));
         // States of old don't say when; what they were told is as of a run, and the clock is not far from that.
         let seen = there.filter_map(|(slot, kept)| Some((slot.as_str(), kept.seen.or(kept.told_at)?)));
         let due = refresh::due(seen, now, every, gap(destination));
@@ -55,7 +59,10 @@ impl Engine {
         let destination = lanes.destination;
         let mut known = Known::default();
         let mut asked = BTreeSet::new();
-        for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
+        let kept = self.store.kept(&told(&destination.name, account))?;
+        let sets = destination.connector.record_sets();
+        let ignored = Ignored::of(sets, kept.iter().map(|(slot, kept)| (slot, kept)));
+        for (slot, kept) in kept.into_iter().filter(|(slot, kept)| !ignored.has(sets, slot, &kept.subject)) {
             let ours = match &slots {
                 Slots::All => kept.record.remote_id.is_some() && !kept.subject.is_empty(),
                 Slots::Due(due) => due.contains(&slot),

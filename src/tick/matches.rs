@@ -13,6 +13,7 @@ use vitalsync_core::mapping::Level;
 use vitalsync_core::section::nearest;
 
 use super::Engine;
+use super::ignored::Ignored;
 use super::plan::View;
 use crate::config::Destination;
 use crate::report::{ImportReport, MatchReport};
@@ -112,12 +113,14 @@ impl Engine {
         let refused: BTreeMap<&str, &str> = refused.iter().map(|one| (one.slot.as_str(), one.why.as_str())).collect();
         let sets = destination.connector.record_sets();
         let level = |kind: &str| sets.iter().find(|set| set.kind == kind).map(|set| set.level);
+        let left_alone = Ignored::of(sets, &kept);
         let mut list = Vec::new();
         for wanted in self.wanted(destination, evaluation, &View::default()).records {
             let slot = format!("{}/{}", wanted.kind, wanted.subject);
             let kept = kept.remove(&slot).unwrap_or_default();
+            let ignored = left_alone.has(sets, wanted.kind, &wanted.subject);
             let (state, why) = match (&kept.record.remote_id, refused.get(slot.as_str())) {
-                _ if kept.ignored => ("ignored", String::new()),
+                _ if ignored => ("ignored", String::new()),
                 (_, Some(why)) if why.contains("ambiguous") => ("ambiguous", (*why).to_owned()),
                 (_, Some(why)) => ("refused", (*why).to_owned()),
                 (Some(_), None) => ("matched", String::new()),
@@ -285,7 +288,7 @@ fn decisions(lines: &[&Line], matches: &[(MatchReport, Kept)], wrong: &mut Vec<(
                 fault("it has both a record_id and `ignore`: leave one of them out".to_owned());
                 continue;
             }
-            (true, false) => (!kept.ignored).then_some(Decision::Ignored),
+            (true, false) => (report.state != "ignored").then_some(Decision::Ignored),
             (_, true) => Some(Decision::Chosen(says.record_id.clone())),
             (false, false) => kept.ignored.then_some(Decision::LookedForAgain),
         };

@@ -11,6 +11,7 @@ pub mod compaction;
 mod drift;
 pub mod forget;
 mod history;
+mod ignored;
 pub mod ingest;
 mod inspect;
 mod judge;

@@ -14,6 +14,7 @@ use vitalsync_core::names::{AccountNames, UserNames};
 use vitalsync_core::value::Value;
 
 use super::Engine;
+use super::ignored::Ignored;
 use crate::config::{Destination, WhenGone};
 use crate::deliver::operation_hash;
 use crate::deliver::ownership::{self, Differs};
@@ -32,8 +33,8 @@ pub(super) struct View {
     pub known: Known,
     /// What others changed since.
     pub differs: Differs,
-    /// Records that a person said not to look for.
-    pub ignored: BTreeSet<Slot>,
+    /// Who is left alone: nothing is known or wanted of them.
+    pub ignored: Ignored,
 }
 
 impl Engine {
@@ -69,7 +70,8 @@ impl Engine {
                 records.extend(gone.map(|subject| emptied(set, subject)));
             }
         }
-        records.retain(|record| !view.ignored.contains(&format!("{}/{}", record.kind, record.subject)));
+        let sets = destination.connector.record_sets();
+        records.retain(|record| !view.ignored.has(sets, record.kind, &record.subject));
         Wanted { records, still, alerts: Vec::new() }
     }
 
@@ -127,7 +129,13 @@ impl Engine {
     ) -> Result<View, StoreError> {
         let mut view = View::default();
         let Some(account) = account else { return Ok(view) };
-        for (slot, kept) in self.store.kept(&told(&destination.name, account))? {
+        let sets = destination.connector.record_sets();
+        let all = self.store.kept(&told(&destination.name, account))?;
+        view.ignored = Ignored::of(sets, all.iter().map(|(slot, kept)| (slot, kept)));
+        for (slot, kept) in all {
+            if view.ignored.has(sets, &slot, &kept.subject) {
+                continue;
+            }
             let mut record = kept.record;
             let mut differs = kept.differs;
             for (field, begun) in kept.begun {
@@ -139,9 +147,6 @@ impl Engine {
             record.absent = kept.absent_since.is_some_and(|since| at.0 - since.0 < ABSENT_MS);
             if !differs.is_empty() {
                 view.differs.insert(slot.clone(), differs);
-            }
-            if kept.ignored {
-                view.ignored.insert(slot.clone());
             }
             view.known.records.insert(slot, record);
         }

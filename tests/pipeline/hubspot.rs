@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vitalsync::config::Config;
 use vitalsync::report::DestinationReport;
+use vitalsync::tick::matches::Line;
 use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{Answer, Connector, Key, Known, Operation, Outcome, Receipt, Reply, Step, Wanted};
 use vitalsync_core::mapping::WantedRecord;
@@ -73,6 +74,24 @@ fn send(site: &Site, method: &str, path: &str, body: &Value) -> Value {
     let reply = post(&mut vendor, method, path, body, now);
     assert!(reply.status < 300, "{reply:?}");
     serde_json::from_str(&reply.body).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn who_is_ignored_is_neither_written_nor_associated_nor_read() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 20, 1), Use("a2", "Core", 0, 9, 1)]);
+    run(&site, "create", 10).await;
+    let engine = site.open_with(&config(&site, "create", ", domain: traits.domain"));
+    let table = "destination,record,account,record_id,state\ncrm,contact,a0-u,,ignore\ncrm,company,a1,,ignore\n";
+    engine.decide(&Line::read(table).unwrap(), end(10)).await.unwrap();
+    let (contact, company) = (contacts(&site)[0]["properties"].clone(), site.company("a1"));
+    let associated = site.hubspot.vendor().state()["associations"].clone();
+    assert_eq!(engine.refresh(None).await.unwrap().remove(0).1.read, 2 + 2 + 2, "and whom the contacts belong to");
+    drop(engine);
+    let later = run(&site, "create", 30).await.delivered;
+    assert_eq!((later.changed, later.acknowledged, later.absent), (4, 4, 0), "{later:?}");
+    assert_eq!((&contacts(&site)[0]["properties"], site.company("a1")), (&contact, company));
+    assert_eq!(site.hubspot.vendor().state()["associations"], associated);
 }
 
 #[tokio::test]

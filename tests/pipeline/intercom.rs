@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use vitalsync::deliver::Delivered;
+use vitalsync::tick::Engine;
+use vitalsync::tick::matches::Line;
 
 use crate::site::{Site, TOKEN, Use, end};
 
@@ -255,4 +257,53 @@ async fn reading_back_takes_few_calls_and_what_others_undid_is_mended() {
     let mended = sync(&site, &both, 4).await;
     assert_eq!((mended.changed, mended.acknowledged), (3, 3), "{mended:?}");
     assert_eq!(held(&site), expected);
+}
+
+#[tokio::test]
+async fn who_is_ignored_is_left_as_it_is() {
+    let site = Site::new().await;
+    three(&site);
+    let both = format!("{COMPANIES}{CONTACTS}");
+    sync(&site, &both, 10).await;
+    let (companies, contacts) = held(&site);
+    // What somebody undid is not done again either.
+    let state = site.intercom.vendor().state();
+    let contact = state["contacts"].as_array().unwrap().iter().find(|one| one["external_id"] == "a0-u").unwrap();
+    let path = format!(
+        "/contacts/{}/companies/{}",
+        contact["id"].as_str().unwrap(),
+        contact["companies"][0].as_str().unwrap()
+    );
+    somebody(&site, "DELETE", &path, Value::Null);
+    let engine = site.open_with(&config(&site, &both));
+    let table = "destination,record,account,record_id,state\ndesk,contact,a0-u,,ignore\ndesk,company,a1,,ignore\n";
+    let report = engine.decide(&Line::read(table).unwrap(), end(10)).await.unwrap();
+    assert_eq!((report.ignored, report.unchanged), (2, 0), "{report:?}");
+    let ignored = |engine: &Engine| -> Vec<String> {
+        let all = engine.matches(end(30)).unwrap().into_iter().filter(|one| one.state == "ignored");
+        all.map(|one| format!("{}/{}", one.record, one.account)).collect()
+    };
+    assert_eq!(ignored(&engine), ["contact/a0-u", "company/a1", "membership/a0-u"]);
+    let read = engine.refresh(None).await.unwrap().remove(0).1;
+    // Two contacts, and who of them is attached; two companies and their tags.
+    assert_eq!((read.read, read.drifted), (8, 0), "{read:?}");
+    drop(engine);
+    // a0 falls and leaves its band; whoever is not ignored follows.
+    sync(&site, &both, 30).await;
+    let (later_companies, later_contacts) = held(&site);
+    let without = |one: &Value| json!([one[0], one[1], one[2], []]);
+    assert_eq!(later_contacts[0], without(&contacts[0]), "neither written, nor its tags taken away, nor attached");
+    assert_eq!(later_companies[1], companies[1]);
+    assert_ne!(later_companies[0], companies[0]);
+    // What was exported is taken in unchanged; without the word they are followed again.
+    let engine = site.open_with(&config(&site, &both));
+    let again = "destination,record,account,record_id,state\ndesk,membership,a0-u,,ignored\ndesk,contact,a0-u,,\ndesk,company,a1,,\n";
+    let report = engine.decide(&Line::read(again).unwrap(), end(30)).await.unwrap();
+    assert_eq!((report.unchanged, report.ignored), (1, 0), "{report:?}");
+    assert_eq!(ignored(&engine), Vec::<String>::new());
+    drop(engine);
+    sync(&site, &both, 30).await;
+    let (last_companies, last_contacts) = held(&site);
+    assert_ne!(last_contacts[0], later_contacts[0]);
+    assert_eq!(last_companies.len(), 3);
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use vitalsync::demo::serve::{Served, serve};
 use vitalsync::tick::Wish;
+use vitalsync::tick::matches::Line;
 use vitalsync_sandbox::{Sandbox, Vendor};
 
 use crate::site::{Site, TOKEN, Use, end};
@@ -240,4 +241,19 @@ async fn a_refused_alert_is_told_once_it_is_taken_and_what_is_snoozed_never() {
     let records = held(&hook);
     assert!(!records.to_string().contains("A1"), "{records}");
     assert_eq!(records.as_object().unwrap().len(), 2, "{records}");
+}
+
+#[tokio::test]
+async fn who_is_ignored_is_not_told() {
+    let (site, hook) = (Site::new().await, receiver().await);
+    customers(&site);
+    let engine = site.open_with(&config(&site, &hook, BOTH));
+    engine.run_once(end(10)).await.unwrap();
+    let before = held(&hook);
+    let table = "destination,record,account,record_id,state\nhook,account,a0,,ignore\n";
+    engine.decide(&Line::read(table).unwrap(), end(10)).await.unwrap();
+    engine.run_once(end(30)).await.unwrap();
+    let after = held(&hook);
+    assert_eq!(after["account/a0"], before["account/a0"]);
+    assert_ne!(after["account/a1"], before["account/a1"]);
 }

@@ -8,7 +8,9 @@ use vitalsync::config::Config;
 use vitalsync::report::DestinationReport;
 use vitalsync::tick::matches::Line;
 use vitalsync_core::Timestamp;
-use vitalsync_core::connector::{Answer, Connector, Key, Known, Operation, Outcome, Receipt, Reply, Step, Wanted};
+use vitalsync_core::connector::{
+    Answer, Connector, Key, Known, KnownRecord, Operation, Outcome, Receipt, Reply, Step, Wanted,
+};
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_sandbox::{Request, Sandbox, Vendor};
 
@@ -429,4 +431,30 @@ async fn a_group_that_somebody_deleted_is_made_again_for_a_new_property() {
     let calls = site.calls();
     site.run(18).await;
     assert_eq!(site.calls(), calls);
+}
+
+/// Five hundred companies are a page.
+#[test]
+fn a_contact_of_many_companies_is_read_until_ours_is_seen() {
+    let config = both_kinds();
+    let connector = &*config.destinations[0].connector;
+    let mut vendor = Sandbox::new(Vendor::HubSpot, TOKEN);
+    let contact = vendor.seed_contact("u@x.example", "u@x.example", "u");
+    let companies: Vec<String> = (0..501).map(|n| vendor.seed_company(&[("name", &format!("c{n}"))])).collect();
+    let ends: Vec<Value> = companies.iter().map(|id| json!({"from": {"id": contact}, "to": {"id": id}})).collect();
+    let associations = "/crm/associations/2026-09/contacts/companies/batch";
+    post(&mut vendor, "POST", &format!("{associations}/associate/default"), &json!({"inputs": ends}), 0);
+    for (company, calls) in [(&companies[0], 1), (&companies[500], 2), (&"1".to_owned(), 2)] {
+        let record = KnownRecord {
+            remote_id: Some(format!("{contact}/{company}")),
+            fields: [("company".to_owned(), "acme".into())].into(),
+            ..KnownRecord::default()
+        };
+        let known = Known { records: [("association/u".to_owned(), record)].into() };
+        let before = vendor.journal().len();
+        let outcome = converse(connector, &mut vendor, &connector.read_back(&known)).remove(0).outcome;
+        let gone = company == "1";
+        assert!(matches!(&outcome, Outcome::Found { differs, .. } if differs.is_empty() != gone), "{outcome:?}");
+        assert_eq!(vendor.journal().len() - before, calls);
+    }
 }

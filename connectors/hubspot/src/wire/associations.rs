@@ -14,6 +14,9 @@ use super::reason;
 use crate::kind::{COMPANY, CONTACT};
 use crate::{HubSpot, plan};
 
+/// So many pages of a contact's companies are looked at. With HubSpot's five hundred a page that is more than any contact has.
+const MOST_PAGES: usize = 20;
+
 /// Associates; up to two thousand in a call.
 pub(super) fn create(
     hubspot: &HubSpot,
@@ -66,7 +69,8 @@ fn absent() -> Outcome {
     Outcome::Absent { why: "the contact or the company is not in HubSpot".into() }
 }
 
-/// Reads which companies contacts are associated with; up to a thousand contacts in a call.
+/// Reads which companies contacts are associated with; up to a thousand contacts in a call. Who has more companies than a page
+/// is asked for the next one, with the others of whom that is so, as long as ours is not among them.
 pub(super) fn read(
     hubspot: &HubSpot,
     exchange: &mut Exchange<'_>,
@@ -76,38 +80,40 @@ pub(super) fn read(
         let (contact, company) = operation.remote_id.as_deref()?.split_once('/')?;
         Some((contact.to_owned(), company.to_owned()))
     };
-    let contacts: BTreeSet<String> = operations.iter().filter_map(pair).map(|(contact, _)| contact).collect();
-    let inputs: Vec<Json> = contacts.iter().map(|contact| json!({"id": contact})).collect();
-    let json = match exchange.post(hubspot.associations("batch/read"), &json!({"inputs": inputs}))? {
-        Got::Fine(json) => json,
-        Got::Refused(refused) => return Err(exchange.refuse(&refused)),
-    };
-    let answered = Answered::read(&json)?;
+    let pairs: BTreeSet<(String, String)> = operations.iter().filter_map(pair).collect();
     let mut held: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut more: BTreeSet<String> = BTreeSet::new();
-    for result in answered.results {
-        let Some(contact) = end(result, "from") else { continue };
-        let to = result.get("to").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        let companies = to.iter().filter_map(|one| text(one.get("toObjectId").or_else(|| one.get("id"))?));
-        held.entry(contact.clone()).or_default().extend(companies);
-        if result.pointer("/paging/next/after").is_some() {
-            more.insert(contact);
+    // Who is asked next, and where their page begins.
+    let mut asked: BTreeMap<String, Option<String>> =
+        pairs.iter().map(|(contact, _)| (contact.clone(), None)).collect();
+    for _ in 0..MOST_PAGES {
+        if asked.is_empty() {
+            break;
         }
-    }
-    // A contact without any is named among the errors.
-    for error in answered.errors.iter().filter(|error| is_not_there(error)) {
-        contacts.iter().filter(|contact| mentions(error, contact, "")).for_each(|contact| {
-            held.entry(contact.clone()).or_default();
-        });
+        let answered = page(hubspot, exchange, &asked, &mut held)?;
+        // Where a later page is not answered, the first alone says nothing.
+        held.retain(|contact, _| !asked.contains_key(contact) || answered.contains_key(contact));
+        let open = |contact: &str| {
+            let mut ours = pairs.iter().filter(|(of, _)| of == contact).map(|(_, company)| company);
+            ours.any(|company| !held.get(contact).is_some_and(|companies| companies.contains(company)))
+        };
+        // A page that leads to itself leads nowhere.
+        let on = |contact: &String, after: &Option<String>| {
+            after.is_some() && open(contact) && asked.get(contact) != Some(after)
+        };
+        asked = answered
+            .iter()
+            .filter(|(contact, after)| on(contact, after))
+            .map(|(a, b)| (a.clone(), b.clone()))
+            .collect();
     }
     let mut outcomes = Vec::new();
     for operation in operations {
         let found = pair(operation).and_then(|(contact, company)| Some((held.get(&contact)?, contact, company)));
         outcomes.push(match found {
-            // Who has more than a page of companies is taken at our word.
+            // Who has more companies than are looked at is taken at our word.
             Some((companies, contact, company)) => Outcome::Found {
                 remote_id: None,
-                differs: match companies.contains(&company) || more.contains(&contact) {
+                differs: match companies.contains(&company) || asked.contains_key(&contact) {
                     true => BTreeMap::new(),
                     false => operation.fields.keys().map(|field| (field.clone(), Value::Null)).collect(),
                 },
@@ -119,6 +125,42 @@ pub(super) fn read(
         });
     }
     Ok(outcomes)
+}
+
+/// One page of the companies of each of some contacts: adds them to what they hold, and says who was answered, and after which company it goes
+/// on, if it does.
+fn page(
+    hubspot: &HubSpot,
+    exchange: &mut Exchange<'_>,
+    asked: &BTreeMap<String, Option<String>>,
+    held: &mut BTreeMap<String, BTreeSet<String>>,
+) -> Result<BTreeMap<String, Option<String>>, Step> {
+    let input = |(contact, after): (&String, &Option<String>)| match after {
+        Some(after) => json!({"id": contact, "after": after}),
+        None => json!({"id": contact}),
+    };
+    let inputs: Vec<Json> = asked.iter().map(input).collect();
+    let json = match exchange.post(hubspot.associations("batch/read"), &json!({"inputs": inputs}))? {
+        Got::Fine(json) => json,
+        Got::Refused(refused) => return Err(exchange.refuse(&refused)),
+    };
+    let answered = Answered::read(&json)?;
+    let mut next = BTreeMap::new();
+    for result in answered.results {
+        let Some(contact) = end(result, "from") else { continue };
+        let to = result.get("to").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        let companies = to.iter().filter_map(|one| text(one.get("toObjectId").or_else(|| one.get("id"))?));
+        held.entry(contact.clone()).or_default().extend(companies);
+        next.insert(contact, result.pointer("/paging/next/after").and_then(text));
+    }
+    // A contact without any is named among the errors.
+    for error in answered.errors.iter().filter(|error| is_not_there(error)) {
+        for contact in asked.keys().filter(|contact| mentions(error, contact, "")) {
+            held.entry(contact.clone()).or_default();
+            next.insert(contact.clone(), None);
+        }
+    }
+    Ok(next)
 }
 
 /// The ids of a contact and its company, once both are known.

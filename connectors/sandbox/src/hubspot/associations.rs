@@ -1,7 +1,7 @@
 //! Associations of contacts and companies, of the unlabelled kind.
 //!
 //! Making one that is there already changes nothing. Whoever has none is named among the errors of a read, as at HubSpot.
-//! Deliberately not here: labels, limits of a record, other object types, pages.
+//! Deliberately not here: labels, limits of a record, other object types.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,9 @@ use super::batch::{answer, malformed};
 use super::store::ObjectType;
 use super::{Dialect, Outcome, Problem};
 use crate::http::{Answer, Call};
+
+/// So many companies of one contact are a page of a read.
+const PAGE: usize = 500;
 
 /// The unlabelled associations that there are, contact first.
 #[derive(Debug, Default)]
@@ -134,13 +137,22 @@ impl Associations {
             });
             let of_asked = others.filter(|(one, other)| Some(*one) == asked && to.live(&other.to_string()).is_some());
             let kind = json!([{"category": "HUBSPOT_DEFINED", "typeId": way.types()[0], "label": null}]);
-            let to: Vec<Value> =
-                of_asked.map(|(_, other)| json!({"toObjectId": other, "associationTypes": kind})).collect();
+            let after: u64 = input["after"].as_str().and_then(|after| after.parse().ok()).unwrap_or(0);
+            let mut to: Vec<u64> = of_asked.map(|(_, other)| other).filter(|other| *other > after).collect();
+            to.sort_unstable();
+            let more = to.len() > PAGE;
+            to.truncate(PAGE);
+            let shown: Vec<Value> =
+                to.iter().map(|other| json!({"toObjectId": other, "associationTypes": kind})).collect();
             if to.is_empty() {
                 let problem = Problem::not_found(format!("No association was found for {id}."));
                 errors.push(problem.with("fromObjectId", vec![id.to_owned()]).item());
             } else {
-                results.push(json!({"from": {"id": id}, "to": to}));
+                let mut result = json!({"from": {"id": id}, "to": shown});
+                if let Some(last) = to.last().filter(|_| more) {
+                    result["paging"] = json!({"next": {"after": last.to_string()}});
+                }
+                results.push(result);
             }
         }
         Ok(answer(call, dialect, 200, results, errors))

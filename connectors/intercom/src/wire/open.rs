@@ -73,7 +73,7 @@ pub(crate) fn ask(source: &Source, question: &Operation, replies: &[Reply]) -> S
     let read = match source.kinds.iter().find(|kind| **kind == question.slot) {
         Some(kind) => search(kind, &mut Cursor::default(), &mut exchange),
         // Nobody's: whoever may not read companies is told so before that.
-        None => companies("0", &mut exchange).map(drop),
+        None => companies_of("0", &mut exchange).map(drop),
     };
     let outcome = Outcome::Found { remote_id: None, differs: BTreeMap::new() };
     match read {

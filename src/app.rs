@@ -38,9 +38,7 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon over an engine.
     pub fn new(engine: Arc<Engine>) -> Self {
-        let readings = engine.config.readings.iter().map(|reading| &reading.tool);
-        let tools = engine.config.destinations.iter().chain(readings);
-        let wake = tools.map(|tool| (tool.name.clone(), Notify::new())).collect();
+        let wake = engine.config.tools().map(|tool| (tool.name.clone(), Notify::new())).collect();
         Self { engine, wake, syncs: RwLock::default(), failed: Mutex::default() }
     }
 

@@ -9,7 +9,7 @@ use vitalsync_core::section::Fault;
 
 use super::ask::{self, Source};
 use super::{Failure, Options, Outcome, say, say_json};
-use crate::config::Config;
+use crate::config::{Config, Credentials, Destination};
 use crate::report::{ValidateReport, Warning};
 use crate::scratch::Scratch;
 use crate::store::Store;
@@ -91,16 +91,28 @@ pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     Ok(code)
 }
 
-/// What the tools can't take, and why one could not be asked. The state is not touched, so that a daemon may hold it.
+/// What the tools can't take, and why one could not be asked. The state is not touched, so that a daemon may hold it; but for
+/// logins, which are in it and may be renewed.
 async fn ask_tools(options: &Options) -> Result<(Vec<Fault>, Vec<String>), Failure> {
     let scratch = Scratch::new("validate");
     let mut config = options.load()?;
-    config.state = scratch.path().to_owned();
+    let (mut faults, mut unasked) = (Vec::new(), Vec::new());
+    let logs_in = |tool: &Destination| matches!(tool.credentials, Credentials::OAuth(_));
+    let logins = config.tools().any(logs_in) && Store::is_in(&config.state);
+    let held = logins && ask::daemon(&config).await.is_some();
+    if !logins || held {
+        config.state = scratch.path().to_owned();
+    }
     let clock = options.clock(&config.model.calendar)?;
     let mut engine = Engine::open(config, clock)?;
     engine.patience = PATIENCE;
-    let (mut faults, mut unasked) = (Vec::new(), Vec::new());
-    for (destination, inspected) in engine.inspect().await? {
+    if held {
+        let theirs = engine.config.tools().filter(|tool| logs_in(tool));
+        unasked.extend(theirs.map(|tool| {
+            format!("{} could not be asked: a running daemon has its login; stop it, or validate without it", tool.name)
+        }));
+    }
+    for (destination, inspected) in engine.inspect(|tool| !(held && logs_in(tool))).await? {
         faults.extend(inspected.faults);
         unasked.extend(inspected.unasked.map(|why| format!("{destination} could not be asked: {why}")));
     }

@@ -352,6 +352,11 @@ impl Config {
         render(fault, self.text.expose(), &self.file)
     }
 
+    /// All tools: destinations, and sources that ask one.
+    pub fn tools(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.iter().chain(self.readings.iter().map(|reading| &reading.tool))
+    }
+
     /// True if the config has a source of this name, of calls or of what a tool knows.
     pub fn has_source(&self, name: &str) -> bool {
         self.sources.iter().any(|source| source.name == name)

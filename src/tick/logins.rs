@@ -32,8 +32,7 @@ pub struct LoginReport {
 
 /// The destinations, and sources that ask a tool, that log in, by name, with their app.
 fn apps(config: &Config) -> impl Iterator<Item = (&str, &App)> {
-    let readings = config.readings.iter().map(|reading| &reading.tool);
-    config.destinations.iter().chain(readings).filter_map(|destination| match &destination.credentials {
+    config.tools().filter_map(|destination| match &destination.credentials {
         Credentials::OAuth(app) => Some((destination.name.as_str(), &**app)),
         Credentials::Token(_) | Credentials::Address(_) | Credentials::Hook(_) => None,
     })

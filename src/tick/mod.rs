@@ -134,10 +134,8 @@ impl Engine {
         forget::finish(&store, &config)?;
         let filing = Filing::load(&store)?;
         let logins = logins::of(&config)?;
-        let readings = config.readings.iter().map(|reading| &reading.tool);
-        let all = || config.destinations.iter().chain(readings.clone());
-        let tools = Tools::new(all(), &logins).map_err(anyhow::Error::msg)?;
-        let secrets = all().flat_map(|destination| destination.credentials.secrets());
+        let tools = Tools::new(config.tools(), &logins).map_err(anyhow::Error::msg)?;
+        let secrets = config.tools().flat_map(|destination| destination.credentials.secrets());
         let secrets = secrets.map(|secret| secret.expose().to_owned()).collect();
         Ok(Self {
             config,

@@ -121,6 +121,20 @@ pub fn inflate(path: &std::path::Path) -> String {
 }
 
 #[test]
+fn what_is_asked_online_is_asked_with_the_login() {
+    let site = site(&json!({"expires_in": 1}));
+    let output = run(&site, &["validate", "--online"]).exits(2);
+    assert!(output.stderr.contains("nobody is logged in"), "{}", output.stderr);
+    log_in(&site, &[]);
+    let seen = site.vendors.hubspot.journal().len();
+    run(&site, &["validate", "--online"]).exits(0);
+    let journal = site.vendors.hubspot.journal();
+    assert!(journal[seen..].iter().any(|line| line.contains("/crm/properties/")), "{journal:?}");
+    // What was renewed meanwhile is kept: the next run needs no one to log in again.
+    once(&site, DATE, 0);
+}
+
+#[test]
 fn whoever_says_no_in_the_browser_is_not_logged_in() {
     let site = site(&json!({}));
     let mut command = site.command(&["auth", "hubspot"]);

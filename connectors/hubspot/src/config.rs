@@ -306,22 +306,20 @@ fn properties(kind: &Kind, node: &Node, own: Option<&str>, scope: &Scope, faults
     ok.then_some((fields, properties))
 }
 
-/// Reads a property's mapping, whose long form may say `type: enumeration`.
+/// Reads a property's mapping, whose long form may say `type: enumeration`, too.
 fn mapping(field: &str, place: Place, node: &Node, scope: &Scope, faults: &mut Faults) -> Option<(FieldMap, Property)> {
     let (map, enumeration) = match &node.kind {
         Written::Map(_) => {
             let table = node.table(faults, &format!("the mapping of {field}"))?;
-            let kind = table.get("type").map(|node| (node.place, node.one_of(faults, "the type", &["enumeration"])));
-            let map = FieldMap::of_table(field, &table, scope, faults);
+            let map = FieldMap::of_table(field, &table, &["enumeration"], scope, faults);
             table.finish(faults);
-            (map?, kind)
+            map?
         }
         _ => (FieldMap::read(field, node, scope, faults)?, None),
     };
     let words = map.expr.words(scope).unwrap_or_default();
     match enumeration {
-        Some((_, None)) => return None,
-        Some((place, Some(_))) if words.is_empty() => {
+        Some((_, place)) if words.is_empty() => {
             faults.error_with_hint(
                 place,
                 format!("an enumeration needs to know its options, and what `{field}` holds is not known beforehand"),

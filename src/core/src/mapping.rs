@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use crate::connector::Key;
 use crate::expr::{Expr, Names, Scope};
 
-use crate::section::{Faults, Kind, Node, Table, nearest};
-use crate::time::Calendar;
+use crate::section::{Faults, Kind, Node, Place, Table, nearest};
+use crate::time::{Calendar, Day, Timestamp};
 use crate::value::{Type, Value};
 
 /// Whom a record is about.
@@ -121,6 +121,10 @@ impl Ownership {
     }
 }
 
+/// What a field may be said to hold, where its expression does not tell.
+const TYPES: [(&str, Type); 4] =
+    [("number", Type::Number), ("text", Type::Text), ("date", Type::Date), ("bool", Type::Bool)];
+
 impl FieldMap {
     /// Maps a field to an expression.
     pub fn new(field: impl Into<String>, expr: Expr) -> Self {
@@ -128,19 +132,26 @@ impl FieldMap {
         Self { field: field.into(), expr, kind, when_null: WhenNull::default(), ownership: None }
     }
 
-    /// Reads a field's mapping: an expression, or `{value: …, when_null: …, ownership: …}`.
+    /// Reads a field's mapping: an expression, or `{value: …, type: …, when_null: …, ownership: …}`.
     pub fn read(field: &str, node: &Node, scope: &Scope, faults: &mut Faults) -> Option<Self> {
         let Kind::Map(_) = node.kind else {
             return Expr::read(node, scope, Type::Any, faults).map(|expr| Self::new(field, expr));
         };
         let table = node.table(faults, &format!("the mapping of {field}"))?;
-        let map = Self::of_table(field, &table, scope, faults);
+        let map = Self::of_table(field, &table, &[], scope, faults);
         table.finish(faults);
-        map
+        map.map(|(map, _)| map)
     }
 
-    /// Reads the long form's own keys, and leaves what a tool may say of its field besides to its connector.
-    pub fn of_table(field: &str, table: &Table<'_>, scope: &Scope, faults: &mut Faults) -> Option<Self> {
+    /// Reads the long form's own keys, and leaves what a tool may say of its field besides to its connector: such as `types`
+    /// of its own. With the mapping, which of these it is and where that stands.
+    pub fn of_table(
+        field: &str,
+        table: &Table<'_>,
+        types: &[&'static str],
+        scope: &Scope,
+        faults: &mut Faults,
+    ) -> Option<(Self, Option<(usize, Place)>)> {
         let expr =
             table.need(faults, "value", "an expression").and_then(|node| Expr::read(node, scope, Type::Any, faults));
         let when_null = match table.get("when_null") {
@@ -153,14 +164,45 @@ impl FieldMap {
             Some(node) => Ownership::read(node, faults).map(Some),
             None => Some(None),
         };
-        Some(Self { when_null: when_null?, ownership: ownership?, ..Self::new(field, expr?) })
+        let kind = match table.get("type") {
+            Some(node) => {
+                let words: Vec<&str> = TYPES.iter().map(|(word, _)| *word).chain(types.iter().copied()).collect();
+                Some((node.one_of(faults, "the type", &words)?, node.place))
+            }
+            None => None,
+        };
+        let own = kind.and_then(|(at, place)| Some((at.checked_sub(TYPES.len())?, place)));
+        let mut map = Self { when_null: when_null?, ownership: ownership?, ..Self::new(field, expr?) };
+        if let Some((_, kind)) = kind.and_then(|(at, _)| TYPES.get(at)) {
+            map.kind = *kind;
+        }
+        Some((map, own))
     }
 
-    /// The value to write for one account or user.
+    /// The value to write for one account or user: of the field's type, as far as that is known, and null where it can't be.
     pub fn value(&self, names: &dyn Names, calendar: &Calendar) -> Value {
-        match stilled(&self.expr, self.expr.value(names)) {
+        let value = match stilled(&self.expr, self.expr.value(names)) {
             Value::Time(time) => Value::Date(calendar.day(time)),
             other => other,
+        };
+        match (self.kind, value) {
+            (Type::Number, Value::Text(text)) => {
+                let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                number.map_or(Value::Null, Value::from)
+            }
+            (Type::Date, Value::Text(text)) => {
+                let day = Day::parse(text.trim());
+                let day = day.or_else(|| Timestamp::parse(text.trim()).map(|time| calendar.day(time)));
+                day.map_or(Value::Null, Value::Date)
+            }
+            (Type::Text, value @ (Value::Number(_) | Value::Bool(_) | Value::Date(_))) => match value.to_json() {
+                serde_json::Value::String(text) => text.into(),
+                other => other.to_string().into(),
+            },
+            (Type::Number, Value::Bool(_) | Value::Date(_))
+            | (Type::Bool, Value::Number(_) | Value::Text(_) | Value::Date(_))
+            | (Type::Date, Value::Number(_) | Value::Bool(_)) => Value::Null,
+            (_, value) => value,
         }
     }
 }
@@ -281,7 +323,7 @@ impl RecordSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::section::{Place, Text};
+    use crate::section::Text;
 
     struct Account(Value);
     impl Names for Account {
@@ -293,6 +335,7 @@ mod tests {
     fn scope() -> Scope {
         let mut scope = Scope::default();
         scope.name("health.score", Type::Number);
+        scope.open("traits");
         scope
     }
 
@@ -311,6 +354,15 @@ mod tests {
         let map = FieldMap::read("score", node, &scope(), &mut faults);
         let said = faults.into_sorted().into_iter().map(|fault| fault.message).collect();
         map.ok_or(said)
+    }
+
+    /// An account of which only a trait is known.
+    struct Trait(Value);
+
+    impl Names for Trait {
+        fn value(&self, name: &str) -> Value {
+            if name == "traits.x" { self.0.clone() } else { Value::Null }
+        }
     }
 
     fn wanted(map: &FieldMap, score: Value) -> Option<Option<Value>> {
@@ -363,5 +415,33 @@ mod tests {
             let said = faults.into_sorted();
             assert!(said.len() == 1 && said[0].message.starts_with(fault), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_field_holds_what_it_is_said_to_hold_or_nothing() {
+        let told = |kind: &str, value: Value| {
+            let map = read(&long(&[("value", "traits.x"), ("type", kind)])).unwrap();
+            map.value(&Trait(value), &Calendar::default())
+        };
+        let day = Value::Date(Day::parse("2026-03-01").unwrap());
+        for (kind, value, expected) in [
+            ("number", Value::from(3.5), Value::from(3.5)),
+            ("number", " 12 ".into(), 12.0.into()),
+            ("number", "3,5".into(), Value::Null),
+            ("number", "inf".into(), Value::Null),
+            ("number", true.into(), Value::Null),
+            ("text", 12.0.into(), "12".into()),
+            ("text", true.into(), "true".into()),
+            ("date", "2026-03-01".into(), day.clone()),
+            ("date", "2026-03-01T23:00:00Z".into(), day.clone()),
+            ("date", "soon".into(), Value::Null),
+            ("bool", true.into(), true.into()),
+            ("bool", "yes".into(), Value::Null),
+        ] {
+            assert_eq!(told(kind, value.clone()), expected, "{value:?} as {kind}");
+        }
+        assert_eq!(read(&long(&[("value", "traits.x"), ("type", "number")])).unwrap().kind, Type::Number);
+        let refused = read(&long(&[("value", "traits.x"), ("type", "money")])).unwrap_err();
+        assert!(refused[0].starts_with("expected the type: one of number, text, date, bool"), "{refused:?}");
     }
 }

@@ -291,6 +291,28 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl Destination {
+    /// A field or tag group that both write, if they write to one vendor account.
+    pub fn shares_with(&self, other: &Self) -> Option<String> {
+        if self.manifest.name != other.manifest.name || self.base_url != other.base_url {
+            return None;
+        }
+        for set in self.connector.record_sets() {
+            for theirs in other.connector.record_sets().iter().filter(|theirs| theirs.kind == set.kind) {
+                let is_field = |name: &str| theirs.fields.iter().any(|found| found.field == name);
+                if let Some(field) = set.fields.iter().find(|field| is_field(&field.field)) {
+                    return Some(format!("field `{}`", field.field));
+                }
+                let is_group = |name: &str| theirs.groups.iter().any(|found| found.name == name);
+                if let Some(group) = set.groups.iter().find(|group| is_group(&group.name)) {
+                    return Some(format!("tag group `{}`", group.name));
+                }
+            }
+        }
+        None
+    }
+}
+
 impl Config {
     /// Reads and checks a file, with `${NAME}` from the environment.
     pub fn load(file: &Path) -> Result<Self, Refused> {

@@ -155,13 +155,36 @@ impl Engine {
             Ok((account, asked)) => {
                 self.tools.know(lanes.destination, &account);
                 report.delivered.add(asked);
-                Ok(Some(account))
+                self.undisputed(lanes, account, report).await
             }
             Err(failed) => {
                 report.delivered.add(failed);
                 Ok(None)
             }
         }
+    }
+
+    /// The account that a destination writes to, unless one that stands before it in the config writes the same there.
+    async fn undisputed(
+        &self,
+        lanes: &Lanes<'_>,
+        account: String,
+        report: &mut DestinationReport,
+    ) -> Result<Option<String>, StoreError> {
+        let (own, title) = (lanes.destination, lanes.destination.manifest.title);
+        for other in self.config.destinations.iter().take_while(|other| other.name != own.name) {
+            let Some(shared) = other.shares_with(own) else { continue };
+            let Some(theirs) = self.lanes(other, lanes.at) else { continue };
+            if theirs.account(false).await?.is_ok_and(|(theirs, _)| theirs == account) {
+                let why = format!(
+                    "`{}` and `{}` write the same {shared} to one {title} account ({account}): let one of them own it",
+                    own.name, other.name
+                );
+                report.delivered.note(why);
+                return Ok(None);
+            }
+        }
+        Ok(Some(account))
     }
 
     async fn bring(
@@ -173,7 +196,14 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let (destination, at) = (lanes.destination, evaluation.at);
         let mut barred = false;
-        let mut account = lanes.known_account()?;
+        let mut account = match lanes.known_account()? {
+            Some(known) => {
+                let undisputed = self.undisputed(lanes, known, report).await?;
+                barred = undisputed.is_none();
+                undisputed
+            }
+            None => None,
+        };
         if self.store.parked(&destination.name)?.is_some() {
             account = self.access(lanes, true, report).await?;
             barred = account.is_none();

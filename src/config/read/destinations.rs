@@ -19,7 +19,7 @@ pub(super) fn destinations(node: &Node, calendar: Calendar, scopes: &Scopes, fau
         chosen_name(name, *place, faults, "destination");
         let Some(destination) = destination(name, *place, node, calendar, scopes, faults) else { continue };
         if let Some((other, field)) =
-            destinations.iter().find_map(|other| Some((other, same_field(other, &destination)?)))
+            destinations.iter().find_map(|other| Some((other, fights_over(other, &destination)?)))
         {
             faults.error_with_hint(
                 *place,
@@ -50,29 +50,10 @@ pub(super) fn milestones(node: Option<&Node>, destinations: &[Destination], aske
     }
 }
 
-/// A field or tag group that two destinations of one vendor account would fight over.
-fn same_field(a: &Destination, b: &Destination) -> Option<String> {
-    if a.manifest.name != b.manifest.name
-        || a.base_url != b.base_url
-        || a.credentials.holder() != b.credentials.holder()
-    {
-        return None;
-    }
-    for set in a.connector.record_sets() {
-        for other in b.connector.record_sets().iter().filter(|other| other.kind == set.kind) {
-            let mut fields =
-                set.fields.iter().filter(|field| other.fields.iter().any(|found| found.field == field.field));
-            if let Some(field) = fields.next() {
-                return Some(format!("field `{}`", field.field));
-            }
-            let mut groups =
-                set.groups.iter().filter(|group| other.groups.iter().any(|found| found.name == group.name));
-            if let Some(group) = groups.next() {
-                return Some(format!("tag group `{}`", group.name));
-            }
-        }
-    }
-    None
+/// What two destinations would fight over that are let in by the same token. Two tokens of one vendor account are noticed when
+/// the tool says whose they are.
+fn fights_over(a: &Destination, b: &Destination) -> Option<String> {
+    if a.credentials.holder() == b.credentials.holder() { a.shares_with(b) } else { None }
 }
 
 fn destination(

@@ -1,7 +1,7 @@
 //! All accounts together: how they stand, which way they go, how many were lost, and how far new ones come.
 //!
-//! An account that is rolled up into another one is a part of that and does not count for itself; a churned one no longer
-//! counts. Two evaluations are compared, both under today's config, so that nothing but the customers moves a figure.
+//! An account that is rolled up into another one is a part of that and does not count for itself; one that has left no longer
+//! counts, from its date on where it states one, as for benchmarks and alerts. Two evaluations are compared, both under today's config, so that nothing but the customers moves a figure.
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ pub struct Scores {
 pub struct Churn {
     /// How many counted at the start.
     pub at_start: usize,
-    /// How many of them are churned now.
+    /// How many of them have left by now.
     pub lost: usize,
     /// Lost ÷ at start × 100.
     pub percent: Option<f64>,
@@ -143,11 +143,7 @@ pub fn portfolio(now: &Evaluation, then: &Evaluation, model: &Model) -> Portfoli
 
 /// The accounts that count, in the order of their ids.
 fn counted(evaluation: &Evaluation) -> Vec<&Account> {
-    evaluation.accounts.iter().filter(|account| account.parent.is_none() && !is_churned(account)).collect()
-}
-
-fn is_churned(account: &Account) -> bool {
-    account.held("lifecycle.").any(|stage| stage == CHURNED)
+    evaluation.accounts.iter().filter(|account| account.parent.is_none() && !account.has_left).collect()
 }
 
 fn scores(accounts: &[&Account]) -> Scores {
@@ -165,7 +161,7 @@ fn scores(accounts: &[&Account]) -> Scores {
 fn churn(before: &[&Account], now: &Evaluation) -> Churn {
     let left = |account: &&&Account| {
         let place = now.accounts.binary_search_by(|other| other.id.cmp(&account.id));
-        place.ok().and_then(|place| now.accounts.get(place)).is_some_and(is_churned)
+        place.ok().and_then(|place| now.accounts.get(place)).is_some_and(|account| account.has_left)
     };
     let lost = before.iter().filter(left).count();
     // By whole numbers, since a share may be off in its last digit.
@@ -220,16 +216,27 @@ mod tests {
     }
 
     fn churned(number: usize) -> Account {
-        Account { rules: ["lifecycle.churned".to_owned()].into(), ..account(number) }
+        Account { has_left: true, ..announced(number) }
+    }
+
+    /// The rule holds, and its date is yet to come.
+    fn announced(number: usize) -> Account {
+        Account { rules: ["lifecycle.churned".to_owned()].into(), churned_on: Some(Day(9)), ..account(number) }
     }
 
     #[test]
     fn fifty_of_a_thousand_lost_are_five_percent() {
         for (lost, percent, warning) in [(50, 5.0, false), (69, 6.9, false), (70, 7.0, true), (30, 3.0, false)] {
-            // Three that left before don't count, and neither do those that came and left meanwhile.
-            let then = evaluation((0..1000).map(account).chain((1000..1003).map(churned)));
-            let now =
-                evaluation((0..lost).map(churned).chain((lost..1000).map(account)).chain((1000..1010).map(churned)));
+            // Three that left before don't count, and neither do those that came and left meanwhile. Who will leave is there.
+            let then =
+                evaluation((0..500).map(announced).chain((500..1000).map(account)).chain((1000..1003).map(churned)));
+            let now = evaluation(
+                (0..lost)
+                    .map(churned)
+                    .chain((lost..900).map(announced))
+                    .chain((900..1000).map(account))
+                    .chain((1000..1010).map(churned)),
+            );
             let found = portfolio(&now, &then, &model());
             let churn = found.churn.expect("a rule says who is churned");
             assert_eq!((churn.at_start, churn.lost, churn.warning), (1000, lost, warning));

@@ -24,6 +24,10 @@ pub(super) async fn run(options: &Options, cohort: &Cohort) -> Outcome {
     for comparison in [&report.churned, &report.best].into_iter().flatten() {
         say(&told(comparison));
     }
+    if report.came_back > 0 {
+        let ReasonsReport { came_back, horizon_days, .. } = report;
+        say(&format!("came back after {horizon_days} days or more without use, and in neither group: {came_back}"));
+    }
     report.notes.iter().for_each(|note| say(note));
     say(
         "This is what goes together, not what causes what: each fact by itself, in what these accounts happened to do.",

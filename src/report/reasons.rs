@@ -10,7 +10,10 @@ use super::digits;
 pub struct ReasonsReport {
     /// Who leaves within so many days after a snapshot has left.
     pub horizon_days: i32,
-    /// Those that left, as they were when they were last there, against those that stayed; null where they are too few.
+    /// Accounts that had left after some snapshot and are there again at the end: in neither group of `churned`.
+    pub came_back: usize,
+    /// Those that left and are gone, as they were when they were last there, against those that stayed throughout; null where
+    /// they are too few.
     pub churned: Option<ComparisonReport>,
     /// The tenth with the highest health score today against the rest; null where they are too few.
     pub best: Option<ComparisonReport>,

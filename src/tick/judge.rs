@@ -1,7 +1,7 @@
 //! Judging: how well figures of the past would have foreseen who left, what goes together with leaving, and what another
 //! config would say. Reads the state, writes nothing, asks no tool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vitalsync_core::backtest::{Book, FEWEST, Outcomes, Row, Terms};
 use vitalsync_core::evaluate::{Account, Evaluation};
@@ -39,17 +39,25 @@ impl Engine {
         let terms = self.met(terms, &outcomes, at)?;
         // Of who left, what was known when it was last there; of who stayed, what is known last.
         let mut known: BTreeMap<usize, (Facts, bool)> = BTreeMap::new();
+        let mut ever_left = BTreeSet::new();
         let with_deeds = |horizon| Ask { deeds: true, ..Ask::of(horizon) };
         self.snapshots(&outcomes, &terms, watch, with_deeds, |evaluation, rows| {
             for row in rows {
-                let is_told = matches!(known.get(&row.account), Some((_, true)));
+                let is_told = row.left && matches!(known.get(&row.account), Some((_, true)));
+                ever_left.extend(row.left.then_some(row.account));
                 if let Some(account) = evaluation.find(outcomes.id(row.account)).filter(|_| !is_told) {
                     known.insert(row.account, (Facts::of(account, evaluation, model), row.left));
                 }
             }
         })?;
-        let known: Vec<(Facts, bool)> = known.into_values().collect();
-        let mut report = ReasonsReport { horizon_days: terms.horizon, ..ReasonsReport::default() };
+        // Who paused and is there again is a customer, but none that was kept throughout.
+        let is_back =
+            |account: &usize| ever_left.contains(account) && !outcomes.is_gone_at_end(*account, terms.horizon);
+        let came_back = known.keys().filter(|account| is_back(account)).count();
+        let lasting = known.into_iter().filter(|(account, _)| !is_back(account));
+        let known: Vec<(Facts, bool)> =
+            lasting.map(|(account, (facts, _))| (facts, ever_left.contains(&account))).collect();
+        let mut report = ReasonsReport { horizon_days: terms.horizon, came_back, ..ReasonsReport::default() };
         let churned = known.iter().filter(|(_, left)| *left).count();
         if churned < FEWEST {
             report.notes.push(format!("{churned} accounts left, and fewer than {FEWEST} tell nothing about why"));

@@ -247,6 +247,21 @@ fn reasons_tell_what_goes_together_with_leaving() {
 }
 
 #[test]
+fn who_came_back_is_neither_churned_nor_kept_for_reasons() {
+    let site = site();
+    // a03 left on 26 June 2025.
+    let again: Vec<String> = (0..9).map(|week| track(3, "Logged In", day("2026-01-05").plus(7 * week), 0)).collect();
+    site.archive("again.ndjson", &again);
+    let report = ask(&site, &["reasons"]);
+    let churned = &report["churned"];
+    assert_eq!((&churned["group_accounts"], &churned["other_accounts"]), (&json!(26), &json!(53)));
+    assert_eq!(report["came_back"], 1);
+    let told = site.run(&["reasons", "--as-of", LAST]).exits(0).stdout;
+    assert!(told.contains("came back after 90 days or more without use, and in neither group: 1"), "{told}");
+    assert_eq!(ask(&site, &["backtest"])["churned"], 27, "the score did not foresee less");
+}
+
+#[test]
 fn a_preview_shows_who_would_change_band_and_stores_nothing() {
     let site = site();
     let now = ask(&site, &["accounts"]);

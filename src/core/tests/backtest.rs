@@ -71,6 +71,20 @@ fn where_a_rule_dates_the_end_silence_is_none_and_who_is_gone_has_no_row() {
 }
 
 #[test]
+fn who_paused_and_is_back_is_not_gone_at_the_end() {
+    let days = [("a", vec!["2026-01-01", "2026-06-30"]), ("b", vec!["2026-04-01"]), ("c", vec!["2026-04-02"])];
+    let outcomes = days.iter().map(|(id, days)| outcome(id, days, None)).collect();
+    let gone = |outcomes: &Outcomes| [0, 1, 2, 9].map(|place| outcomes.is_gone_at_end(place, 90));
+    assert_eq!(
+        gone(&Outcomes::new(outcomes, false)),
+        [false, true, false, false],
+        "of the last 90 days 2 April is one"
+    );
+    let by_rule = days.map(|(id, days)| outcome(id, &days, (id != "b").then_some("2026-06-30")));
+    assert_eq!(gone(&Outcomes::new(by_rule.into(), true)), [true, false, true, false]);
+}
+
+#[test]
 fn young_accounts_those_that_were_gone_already_and_strangers_have_no_row() {
     let outcomes = Outcomes::new(["a", "b", "c", "d"].map(|id| outcome(id, &["2026-03-01"], None)).into(), false);
     let accounts =

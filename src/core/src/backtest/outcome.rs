@@ -66,6 +66,13 @@ impl Outcomes {
         if self.by_rule { outcome.churned.as_ref().is_some_and(within) } else { !outcome.days.iter().any(within) }
     }
 
+    /// Whether the account at a place has left and is not back by the end of the data: by the rule's date, else by doing nothing
+    /// in the last days of the horizon.
+    pub fn is_gone_at_end(&self, place: usize, horizon: i32) -> bool {
+        let (Some(outcome), Some((_, last))) = (self.accounts.get(place), self.span) else { return false };
+        if self.by_rule { self.is_gone(outcome, last) } else { self.left(outcome, last.plus(-horizon), horizon) }
+    }
+
     /// Every end: the account's place, and the day by the rule, else the first day of a silence that lasts the horizon and is
     /// over within the data.
     pub(super) fn ends(&self, horizon: i32) -> Vec<(usize, Day)> {

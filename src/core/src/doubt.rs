@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::{Account, Evaluation};
 use crate::gather::Gathered;
+use crate::identity::stated_start;
 use crate::lint::{Crowd, TOGETHER};
 use crate::model::{Model, Per, Profile};
 use crate::section::Place;
@@ -43,6 +44,11 @@ pub enum Doubt {
         /// The rank correlation, above [`TOGETHER`].
         correlation: f64,
     },
+    /// Accounts state a start that is yet to come.
+    StartsAhead {
+        /// How many.
+        accounts: u64,
+    },
     /// A person's word on a band is over.
     OverrideEnded {
         /// The account.
@@ -77,6 +83,9 @@ impl Doubt {
             Self::GoesWithSize { profile, correlation } => format!(
                 "profile `{profile}`: score and number of users go together (rank correlation {correlation:.2}): it ranks size"
             ),
+            Self::StartsAhead { accounts } => format!(
+                "accounts that start in the future, by their `createdAt`: {accounts}; those in use begin with their first event"
+            ),
             Self::OverrideEnded { account, until } => format!("the override of `{account}` ended on {until}"),
             Self::OverrideOfNobody { account } => {
                 format!("the override of `{account}` is of no account that is measured")
@@ -93,6 +102,7 @@ impl Doubt {
             Self::GoesWithSize { .. } => {
                 "raw scores are sums over all users of an account: `per: active_user` or `benchmark: {within: …}` take size out"
             }
+            Self::StartsAhead { .. } => "see what the source sends as `createdAt`, and its clock",
             Self::OverrideEnded { .. } => "take it out, or give it another `until`",
             Self::OverrideOfNobody { .. } => "see `vitalsync accounts` for ids",
         }
@@ -113,6 +123,7 @@ impl Doubt {
                 let stated = model.overrides.iter().find(|stated| stated.account == *account);
                 stated.map(|stated| stated.place).unwrap_or_default()
             }
+            Self::StartsAhead { .. } => Place::default(),
         }
     }
 }
@@ -144,6 +155,10 @@ pub(crate) fn of(evaluation: &Evaluation, gathered: &Gathered<'_>, model: &Model
             Crowd::of(evaluation.accounts.iter().filter(mine)).goes_with_size().filter(|rank| *rank > TOGETHER);
         doubts.extend(correlation.map(|correlation| Doubt::GoesWithSize { profile: name(), correlation }));
     }
+    let is_ahead =
+        |account: &&Account| stated_start(&account.traits, &model.calendar).is_some_and(|start| start > today);
+    let accounts = evaluation.accounts.iter().filter(is_ahead).count() as u64;
+    doubts.extend((accounts > 0).then_some(Doubt::StartsAhead { accounts }));
     for stated in &model.overrides {
         let known =
             |account: &str| evaluation.accounts.binary_search_by(|other| other.id.as_str().cmp(account)).is_ok();

@@ -21,7 +21,7 @@ use crate::expr::Expr;
 pub use crate::figures::{Account, Champion, Daily, Evaluation, EventNames, Health, Since, User, UserHealth};
 use crate::gather::{Ask, Gathered, History, Tally, gather};
 use crate::health;
-use crate::identity::{Horizon, stated_start};
+use crate::identity::{Horizon, start, stated_start, tenure};
 use crate::model::{Band, Model, Per};
 use crate::names::{AccountNames, TraitNames};
 use crate::past::{self, Snapshot};
@@ -146,12 +146,13 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
     account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
     account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    account.start = stated_start(&account.traits, &cx.model.calendar).or(tally.first);
-    account.tenure_days = account.start.map(|start| cx.today.0.saturating_sub(start.0));
+    account.start = start(stated_start(&account.traits, &cx.model.calendar), tally.first, cx.today);
+    account.tenure_days = tenure(account.start, cx.today);
     account.first_key_action = tally.first_key_action;
 
-    // A start may be yet to come: where nobody is new, that one is not either.
-    account.is_new = cx.model.new_days > 0 && account.tenure_days.is_some_and(|days| days < cx.model.new_days);
+    // Of one that was never used the start may be yet to come: where nobody is new, that one is not either.
+    let begins_after = cx.today.plus(-cx.model.new_days);
+    account.is_new = cx.model.new_days > 0 && account.start.is_some_and(|start| start > begins_after);
     account.has_left = tally.has_left(cx.today);
     account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
 

@@ -35,6 +35,17 @@ pub(crate) fn stated_start(traits: &Traits, calendar: &Calendar) -> Option<Day> 
     ["createdAt", "created_at"].iter().find_map(|name| traits.get(name)?.day(calendar))
 }
 
+/// The day from which somebody is a customer: the stated one, else that of the first event. A stated one that is yet to come is
+/// none of somebody who has acted.
+pub(crate) fn start(stated: Option<Day>, first: Option<Day>, today: Day) -> Option<Day> {
+    stated.filter(|stated| *stated <= today).or(first).or(stated)
+}
+
+/// For how many days somebody has been a customer; `None` before the first.
+pub(crate) fn tenure(start: Option<Day>, today: Day) -> Option<i32> {
+    start.map(|start| today.0.saturating_sub(start.0)).filter(|days| *days >= 0)
+}
+
 /// What is known: calls that happened up to a moment and, where asked for, that were received by the end of a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Horizon {

@@ -12,7 +12,7 @@ use crate::figures::{Account, User, UserHealth};
 use crate::gather::members::Member;
 use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Holding};
-use crate::identity::{stated_start, traits_at};
+use crate::identity::{start, stated_start, tenure, traits_at};
 use crate::model::{Band, Model};
 use crate::scale::{Pegs, Scale, belongs};
 use crate::time::Day;
@@ -176,8 +176,7 @@ impl<'a> Judge<'a> {
         user.last_active = own.iter().map(|(member, _)| member.last).chain(elsewhere.map(|(_, last)| last)).max();
         user.days_since_last_active = user.last_active.map(|last| (self.today.0 - calendar.day(last).0).max(0));
         user.silent_days = user.days_since_last_active;
-        let start = stated_start(&user.traits, calendar).or(first);
-        user.tenure_days = start.map(|start| self.today.0.saturating_sub(start.0));
+        user.tenure_days = tenure(start(stated_start(&user.traits, calendar), first, self.today), self.today);
         let mut days: Vec<Day> = own.iter().flat_map(|(member, _)| self.active_days(member)).collect();
         days.sort_unstable();
         days.dedup();

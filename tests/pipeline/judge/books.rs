@@ -239,7 +239,13 @@ impl Books {
             };
             100.0 * WEIGHTS.iter().filter(|(name, _)| used(name)).count() as f64 / WEIGHTS.len() as f64
         };
-        let start = traits.get("createdAt").map(|value| day(ms(value).unwrap(), self.zone)).or(first);
+        let stated = traits.get("createdAt").map(|value| day(ms(value).unwrap(), self.zone));
+        let age_since = |start: NaiveDate| (self.today - start).num_days();
+        // Who has acted has begun, whatever is stated.
+        let tenure = match (stated.map(age_since), first.map(age_since)) {
+            (Some(stated), Some(first)) if stated < 0 => Some(first),
+            (stated, first) => stated.or(first).filter(|days| *days >= 0),
+        };
         json!({
             "account": id,
             "profile": "all",
@@ -258,7 +264,7 @@ impl Books {
                 "active_percent": (total > 0).then(|| users as f64 / total as f64 * 100.0)},
             "frequency": {"days": WINDOW, "active_days": active.iter().map(|event| event.day).collect::<BTreeSet<_>>().len()},
             "last_active": events.iter().map(|event| event.at).max(),
-            "tenure_days": start.map(|start| (self.today - start).num_days()),
+            "tenure_days": tenure,
             "traits": traits,
         })
     }

@@ -400,9 +400,10 @@ impl Books {
     fn account(&self, id: &str, recent_days: i64) -> Account {
         let mut account =
             Account { id: id.to_owned(), traits: self.account_traits(id, self.today), ..Account::default() };
-        let start = self.start(&account.traits).or(self.first_day(id));
-        account.tenure_days = start.map(|start| (self.today - start).num_days());
-        account.is_new = self.setup.new_days > 0 && account.tenure_days.is_some_and(|days| days < self.setup.new_days);
+        let start = self.begins(&account.traits, self.first_day(id));
+        let age = start.map(|start| (self.today - start).num_days());
+        account.tenure_days = age.filter(|days| *days >= 0);
+        account.is_new = self.setup.new_days > 0 && age.is_some_and(|days| days < self.setup.new_days);
         account.has_left = self.has_left(id, self.today);
         for profile in &self.setup.profiles {
             account.profiles.insert(profile.name.clone(), self.health(id, profile, account.is_new));
@@ -509,6 +510,14 @@ impl Books {
     fn by_wildcard(&self, profile: &ProfileSetup) -> BTreeMap<String, f64> {
         let seen = self.done.iter().filter(|done| done.account.is_some());
         seen.filter_map(|done| Some((done.event.clone(), profile.wild_weight(&done.event)?))).collect()
+    }
+
+    /// The start; of who has acted never one that is yet to come.
+    fn begins(&self, traits: &BTreeMap<String, Value>, first: Option<NaiveDate>) -> Option<NaiveDate> {
+        match (self.start(traits), first) {
+            (Some(stated), Some(first)) if stated > self.today => Some(first),
+            (stated, first) => stated.or(first),
+        }
     }
 
     fn start(&self, traits: &BTreeMap<String, Value>) -> Option<NaiveDate> {

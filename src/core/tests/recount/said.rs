@@ -196,7 +196,7 @@ fn account_traits(pick: u8) -> Option<Value> {
         4 => json!({"plan": "free"}),
         5 => json!({"plan": null}),
         6 => json!({"plan": "pro", "seats": 5, "createdAt": "2025-11-03"}),
-        7 => json!({"createdAt": "2026-02-01T23:30:00Z"}),
+        7 => json!({"createdAt": if pick < 128 { "2026-02-01T23:30:00Z" } else { "2036-02-01" }}),
         8 => json!({"created_at": 1_767_225_600}),
         9 => json!({"up": "acc2"}),
         10 => json!({"up": "acc3", "plan": "pro"}),

@@ -52,6 +52,23 @@ fn a_new_account_is_measured_without_a_band() {
 }
 
 #[test]
+fn a_start_in_the_future_makes_nobody_new_who_was_used_before() {
+    let model = model(Refresh::Fixed(20.0));
+    let ahead = r#"{"createdAt":"2036-01-01"}"#;
+    let mut lines = used("wrong", "u-wrong", "A", "2026-06-01", 1);
+    lines.extend(used("wrong", "u-wrong", "A", "2026-08-09", 20));
+    lines.extend(["wrong", "signed"].map(|id| group(id, ahead, "2026-08-01")));
+    lines.push(lines[0].replace("track", "identify").replace(r#""event""#, &format!(r#""traits":{ahead},"x""#)));
+    let evaluation = seen(&lines, &model, AT);
+    let [wrong, signed] = ["wrong", "signed"].map(|id| account(&evaluation, id));
+    assert_eq!((wrong.start, wrong.tenure_days, wrong.is_new), (Day::parse("2026-06-01"), Some(70), false));
+    assert_eq!((wrong.health.band, evaluation.users[0].tenure_days), (Some(Band::Healthy), Some(70)));
+    assert_eq!((signed.start, signed.tenure_days, signed.is_new), (Day::parse("2036-01-01"), None, true));
+    assert_eq!(evaluation.doubts, [Doubt::StartsAhead { accounts: 2 }]);
+    assert!(evaluation.doubts[0].message().contains("in the future"), "{}", evaluation.doubts[0]);
+}
+
+#[test]
 fn one_that_left_leaves_benchmark_and_alerts_on_its_day() {
     let model = model(Refresh::EveryRun);
     let mut lines = [used("a", "u1", "A", "2026-08-01", 10), used("big", "u2", "A", "2026-08-01", 90)].concat();

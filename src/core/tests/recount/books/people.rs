@@ -49,8 +49,8 @@ impl Books {
         let mut user = User { id: id.to_owned(), window_days: 30, ..User::default() };
         user.last_active = anywhere().filter_map(latest).max();
         user.days_since_last_active = user.last_active.map(|time| (self.today - self.local_day(time)).num_days());
-        let start = self.start(&traits).or(anywhere().map(|done| done.day).min());
-        user.tenure_days = start.map(|start| (self.today - start).num_days());
+        let start = self.begins(&traits, anywhere().map(|done| done.day).min());
+        user.tenure_days = start.map(|start| (self.today - start).num_days()).filter(|days| *days >= 0);
         let active = own().filter(|done| {
             self.profile_of(done.account.as_ref().unwrap(), self.today).is_some_and(|profile| {
                 let age = (self.over - done.day).num_days();

@@ -157,6 +157,34 @@ fn one_account_with_too_many_names_fills_no_memory_and_the_report_says_so() {
 }
 
 #[test]
+fn values_that_cannot_be_kept_are_counted_and_ids_keep_their_digits() {
+    let victim = Victim::new();
+    let group = |id: &str, traits: &str| {
+        format!(
+            r#"{{"type":"group","messageId":{id},"userId":{id},"groupId":{id},"traits":{traits},"timestamp":"2026-03-09T12:00:00Z","receivedAt":"2026-03-09T12:00:00Z"}}"#
+        )
+    };
+    let lines = [
+        group("36893488147419103231", r#"{"seats":1e400,"nested":{"n":-1e400},"name":"\ud800","plan":"pro"}"#),
+        group("36893488147419103232", r#"{"crm":9007199254740993,"rate":1e3,"deep":{"n":[1e30]}}"#),
+        // Its user has an account, which must not have what is done in another one.
+        group("\"acme\"", "{}"),
+        track("t", &"a".repeat(3_000), "acme", "Core", "2026-03-10"),
+        track("t2", "acme", "acme", "Core", "2026-03-10"),
+    ];
+    victim.archive("a.ndjson", lines.join("\n").as_bytes());
+    let source = victim.once(0);
+    assert_eq!((&source["unkept"], &source["rejected"]), (&json!(3), &json!({"long_account": 1})), "{source}");
+    assert!(victim.run(&["status"], 0).contains("3 values of traits were not kept: no finite number, or no text"));
+    assert_eq!(victim.raw("acme"), Some(1.0));
+    let told = victim.run(&["accounts", "--format", "json"], 0);
+    let accounts: Vec<Json> = serde_json::from_str(&told).expect("accounts");
+    let found: Vec<_> = accounts.iter().map(|account| (account["account"].as_str(), &account["traits"])).collect();
+    let traits = [json!({"plan": "pro"}), json!({"crm": "9007199254740993", "rate": 1000, "deep": {"n": [1e30]}})];
+    assert_eq!(found[..2], [(Some("36893488147419103231"), &traits[0]), (Some("36893488147419103232"), &traits[1])]);
+}
+
+#[test]
 fn traits_without_end_fill_no_memory() {
     let victim = Victim::new();
     let group = |n: usize, traits: &str| {

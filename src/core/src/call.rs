@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 /// Lines longer than this are rejected unread (Segment's own limit for a call is 32 KB).
 pub const MAX_LINE: usize = 1 << 20;
 
+/// A name of an account, user or event has at most so many bytes. Longer ones of users and events are filed together, since
+/// their account still counts; a call for a longer account is for none that is known and must not count for another one.
+pub const MAX_NAME: usize = 1024;
+
 /// Times outside these years are taken for a broken clock.
 const YEARS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
@@ -87,6 +91,8 @@ pub enum Rejection {
     NoEvent,
     /// A group call without an account.
     NoAccount,
+    /// An account beyond [`MAX_NAME`].
+    LongAccount,
     /// A time that is missing, unreadable or outside the years 2000–2099.
     AbsurdTime,
 }
@@ -103,6 +109,7 @@ impl Rejection {
             Self::NoUser => "no_user",
             Self::NoEvent => "no_event",
             Self::NoAccount => "no_account",
+            Self::LongAccount => "long_account",
             Self::AbsurdTime => "absurd_time",
         }
     }
@@ -255,6 +262,10 @@ where
     if kind == CallKind::Group && account.is_none() {
         return Err(Rejection::NoAccount);
     }
+    let counts_for_it = !matches!(kind, CallKind::Identify | CallKind::Alias);
+    if counts_for_it && account.as_ref().is_some_and(|account| account.len() > MAX_NAME) {
+        return Err(Rejection::LongAccount);
+    }
     let (time, received) = times(fields)?;
     let way = fields.way();
     let is_event = matches!(kind, CallKind::Track | CallKind::Page | CallKind::Screen);
@@ -378,7 +389,7 @@ fn careful_pick<'a>(raw: &'a str, key: &str) -> Option<&'a str> {
     serde_json::Deserializer::from_str(raw).deserialize_map(Pick(key)).ok()?
 }
 
-/// Text, or a number as its text; anything else, and empty text, counts as absent.
+/// Text, or a number as its text, a whole one with all its digits, however many; anything else, and empty text, counts as absent.
 struct Loose<'a>(Option<Cow<'a, str>>);
 
 impl<'de> Deserialize<'de> for Loose<'de> {
@@ -395,12 +406,7 @@ impl<'de> Deserialize<'de> for Loose<'de> {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Loose((!text.is_empty()).then(|| Cow::Owned(text.to_owned()))))
             }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Loose(Some(number.to_string().into())))
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Loose(Some(number.to_string().into())))
-            }
+            // Whole ones are taken as they are written.
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
                 Ok(Loose(number.is_finite().then(|| crate::value::plain_number(number).into())))
             }
@@ -419,7 +425,11 @@ impl<'de> Deserialize<'de> for Loose<'de> {
                 Ok(Loose(None))
             }
         }
-        deserializer.deserialize_any(Reader)
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        if scan::is_whole(raw) {
+            return Ok(Loose(Some(Cow::Borrowed(raw))));
+        }
+        serde_json::Deserializer::from_str(raw).deserialize_any(Reader).map_err(de::Error::custom)
     }
 }
 
@@ -497,6 +507,34 @@ mod tests {
         let group = r#"{"type":"group","userId":"u","groupId":"g","context":{"groupId":"other"},"receivedAt":"2026-01-01T00:00:00Z","traits":{"plan":"team"}}"#;
         let call = parse(group.as_bytes(), &paths).unwrap();
         assert_eq!((call.account.as_deref(), call.traits.unwrap()), (Some("g"), r#"{"plan":"team"}"#));
+    }
+
+    #[test]
+    fn a_call_for_an_account_that_is_too_long_counts_for_no_other() {
+        let call = |kind: &str, length: usize| {
+            let line = format!(
+                r#"{{"type":"{kind}","userId":"u","event":"E","context":{{"groupId":"{}"}},"receivedAt":"2026-01-01T00:00:00Z"}}"#,
+                "g".repeat(length)
+            );
+            read(&line).map(|_| ())
+        };
+        for kind in ["track", "page", "group"] {
+            assert_eq!([1024, 1025].map(|length| call(kind, length)), [Ok(()), Err(Rejection::LongAccount)], "{kind}");
+        }
+        assert_eq!(call("identify", 1025), Ok(()), "it says who somebody is, of no account");
+    }
+
+    #[test]
+    fn whole_numbers_as_ids_keep_their_digits() {
+        // An escape is left to serde_json.
+        for name in ["E", r"\u0045"] {
+            let line = format!(
+                r#"{{"type":"track","userId":36893488147419103231,"event":"{name}","context":{{"groupId":-9007199254740993}},"receivedAt":"2026-01-01T00:00:00Z"}}"#
+            );
+            let call = read(&line).unwrap();
+            let ids = (call.user_id.as_deref(), call.account.as_deref(), call.event.as_deref());
+            assert_eq!(ids, (Some("36893488147419103231"), Some("-9007199254740993"), Some("E")));
+        }
     }
 
     #[test]

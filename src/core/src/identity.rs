@@ -284,10 +284,7 @@ impl TraitBook {
                         .or_insert_with(|| ids.shapes.name(*shape).split(JOINT).map(Arc::from).collect());
                     let value = crate::usage::values(values)
                         .zip(names)
-                        .filter_map(|(json, name)| {
-                            let value: serde_json::Value = serde_json::from_str(json).ok()?;
-                            Some((Arc::clone(name), Value::from_json(&value)))
-                        })
+                        .filter_map(|(json, name)| Some((Arc::clone(name), Value::parse(json)?)))
                         .collect();
                     kept.push(Stated { at: *at, message: message.clone(), value });
                     previous = Some((*shape, values));

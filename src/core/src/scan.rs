@@ -149,8 +149,7 @@ fn text<'a>(walk: &mut Walk<'a>, member: Member) -> Option<(Option<&'a str>, usi
         _ => {
             let (end, whole) = walk.number(at)?;
             let number = walk.slice(at, end)?;
-            // Up to 18 digits are the same text again; a negative zero is a fraction to `serde_json`.
-            (whole && number.len() <= 18 && number != "-0").then_some((Some(number), end))
+            (whole && is_whole(number)).then_some((Some(number), end))
         }
     }
 }
@@ -163,9 +162,15 @@ pub(crate) fn loose(value: &str) -> Option<Option<&str>> {
             Some(value.get(1..value.len() - 1).filter(|text| !text.is_empty()))
         }
         [b'n' | b't' | b'f' | b'{' | b'[', ..] => Some(None),
-        [b'0'..=b'9', rest @ ..] if rest.len() < 18 && rest.iter().all(u8::is_ascii_digit) => Some(Some(value)),
-        _ => None,
+        _ => is_whole(value).then_some(Some(value)),
     }
+}
+
+/// Whether a valid JSON value is a whole number: it is its own text, whatever its size. A negative zero is a fraction to
+/// `serde_json`.
+pub(crate) fn is_whole(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && value != "-0"
 }
 
 /// The last member of this name of a value that is an object; `None` where `serde_json` is to be asked.

@@ -199,6 +199,8 @@ pub trait Filer {
     fn count_derived(&mut self, spot: Spot, event: Id, at: i64) {
         self.count(spot, event, at);
     }
+    /// The value of a trait that can't be kept: a number beyond all that are finite, or what is no text.
+    fn unkept(&mut self) {}
     /// A statement. Memberships and links come as [`LAST`] and are the first of their day too.
     fn state(&mut self, subject: Subject, stated: Stated<Content>);
 }
@@ -275,7 +277,14 @@ pub fn file(
 }
 
 fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &mut Ids, filer: &mut impl Filer) {
-    let traits = call.traits.and_then(crate::scan::members).unwrap_or_default();
+    let mut traits = call.traits.and_then(crate::scan::members).unwrap_or_default();
+    traits.retain(|(_, value)| {
+        let is_kept = is_kept(value);
+        if !is_kept {
+            filer.unkept();
+        }
+        is_kept
+    });
     // A group call without traits still says that the account is there.
     if traits.is_empty() && subject.about == About::UserTraits {
         return;
@@ -284,6 +293,21 @@ fn file_traits(mut subject: Subject, call: &Call<'_>, message: &Message, ids: &m
     subject.part = ids.shapes.id(&names);
     let value = Content::Traits(values.into());
     filer.state(subject, Stated { at: call.time.0, message: message.clone(), value });
+}
+
+/// Whether a valid JSON text is a value too. Nearly all that are can be told at a glance: a number that is too large has many
+/// digits or an exponent, a text that is none has an escape.
+fn is_kept(value: &str) -> bool {
+    /// Shorter numbers without an exponent are finite, and what is so short is not nested too deep.
+    const SHORT: usize = 120;
+    let is_suspect = |pair: &[u8]| match pair {
+        [b'\\', b'u'] => true,
+        [digit, b'e' | b'E'] => digit.is_ascii_digit(),
+        _ => false,
+    };
+    let is_plain_text = value.starts_with('"') && !value.contains('\\');
+    let is_short = value.len() < SHORT && !value.as_bytes().windows(2).any(is_suspect);
+    is_plain_text || is_short || crate::value::Value::parse(value).is_some()
 }
 
 /// Names of traits, which come in order, and their values as JSON texts, each joined by [`JOINT`].

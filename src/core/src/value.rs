@@ -151,12 +151,25 @@ impl Value {
         }
     }
 
-    /// The value of a piece of JSON. Text stays text, also where it looks like a number or a date.
+    /// The value of a JSON text; `None` if it is none, or one that can't be kept.
+    pub fn parse(json: &str) -> Option<Self> {
+        if let Some(id) = too_exact(json) {
+            return Some(id);
+        }
+        serde_json::from_str(json).ok().map(|json| Self::from_json(&json))
+    }
+
+    /// The value of a piece of JSON. Text stays text, also where it looks like a number or a date; a whole number that loses
+    /// digits as a number is an id, and text.
     pub fn from_json(json: &serde_json::Value) -> Self {
         match json {
             serde_json::Value::Null => Self::Null,
             serde_json::Value::Bool(flag) => Self::Bool(*flag),
             serde_json::Value::Number(number) => {
+                let is_large = !number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= EXACT);
+                if let Some(id) = is_large.then(|| too_exact(&number.to_string())).flatten() {
+                    return id;
+                }
                 number.as_f64().filter(|n| n.is_finite()).map_or(Self::Null, Self::Number)
             }
             serde_json::Value::String(text) => Self::Text(text.clone()),
@@ -166,6 +179,18 @@ impl Value {
             }
         }
     }
+}
+
+/// Up to here all whole numbers are kept as they are.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A whole number with more digits than a [`Value::Number`] keeps, as the text that it is written as.
+fn too_exact(json: &str) -> Option<Value> {
+    if json.len() < 16 || !crate::scan::is_whole(json) {
+        return None;
+    }
+    let number: f64 = json.parse().ok()?;
+    (number.is_finite() && plain_number(number) != json).then(|| Value::Text(json.to_owned()))
 }
 
 /// A number without a trailing `.0`: `72`, `0.5`.
@@ -211,5 +236,28 @@ impl From<bool> for Value {
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_that_would_lose_digits_is_an_id() {
+        let text = |digits: &str| Some(Value::Text(digits.to_owned()));
+        for id in ["9007199254740993", "-9007199254740993", "18446744073709551615", "36893488147419103231"] {
+            assert_eq!(Value::parse(id), text(id));
+        }
+        for (number, value) in
+            [("9007199254740992", 9_007_199_254_740_992.0), ("100000000000000000000", 1e20), ("1.5", 1.5)]
+        {
+            assert_eq!(Value::parse(number), Some(Value::Number(value)), "{number}");
+            assert_eq!(Value::Number(value).as_key().as_deref(), Some(number), "either way the key is the same");
+        }
+        assert_eq!(Value::parse("[9007199254740993]"), text("9007199254740993").map(|id| Value::List(vec![id])));
+        for none in ["1e400", "[-1e400]", &"9".repeat(400), r#""\ud800""#, "nobody"] {
+            assert_eq!(Value::parse(none), None, "{none}");
+        }
     }
 }

@@ -405,6 +405,7 @@ impl Filer<'_> {
             for (number, why) in &lines.rejected {
                 self.report.reject(why.name(), || format!("{path}:{}", before + number));
             }
+            self.report.unkept += lines.unkept;
             if let Some((reason, why)) = &block.fault {
                 self.report.reject(reason, || format!("{path} ({why})"));
             }

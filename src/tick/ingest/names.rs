@@ -1,9 +1,11 @@
 //! Names of accounts, users, events and traits while calls are filed: numbered once, and bounded.
 //!
 //! One account must not fill the memory: beyond a number of event names or user ids that an account brought, what is new
-//! counts as [`OTHER`], and the report says so. Ids that are to be forgotten have no number at all.
+//! counts as [`OTHER`], and the report says so; so does a name that is too long. Ids that are to be forgotten have no number
+//! at all.
 
 use rustc_hash::FxHashMap;
+use vitalsync_core::call::MAX_NAME;
 use vitalsync_core::usage::{About, Content, DEVICE, Id, Ids, Stated, Subject, USER};
 
 use super::parse::Line;
@@ -29,8 +31,6 @@ const ACCOUNTS: usize = 2_000_000;
 const SHAPES: usize = 10_000;
 /// Together they have at most so many bytes.
 const SHAPES_BYTES: usize = 32 << 20;
-/// A name of an account, user or event has at most so many bytes: longer ones count as those of which there are too many.
-const LONGEST: usize = 1024;
 /// So many accounts share a value of what they brought.
 const GROUP: usize = 256;
 
@@ -124,7 +124,7 @@ impl Filing {
         match self.ids.accounts.find(name) {
             Some(id) => id,
             // Calls of one account too many count as those without one.
-            None if self.ids.accounts.len() >= ACCOUNTS || name.len() > LONGEST => 0,
+            None if self.ids.accounts.len() >= ACCOUNTS || name.len() > MAX_NAME => 0,
             None => self.ids.accounts.id(name),
         }
     }
@@ -132,7 +132,7 @@ impl Filing {
     fn event(&mut self, name: &str, account: Id) -> Id {
         match self.ids.events.find(name) {
             Some(id) => id,
-            None if name.len() <= LONGEST && self.brings(account, |brought| &mut brought.0, EVENTS) => {
+            None if name.len() <= MAX_NAME && self.brings(account, |brought| &mut brought.0, EVENTS) => {
                 self.ids.events.id(name)
             }
             None => OTHER_EVENT,
@@ -155,7 +155,7 @@ impl Filing {
             return id;
         }
         let limit = if account == 0 { SUBJECTS_WITHOUT } else { SUBJECTS };
-        if name.len() <= LONGEST && self.brings(account, |brought| &mut brought.1, limit) {
+        if name.len() <= MAX_NAME && self.brings(account, |brought| &mut brought.1, limit) {
             self.ids.subjects.id_of(kind, name)
         } else {
             OTHER_SUBJECT

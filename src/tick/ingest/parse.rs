@@ -54,6 +54,8 @@ pub struct Parsed {
     pub count: u64,
     /// Lines that can't be counted: their number in the block, from 1, and why.
     pub rejected: Vec<(u64, Rejection)>,
+    /// How many values of traits can't be kept.
+    pub unkept: u64,
     /// True if a call did not say when it was received.
     pub undated: bool,
     /// The hours in which calls were received, since 1970.
@@ -88,6 +90,10 @@ impl Filer for Parsed {
 
     fn count_derived(&mut self, spot: Spot, event: Id, at: i64) {
         self.lines.push(Line { print: 0, spot, event, at, derived: true });
+    }
+
+    fn unkept(&mut self) {
+        self.unkept += 1;
     }
 
     fn state(&mut self, subject: Subject, stated: Stated<Content>) {
@@ -135,6 +141,7 @@ impl<'a> Worker<'a> {
             statements: Vec::new(),
             count: 0,
             rejected: Vec::new(),
+            unkept: 0,
             undated: false,
             hours: BTreeSet::new(),
             deletions: Vec::new(),

@@ -27,6 +27,8 @@ pub struct SourceReport {
     pub rejected: BTreeMap<String, u64>,
     /// Calls that were counted under `other`, because their account had too many names: by the kind of name.
     pub other: BTreeMap<String, u64>,
+    /// Values of traits that were not kept: numbers that are not finite, and what is no text. Their calls count.
+    pub unkept: u64,
     /// The first of each reason: file, line, reason.
     pub examples: Vec<String>,
     /// Files from which something was read.
@@ -62,6 +64,7 @@ impl SourceReport {
         self.days_recounted += other.days_recounted;
         self.days_kept += other.days_kept;
         self.too_old += other.too_old;
+        self.unkept += other.unkept;
         other.rejected.into_iter().for_each(|(reason, count)| *self.rejected.entry(reason).or_default() += count);
         other.other.into_iter().for_each(|(kind, count)| *self.other.entry(kind).or_default() += count);
         self.examples.extend(other.examples);
@@ -78,8 +81,14 @@ impl SourceReport {
         }
     }
 
-    /// What was counted under `other`, or not kept, for want of room for names: a line each.
+    /// What was counted under `other`, or not kept, for want of room for names or because it is no value: a line each.
     pub fn said_of_names(&self) -> impl Iterator<Item = String> + '_ {
+        let unkept = (self.unkept > 0)
+            .then(|| format!("{} values of traits were not kept: no finite number, or no text", self.unkept));
+        unkept.into_iter().chain(self.said_of_room())
+    }
+
+    fn said_of_room(&self) -> impl Iterator<Item = String> + '_ {
         self.other.iter().map(|(what, count)| match what.as_str() {
             "accounts" | "sets of traits" => format!("{count} statements were not kept: too many or too large {what}"),
             _ => format!("{count} calls are counted under `other`: too many or too long {what} in an account"),

@@ -262,6 +262,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Between which times figures may be asked for, in milliseconds since 1970: the years whose dates can be told from numbers.
+const AS_OF: std::ops::Range<i64> = 0..4_102_444_800_000;
+
 type Outcome = Result<u8, Failure>;
 
 impl Options {
@@ -273,9 +276,11 @@ impl Options {
     fn at(&self, calendar: &Calendar) -> Result<Option<Timestamp>, Failure> {
         let Some(text) = &self.as_of else { return Ok(None) };
         let time = Day::parse(text).map(|day| calendar.end(day)).or_else(|| Timestamp::parse(text));
-        let time = time.filter(|time| (0..4_102_444_800_000).contains(&time.0));
         match time {
-            Some(time) => Ok(Some(time)),
+            Some(time) if AS_OF.contains(&time.0) => Ok(Some(time)),
+            Some(_) => Err(Failure::Usage(format!(
+                "--as-of `{text}` is out of range: it may be from 1970-01-01 to 2099-12-31, in UTC"
+            ))),
             None => Err(Failure::Usage(format!(
                 "--as-of `{text}` is neither a date (2026-08-13) nor an RFC 3339 time (2026-08-13T12:00:00Z)"
             ))),

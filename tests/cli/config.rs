@@ -201,6 +201,12 @@ fn a_wrong_as_of_or_destination_is_wrong_use() {
         let done = program().current_dir(dir.path()).args(arguments).output().expect("the program starts");
         (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
     };
+    for date in ["1800-01-01", "9999-12-31"] {
+        let (code, said) = run(&["accounts", "--as-of", date]);
+        assert_eq!(code, Some(2), "{said}");
+        let range = format!("--as-of `{date}` is out of range: it may be from 1970-01-01 to 2099-12-31");
+        assert!(said.contains(&range), "{said}");
+    }
     let (code, said) = run(&["accounts", "--as-of", "yesterday"]);
     assert!(code == Some(2) && said.contains("2026-08-13"), "{code:?} {said}");
     let (code, said) = run(&["approve", "crm"]);

@@ -3,7 +3,8 @@
 //! One write makes it so: tombstones, by which no source brings anybody back; names blanked; what is kept of tools removed;
 //! and a note, in numbers, of what is still to be taken out of counts, statements and snapshots. That follows in small
 //! writes, and after a kill at the next opening. A person is a user with all ids that were ever linked to it: a device that
-//! somebody else was identified on as well goes with it. What a person said of an account stays: it is the account's.
+//! somebody else was identified on as well goes with it. What a person said of an account stays: it is the account's, until its days
+//! are counted anew from files, where nothing of that person is taken any more.
 //! Deliberately not here: deleting records in tools, and the sources' own archives.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -260,9 +260,12 @@ fn health_of(
     };
     let around = profile.cycle.map(|cycle| cycle.around(cx.over));
     let (mut band, mut days_healthy, mut phase_bands) = (None, 0u32, Vec::new());
+    let mut before = None;
     for day in daily(course, scale, told, cx).filter(|_| now.score.is_some() && !is_new) {
         band = day.band;
-        days_healthy = if band == Some(Band::Healthy) { days_healthy.saturating_add(1) } else { 0 };
+        // A day without a score is none in the healthy band.
+        let in_a_row = if before.replace(day.day) == Some(day.day.plus(-1)) { days_healthy } else { 0 };
+        days_healthy = if band == Some(Band::Healthy) { in_a_row.saturating_add(1) } else { 0 };
         phase_bands.extend(band.filter(|_| around.as_ref().is_some_and(|around| around.contains(&day.day))));
     }
     phase_bands.sort_unstable();

@@ -92,6 +92,18 @@ fn seats_are_those_of_the_day_and_without_seats_there_is_no_score() {
     assert_eq!(evaluation.doubts, [Doubt::NoSeats { profile: "main".into(), accounts: 5 }]);
 }
 
+#[test]
+fn a_day_without_a_score_ends_the_days_in_good_health() {
+    let mut lines = used("a", "u1", "A", "2026-08-01", 40);
+    lines.push(group("a", r#"{"seats":4}"#, "2026-08-01"));
+    let days =
+        |lines: &[String]| account(&seen(lines, &per(seats(), Refresh::Fixed(8.0)), AT), "a").health.days_healthy;
+    assert_eq!(days(&lines), Some(10));
+    lines.push(group("a", r#"{"seats":null}"#, "2026-08-05"));
+    lines.push(group("a", r#"{"seats":4}"#, "2026-08-07"));
+    assert_eq!(days(&lines), Some(4), "of 5 and 6 August nothing is known");
+}
+
 /// A parent is divided by its own seats, its users are those of all below; the benchmark counts use where it was done.
 #[test]
 fn both_levels_of_a_roll_up_are_divided() {

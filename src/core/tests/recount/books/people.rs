@@ -203,10 +203,12 @@ impl Books {
     }
 }
 
-/// How many days in a row, up to the last, a band was healthy.
+/// How many days in a row, up to the last, a band was healthy; a day without a score ends the row.
 pub(super) fn days_healthy(daily: &[(NaiveDate, f64)], band: impl Fn(&[f64]) -> &'static str) -> usize {
     let scores: Vec<f64> = daily.iter().map(|(_, score)| *score).collect();
-    (1..=scores.len()).rev().take_while(|until| band(&scores[..*until]) == "healthy").count()
+    let no_gap =
+        |until: usize| daily[until - 1].0 + TimeDelta::days((scores.len() - until) as i64) == daily[scores.len() - 1].0;
+    (1..=scores.len()).rev().take_while(|until| no_gap(*until) && band(&scores[..*until]) == "healthy").count()
 }
 
 /// The raw scores that a benchmark of users is taken from.

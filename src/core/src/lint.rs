@@ -156,7 +156,10 @@ fn of_profile(profile: &Profile, written: &WrittenProfile, accounts: &[&Account]
     if spread.all() >= health::FEW && spread.at_risk as f64 > AT_RISK * spread.all() as f64 {
         let fitting = crowd.fitting(&profile.bands).map(|bands| {
             let at_risk = crowd.spread(&bands).at_risk;
-            format!("with `bands: {{ healthy: {}, at_risk: {} }}` {at_risk} would be", bands.healthy, bands.at_risk)
+            format!(
+                "with `bands: {{ healthy: {}, at_risk: {} }}` {at_risk} would be, once none is held",
+                bands.healthy, bands.at_risk
+            )
         });
         let gone = (crowd.gone() > 0).then(|| {
             let (gone, window) = (crowd.gone(), profile.window);

@@ -222,7 +222,7 @@ fn a_crowd_at_risk_is_told_with_bounds_that_fit() {
     let faults = lint::of_data(&model, &alike);
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(fault.message, "profile `main`: 8 of 20 accounts (40 %) are at risk, 4 normal (20 %), 8 healthy (40 %)");
-    let hint = "with `bands: { healthy: 80, at_risk: 17 }` 4 would be";
+    let hint = "with `bands: { healthy: 80, at_risk: 17 }` 4 would be, once none is held";
     assert_eq!(fault.hint.as_deref(), Some(hint));
     let mut fitting = model.clone();
     fitting.profiles[0].bands = Bands { healthy: 80.0, at_risk: 17.0, ..Bands::default() };

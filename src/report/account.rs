@@ -138,7 +138,7 @@ pub struct ExplainReport {
     /// Its score on each of the last days, today's last.
     #[serde(default)]
     pub history: Vec<DayReport>,
-    /// Since which day it is in its band.
+    /// Since which day it is in its band; null where a person states the band.
     #[serde(default)]
     pub band_since: Option<String>,
     /// The benchmark in force.

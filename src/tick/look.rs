@@ -175,6 +175,8 @@ impl Engine {
             }
             parts.sort_by(|a, b| b.points.total_cmp(&a.points).then_with(|| a.event.cmp(&b.event)));
         }
+        // A person's word stands beside what is computed: since when that is so says nothing of the stated band.
+        let computed = account.health.override_reason.is_none();
         let users: Vec<&str> =
             evaluation.users.iter().filter(|user| user.account == Some(index)).map(|user| user.id.as_str()).collect();
         let about = |slot: &str, subject: &str| match slot.split_once('/') {
@@ -223,7 +225,7 @@ impl Engine {
             against: account.health.against.map(|against| against.to_string()).unwrap_or_default(),
             attribution: self.change(account, &evaluation, horizon, between)?,
             stopped: stopped(account, &evaluation),
-            band_since: band_since(&history).map(|day| day.to_string()),
+            band_since: band_since(&history).filter(|_| computed).map(|day| day.to_string()),
             benchmark: BenchmarkReport::of_account(account, &evaluation),
             told: told_list,
             quarantined,

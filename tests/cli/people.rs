@@ -55,3 +55,16 @@ fn all_accounts_are_shown_together() {
     let _daemon = site.daemon(DATE, "daemon.log");
     asked("beside a daemon");
 }
+
+#[test]
+fn a_band_that_a_person_states_has_no_day_since_when_it_is_computed() {
+    let site = Site::with_story();
+    let explained = || site.run(&["explain", "acme", "--format", "json", "--as-of", DATE]).exits(0).json();
+    assert!(explained()["band_since"].is_string());
+    let config = std::fs::read_to_string(site.path("vitalsync.yaml")).expect("a config");
+    site.config(&format!(
+        "{config}\noverrides: [ {{ account: acme, band: at_risk, reason: the sponsor left, until: 2026-04-01 }} ]\n"
+    ));
+    let stated = explained();
+    assert_eq!((&stated["health"]["band"], &stated["band_since"]), (&"at_risk".into(), &serde_json::Value::Null));
+}

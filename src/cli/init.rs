@@ -98,13 +98,22 @@ fn read(source: &Path, scratch: &Scratch, options: &Options) -> Result<Engine, F
 
 /// What was found, and the config for it.
 fn draft(engine: &Engine, source: &Path, out: &Path) -> Result<(InitReport, String), Failure> {
-    let nothing = || {
-        let why = "was counted: is it an archive of Segment's or RudderStack's calls, and is --as-of after its first?";
-        Failure::Failed(anyhow::anyhow!("no event in {} {why}", source.display()))
-    };
     let calendar = engine.config.model.calendar;
     let mut at = engine.clock.now();
     let mut found = engine.used(&engine.config, at)?;
+    let nobodys = found.unassigned_events;
+    let nothing = || {
+        let source = source.display();
+        let why = match nobodys {
+            0 => format!(
+                "no event in {source} was counted: is it an archive of Segment's or RudderStack's calls, and is --as-of after its first?"
+            ),
+            some => format!(
+                "none of {some} events in {source} says which account it belongs to: begin a config with `accounts: {{ id: [properties.company_id] }}`, by the name that your calls have for it (the default is context.groupId, and group calls)"
+            ),
+        };
+        Failure::Failed(anyhow::anyhow!(why))
+    };
     let (first, last) = found.activity.as_ref().and_then(|activity| activity.span()).ok_or_else(nothing)?;
     if last < calendar.day(at) {
         // What is done lately is what was done lately when the data end.

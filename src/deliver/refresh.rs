@@ -96,7 +96,7 @@ destinations:
 
     #[test]
     fn a_twentieth_of_what_a_tool_allows_is_spent_at_most() {
-        assert_eq!(within_a_minute(5_000), [3_000, 30], "30 calls, of a hundred records and of one");
+        assert_eq!(within_a_minute(5_000), [3_000, 4_500], "30 calls, of a hundred records and of a hundred and fifty");
         assert_eq!(within_a_minute(20), [20, 20]);
     }
 

@@ -103,6 +103,19 @@ fn it_says_what_is_wrong_with_a_source() {
 }
 
 #[test]
+fn it_says_where_calls_name_their_account_in_another_way() {
+    let site = site();
+    std::fs::create_dir(site.path("other")).expect("a directory");
+    let call = r#"{"type":"track","messageId":"1","userId":"u","event":"A","properties":{"company_id":"a"},"timestamp":"2026-03-01T09:00:00Z"}"#;
+    std::fs::write(site.path("other/a.ndjson"), format!("{call}\n")).expect("it is written");
+    let refused = init(&site, &["--source", "other"]).exits(1).stderr;
+    assert!(
+        refused.contains("none of 1 events in other says which account") && refused.contains("accounts: { id:"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn few_accounts_get_the_default_bands() {
     let site = site();
     site.archive("crowd.ndjson", &[track("m", "a", "u", "Shared", "2026-03-01")]);

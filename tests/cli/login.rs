@@ -135,6 +135,22 @@ fn what_is_asked_online_is_asked_with_the_login() {
 }
 
 #[test]
+fn two_ways_into_one_account_don_t_write_the_same() {
+    let site = site(&json!({}));
+    let standard = site.standard();
+    let config = std::fs::read_to_string(site.path("vitalsync.yaml")).expect("the config");
+    let (from, to) = (standard.find("  crm:\n").expect("it begins"), standard.find("  desk:\n").expect("it ends"));
+    let second = standard[from..to].replacen("  crm:", "  other:", 1);
+    site.config(&config.replacen("  desk:\n", &format!("{second}  desk:\n"), 1));
+    log_in(&site, &[]);
+    let report = once(&site, DATE, 3);
+    let [first, second] = ["crm", "other"].map(|name| report["destinations"][name].clone());
+    assert!(first["acknowledged"].as_u64() > Some(0), "{first}");
+    assert_eq!((&second["acknowledged"], second["waiting"].as_u64() > Some(0)), (&json!(0), true), "{second}");
+    assert!(second["notes"].to_string().contains("`other` and `crm` write the same field"), "{second}");
+}
+
+#[test]
 fn whoever_says_no_in_the_browser_is_not_logged_in() {
     let site = site(&json!({}));
     let mut command = site.command(&["auth", "hubspot"]);

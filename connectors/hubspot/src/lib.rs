@@ -198,9 +198,11 @@ impl Connector for HubSpot {
         }
     }
 
-    /// Two accounts may meet one company by different domains: the second must see that the first has taken it.
+    /// Two accounts may meet one company by different domains: the second must see that the first has taken it. Our own property
+    /// and record ids are each account's own.
     fn in_turn(&self, batch_key: &str) -> bool {
-        batch_key.split_once(':').is_some_and(|(_, what)| what == plan::MATCH)
+        let Some((kind, plan::MATCH)) = batch_key.split_once(':') else { return false };
+        self.section(kind).is_some_and(|section| section.ways.iter().any(|way| way == section.kind.natural.by))
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {

@@ -108,6 +108,15 @@ fn converse(connector: &dyn Connector, operations: &[Operation]) -> (Vec<Reply>,
 }
 
 #[test]
+fn only_what_two_may_meet_goes_one_batch_after_the_other() {
+    let by = |ways: Json| connector(&json!({"match": ways, "properties": {"score": "health.score"}}));
+    let own = by(json!([{"record_id": "traits.hubspot_id"}, {"property": "vitalsync_account_id"}]));
+    let domain = by(json!([{"property": "vitalsync_account_id"}, {"domain": "traits.domain"}]));
+    let in_turn = |connector: &dyn Connector| ["company:match", "company:update"].map(|key| connector.in_turn(key));
+    assert_eq!((in_turn(&*own), in_turn(&*domain)), ([false, false], [true, false]));
+}
+
+#[test]
 fn a_first_plan_leaves_ids_absences_and_associations() {
     let connector = whole();
     let mut known = Known::default();

@@ -29,6 +29,8 @@ pub(crate) const RECORD_ID: &str = "record_id";
 pub(crate) const OWN: &str = "property:";
 /// In place of [`RECORD_ID`] where several claim one record.
 pub(crate) const SHARED_RECORD: &str = "shared record_id";
+/// No way to find a record, but why none is made: nothing is known that HubSpot would take for a name.
+pub(crate) const NAMELESS: &str = "no name";
 
 /// Second half of a batch key, after the kind of record: property groups.
 pub(crate) const GROUP: &str = "group";
@@ -111,10 +113,8 @@ fn record(
     let before = known.records.get(&slot).unwrap_or(&nothing);
     let remote = remote_id(record, known);
     // What somebody deleted is looked for again, and never made again.
-    let create = match (remote, before.gone) {
-        (None, false) => record.create.as_ref().and_then(|create| creation(kind, record, create)),
-        _ => None,
-    };
+    let asked = record.create.as_ref().filter(|_| remote.is_none() && !before.gone);
+    let create = asked.and_then(|create| creation(kind, record, create));
     if remote.is_none() && create.is_none() {
         let empty = record.fields.values().all(Value::is_null);
         if before.absent || empty {
@@ -142,13 +142,16 @@ fn record(
         return None;
     }
     let claimed = remote.is_some_and(|id| shared.ids.get(id).is_some_and(|count| *count > 1));
-    let keys = match remote {
+    let mut keys = match remote {
         // Found already: only a record id from the config is worth saying.
         Some(id) if claimed => vec![Key { by: SHARED_RECORD.into(), value: id.into() }],
         Some(_) => record.keys.iter().filter(|key| key.by == RECORD_ID).cloned().collect(),
         None => record.keys.iter().filter_map(|key| lookup(kind, key, shared)).collect(),
     };
     let whole = remote.is_none() && (create.is_some() || keys.iter().all(|key| key.by.starts_with(OWN)));
+    if asked.is_some() && create.is_none() {
+        keys.push(Key { by: NAMELESS.into(), value: record.subject.clone() });
+    }
     let needs = schema
         .iter()
         .filter_map(|operation| {

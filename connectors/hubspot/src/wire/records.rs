@@ -11,7 +11,7 @@ use super::find::{Candidate, by_domain, by_email, by_own};
 use super::look::{Look, is_not_there, look};
 use super::{encode, reason};
 use crate::kind::{COMPANY, Kind};
-use crate::plan::{OWN, RECORD_ID, SHARED_RECORD};
+use crate::plan::{NAMELESS, OWN, RECORD_ID, SHARED_RECORD};
 use crate::{BATCH, HubSpot, Section};
 
 /// What is known of one operation on the way.
@@ -169,7 +169,11 @@ impl Records<'_, '_> {
             }
             let Some(fields) = &operation.create else {
                 let Kind { name, whose, .. } = self.section.kind;
-                *state = State::Settled(Outcome::Absent { why: format!("no {name} of HubSpot's matches the {whose}") });
+                let mut why = format!("no {name} of HubSpot's matches the {whose}");
+                if key(operation, NAMELESS).is_some() {
+                    why += ", and none is created without a good e-mail address or a name";
+                }
+                *state = State::Settled(Outcome::Absent { why });
                 continue;
             };
             let Some((own, value)) = self.section.own().zip(own_value(self.section, operation)) else {

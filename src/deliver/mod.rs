@@ -1,6 +1,7 @@
 //! The only loop that sends: claim, step, send, record.
 //!
 //! Connectors decide; this obeys. A few outcome words decide every retry: *Done* moves what is known, record by record;
+//! *Partly* does so but for fields that were refused by name, which stand in quarantine with the reason;
 //! *Retry* waits and sends the same again; *Split* tries both halves; a *rejected* record is sent once more alone, a *refused*
 //! one with others like it, then kept in quarantine with its reason; *NeedsLogin* stops this destination and no other. What
 //! was acknowledged is written before anything else is sent for that record, so a process that dies anywhere starts again

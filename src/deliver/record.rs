@@ -14,11 +14,18 @@ impl Lanes<'_> {
         for (operation, outcome) in &confirmed {
             let mut kept = self.store.kept_slot(&progress.namespace, &operation.slot)?;
             match outcome {
-                Outcome::Done { remote_id } => {
+                Outcome::Done { remote_id } | Outcome::Partly { remote_id, .. } => {
                     if remote_id.is_some() {
                         kept.record.remote_id.clone_from(remote_id);
                     }
                     for (name, change) in &operation.fields {
+                        if outcome.leaves(name) {
+                            // A plain refusal leaves no doubt, but for one that was there before.
+                            if kept.record.fields.get(name).cloned().unwrap_or_default() == change.old {
+                                kept.begun.remove(name);
+                            }
+                            continue;
+                        }
                         kept.record.fields.insert(name.clone(), change.new.clone());
                         kept.differs.remove(name);
                         kept.begun.remove(name);
@@ -59,7 +66,15 @@ impl Lanes<'_> {
                 continue;
             }
             batch.put_kept(&progress.namespace, &operation.slot, &kept);
-            if operation.mode != Mode::Read {
+            if let Outcome::Partly { why, .. } = outcome {
+                // What is planned next is what was left out.
+                let mut rest = Operation { create: None, ..operation.clone() };
+                rest.fields.retain(|name, _| outcome.leaves(name));
+                if operation.remote_id.is_none() {
+                    rest.keys.clear();
+                }
+                batch.put_quarantined(&self.destination.name, &self.quarantined(&rest, self.clean(why)));
+            } else if operation.mode != Mode::Read {
                 batch.remove_quarantined(&self.destination.name, &operation.slot);
             }
             if operation.mode == Mode::Once {
@@ -86,6 +101,13 @@ impl Lanes<'_> {
                     report.alerts_sent += u64::from(operation.mode == Mode::Once);
                     settled.insert(operation.slot, Settled::Done(remote_id));
                 }
+                Outcome::Partly { remote_id, why, .. } => {
+                    let why = self.clean(&why);
+                    tracing::warn!(destination = %self.destination.name, slot = %operation.slot, why, "refused in part");
+                    report.rejected += 1;
+                    report.rejected_why.count(&why);
+                    settled.insert(operation.slot, Settled::Done(remote_id));
+                }
                 outcome => {
                     report.absent += 1;
                     report.absent_why.count(outcome.why().unwrap_or("it is not there"));
@@ -96,6 +118,18 @@ impl Lanes<'_> {
             }
         }
         Ok(())
+    }
+
+    fn quarantined(&self, operation: &Operation, why: String) -> Quarantined {
+        Quarantined {
+            slot: operation.slot.clone(),
+            subject: operation.subject.clone(),
+            why,
+            at: self.at,
+            hash: operation_hash(operation),
+            config: self.config,
+            dropped: false,
+        }
     }
 
     /// Puts an operation into quarantine.
@@ -112,18 +146,7 @@ impl Lanes<'_> {
             return Ok(());
         }
         let mut batch = Batch::default();
-        batch.put_quarantined(
-            &self.destination.name,
-            &Quarantined {
-                slot: operation.slot.clone(),
-                subject: operation.subject.clone(),
-                why: why.clone(),
-                at: self.at,
-                hash: operation_hash(operation),
-                config: self.config,
-                dropped: false,
-            },
-        );
+        batch.put_quarantined(&self.destination.name, &self.quarantined(operation, why.clone()));
         if operation.mode == Mode::Once {
             let outbox = self.store.outbox(&self.destination.name)?;
             if let Some(mut entry) = outbox.into_iter().find(|entry| entry.operation.slot == operation.slot) {

@@ -148,6 +148,38 @@ async fn what_is_refused_by_name_is_asked_once_more_together() {
 }
 
 /// Companies and contacts that are found by our own properties alone.
+#[tokio::test]
+async fn a_value_that_is_refused_drops_out_alone_and_is_listed() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3), Use("a1", "Core", 0, 20, 1)]);
+    let seats = json!({"name": "seats", "label": "x", "type": "number", "fieldType": "number", "groupName": "companyinformation"});
+    site.hubspot.vendor().seed(&json!({"properties": [seats]})).unwrap();
+    let score = "vitalsync_health_score: health.score";
+    let config = config(&site, "create", "").replace(score, &format!("{score}\n        seats: traits.name"));
+    let config = config.split("    contacts:").next().unwrap();
+    let engine = site.open_with(config);
+    let first = engine.run_once(end(10)).await.unwrap();
+    let crm = &first.destinations["crm"];
+    assert_eq!((crm.delivered.rejected, crm.quarantined, first.exit_code()), (2, 2, 3), "{crm:?}");
+    let scores = ["a0", "a1"].map(|account| site.company(account)["vitalsync_health_score"].clone());
+    assert!(scores.iter().all(|score| score.is_string()), "{scores:?}");
+    let why = &engine.status().unwrap().destinations["crm"].quarantine[0].why;
+    assert!(why.contains("seats: INVALID_LONG") && why.contains("all else was written"), "{why}");
+    // A daemon does not try the same again at once; what else changes is written all the same.
+    let sent = calls(&site);
+    let evaluation = engine.evaluate(end(10)).unwrap();
+    engine.sync(&engine.config.destinations[0], &evaluation, false).await.unwrap();
+    assert_eq!(calls(&site), sent);
+    let later = engine.run_once(end(30)).await.unwrap().destinations.remove("crm").unwrap();
+    assert_eq!((later.delivered.rejected, later.quarantined), (2, 2), "{later:?}");
+    assert_ne!(site.company("a0")["vitalsync_health_score"], scores[0]);
+    // What is not asked for any more is listed no more.
+    drop(engine);
+    let mended = site.open_with(&config.replace("\n        seats: traits.name", "")).run_once(end(30)).await.unwrap();
+    let crm = &mended.destinations["crm"];
+    assert_eq!((crm.delivered.rejected, crm.quarantined), (0, 0), "{crm:?}");
+}
+
 fn both_kinds() -> Config {
     let text = include_str!("../../config/vitalsync.yaml").split("destinations:").next().unwrap();
     let text = format!(

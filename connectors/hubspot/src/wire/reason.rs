@@ -3,6 +3,8 @@
 //! Property names and HubSpot's own codes are kept, because they say what to mend. Of free text only the words before
 //! the first quotation are kept, and none of it if it holds a value that we sent or anything like an address.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 use vitalsync_core::Value;
 use vitalsync_core::connector::{Operation, scrub};
@@ -24,21 +26,18 @@ pub(super) fn of(error: &Json, operation: &Operation) -> String {
         parts.extend(opening(message, &sent));
     }
     let mut named: Vec<String> = Vec::new();
-    let embedded: Json = message.find('[').and_then(|at| message.get(at..)).map(embedded).unwrap_or_default();
-    for detail in [&embedded, error.get("errors").unwrap_or(&Json::Null), &Json::Array(vec![error.clone()])] {
-        for item in detail.as_array().into_iter().flatten() {
-            let code = ["error", "code", "subCategory"]
-                .iter()
-                .find_map(|name| item.get(*name).and_then(Json::as_str).filter(is_code));
-            for name in names(item).into_iter().filter(|name| !ours(name)) {
-                let said = match code {
-                    Some(code) => format!("{name}: {code}"),
-                    None => name.clone(),
-                };
-                // The same property may be named again without a code.
-                if !named.iter().any(|other| *other == said || (code.is_none() && other.starts_with(&name))) {
-                    named.push(said);
-                }
+    for item in details(error) {
+        let code = ["error", "code", "subCategory"]
+            .iter()
+            .find_map(|name| item.get(*name).and_then(Json::as_str).filter(is_code));
+        for name in names(&item).into_iter().filter(|name| !ours(name)) {
+            let said = match code {
+                Some(code) => format!("{name}: {code}"),
+                None => name.clone(),
+            };
+            // The same property may be named again without a code.
+            if !named.iter().any(|other| *other == said || (code.is_none() && other.starts_with(&name))) {
+                named.push(said);
             }
         }
     }
@@ -50,6 +49,19 @@ pub(super) fn of(error: &Json, operation: &Operation) -> String {
         true => "no reason given".into(),
         false => scrub(&parts.join("; ")),
     }
+}
+
+/// The properties that a refusal names.
+pub(super) fn named(error: &Json) -> BTreeSet<String> {
+    details(error).iter().flat_map(names).collect()
+}
+
+/// What a refusal says of single properties: in a list inside of its message, in `errors`, or itself.
+fn details(error: &Json) -> Vec<Json> {
+    let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
+    let inside: Json = message.find('[').and_then(|at| message.get(at..)).map(embedded).unwrap_or_default();
+    let lists = [&inside, error.get("errors").unwrap_or(&Json::Null)];
+    lists.into_iter().filter_map(Json::as_array).flatten().chain([error]).cloned().collect()
 }
 
 /// True if a write was refused because HubSpot has no such property.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Operation, Outcome, Step};
+use vitalsync_core::connector::{Change, Operation, Outcome, Step};
 
 use super::batch::{Answered, Fate, Input, fates, property};
 use super::exchange::{Exchange, Got};
@@ -45,6 +45,17 @@ pub(super) struct Records<'a, 'r> {
     pub operations: &'a [Operation],
     /// What is known of each of them.
     pub states: Vec<State>,
+    /// What HubSpot refused by name, and so is left out, by the operation's place.
+    pub left_out: BTreeMap<usize, LeftOut>,
+}
+
+/// Properties of one operation that HubSpot refused.
+#[derive(Debug)]
+pub(super) struct LeftOut {
+    /// Their names.
+    names: BTreeSet<String>,
+    /// What HubSpot said.
+    why: String,
 }
 
 /// One outcome for each operation.
@@ -56,7 +67,7 @@ pub(super) fn records(
 ) -> Result<Vec<Outcome>, Step> {
     let kind = section.kind;
     let states = operations.iter().map(|operation| given(kind, operation)).collect();
-    let mut records = Records { hubspot, section, exchange, operations, states };
+    let mut records = Records { hubspot, section, exchange, operations, states, left_out: BTreeMap::new() };
     for by in &section.ways {
         match by.strip_prefix(OWN) {
             Some(own) => records.look_by_own(own)?,
@@ -65,18 +76,27 @@ pub(super) fn records(
         }
     }
     one_subject_each(kind, &mut records.states);
-    records.update()?;
+    records.update_twice()?;
     records.follow()?;
+    let left_out = records.left_out.len();
     records.create()?;
+    if records.left_out.len() > left_out {
+        records.create()?;
+    }
     if records.take()? {
         one_subject_each(kind, &mut records.states);
-        records.update()?;
+        records.update_twice()?;
     }
+    let mut left_out = records.left_out;
     Ok(records
         .states
         .into_iter()
-        .map(|state| match state {
-            State::Settled(outcome) => outcome,
+        .enumerate()
+        .map(|(index, state)| match (state, left_out.remove(&index)) {
+            (State::Settled(Outcome::Done { remote_id }), Some(LeftOut { names: refused, why })) => {
+                Outcome::Partly { remote_id, refused, why: format!("{why}; all else was written") }
+            }
+            (State::Settled(outcome), _) => outcome,
             // Not reached: what was neither updated nor created was settled.
             _ => Outcome::Rejected { why: "HubSpot was not asked".into() },
         })
@@ -144,11 +164,18 @@ impl Records<'_, '_> {
         Ok(())
     }
 
+    /// Updates, and once more without what HubSpot refused by name.
+    fn update_twice(&mut self) -> Result<(), Step> {
+        let left_out = self.left_out.len();
+        self.update()?;
+        if self.left_out.len() > left_out { self.update() } else { Ok(()) }
+    }
+
     fn update(&mut self) -> Result<(), Step> {
         let mut inputs = Vec::new();
         for (index, (operation, state)) in self.operations.iter().zip(&mut self.states).enumerate() {
             let State::Record(id) = state else { continue };
-            let properties = encode::changes(&operation.fields);
+            let properties = encode::changes(&rest(operation, self.left_out.get(&index)));
             if properties.is_empty() {
                 // Found, and nothing to tell it.
                 *state = State::Settled(Outcome::Done { remote_id: Some(id.clone()) });
@@ -186,7 +213,7 @@ impl Records<'_, '_> {
             let input = json!({
                 "idProperty": own,
                 "id": value,
-                "properties": encode::creation(fields, &operation.fields),
+                "properties": encode::creation(fields, &rest(operation, self.left_out.get(&index))),
                 "objectWriteTraceId": index.to_string(),
             });
             inputs.push(Sent { index, id: value.to_owned(), input });
@@ -214,9 +241,14 @@ impl Records<'_, '_> {
                     let ([alone], [sent]) = (self.operations, chunk) else {
                         return Err(self.exchange.refuse(&refused));
                     };
+                    let taken =
+                        (verb == Verb::Upsert).then(|| taken_by(self.section.kind, alone, &refused.body)).flatten();
+                    if refused.status == 400 && taken.is_none() && self.leave_out(sent.index, &refused.body) {
+                        continue;
+                    }
                     let state = match verb {
                         Verb::Update if not_there => State::Lost(sent.id.clone()),
-                        Verb::Upsert => match taken_by(self.section.kind, alone, &refused.body) {
+                        Verb::Upsert => match taken {
                             Some(id) => State::Taken(id),
                             None => return Err(self.exchange.refuse(&refused)),
                         },
@@ -232,16 +264,14 @@ impl Records<'_, '_> {
             let called: Vec<Input<'_>> =
                 chunk.iter().map(|sent| Input { trace: sent.index.to_string(), id: &sent.id }).collect();
             for (sent, fate) in chunk.iter().zip(fates(&answered, &called, of_result)) {
-                let (Some(operation), Some(state)) = (self.operations.get(sent.index), self.states.get_mut(sent.index))
-                else {
-                    continue;
-                };
-                *state = match fate {
+                let Some(operation) = self.operations.get(sent.index) else { continue };
+                let state = match fate {
                     Fate::Confirmed(id) => State::Settled(Outcome::Done { remote_id: Some(id) }),
                     Fate::Refused(error) if verb == Verb::Update && is_not_there(error) => State::Lost(sent.id.clone()),
                     Fate::Refused(error) => {
                         match taken_by(self.section.kind, operation, error).filter(|_| verb == Verb::Upsert) {
                             Some(id) => State::Taken(id),
+                            None if self.leave_out(sent.index, error) => continue,
                             None => refused(format!("HubSpot refused: {}", reason::of(error, operation))),
                         }
                     }
@@ -252,9 +282,27 @@ impl Records<'_, '_> {
                         return Err(self.exchange.smaller("HubSpot answered without confirming all records"));
                     }
                 };
+                if let Some(before) = self.states.get_mut(sent.index) {
+                    *before = state;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Leaves out the properties that HubSpot refuses by name, once, where it names no other and something else is to be
+    /// written. True if the record is to be sent again.
+    fn leave_out(&mut self, index: usize, error: &Json) -> bool {
+        let Some(operation) = self.operations.get(index) else { return false };
+        let names = reason::named(error);
+        let mapped = |name: &String| operation.fields.contains_key(name) && self.section.own() != Some(name.as_str());
+        let fits = !names.is_empty() && names.iter().all(mapped) && names.len() < operation.fields.len();
+        if !fits || self.left_out.contains_key(&index) || reason::is_of_lost_property(error) {
+            return false;
+        }
+        let why = format!("HubSpot refused: {}", reason::of(error, operation));
+        self.left_out.insert(index, LeftOut { names, why });
+        true
     }
 
     /// Takes the records that stood in the way of a creation, if they are nobody else's. True if there were any.
@@ -296,6 +344,13 @@ fn given(kind: &Kind, operation: &Operation) -> State {
         }
         Some(_) => refused("the record id is none of HubSpot's, which have digits only"),
     }
+}
+
+/// The fields to write, without what is left out.
+fn rest(operation: &Operation, left_out: Option<&LeftOut>) -> BTreeMap<String, Change> {
+    let mut fields = operation.fields.clone();
+    fields.retain(|name, _| left_out.is_none_or(|left_out| !left_out.names.contains(name)));
+    fields
 }
 
 fn key<'a>(operation: &'a Operation, by: &str) -> Option<&'a str> {

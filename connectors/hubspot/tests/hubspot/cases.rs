@@ -94,6 +94,11 @@ fn said(step: &Step) -> String {
                 Outcome::Done { remote_id } => {
                     format!("done {} {}\n", receipt.slot, remote_id.as_deref().unwrap_or("-"))
                 }
+                Outcome::Partly { remote_id, refused, why } => {
+                    let (id, refused) =
+                        (remote_id.as_deref().unwrap_or("-"), refused.iter().cloned().collect::<Vec<_>>());
+                    format!("done {} {id} without {}: {why}\n", receipt.slot, refused.join(", "))
+                }
                 Outcome::Found { remote_id, differs } => {
                     let differs: Vec<String> =
                         differs.iter().map(|(name, held)| format!(", {name} is {held}")).collect();

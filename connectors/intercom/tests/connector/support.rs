@@ -130,6 +130,7 @@ pub fn shown(step: &Step) -> String {
             let receipts = receipts.iter().map(|receipt| match &receipt.outcome {
                 Outcome::Done { remote_id } => format!("{} is {}", receipt.slot, remote_id.as_deref().unwrap_or("–")),
                 Outcome::Found { differs, .. } => format!("{} found, differs {differs:?}", receipt.slot),
+                Outcome::Partly { why, .. } => format!("{} partly: {why}", receipt.slot),
                 Outcome::Gone { why } => format!("{} gone: {why}", receipt.slot),
                 Outcome::Absent { why } => format!("{} absent: {why}", receipt.slot),
                 Outcome::Rejected { why } | Outcome::Refused { why } => format!("{} rejected: {why}", receipt.slot),

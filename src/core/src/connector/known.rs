@@ -45,14 +45,14 @@ impl Known {
     /// Takes in a receipt, as the shell does after every confirmed batch.
     pub fn confirm(&mut self, operation: &Operation, outcome: &Outcome) {
         match outcome {
-            Outcome::Done { remote_id } => {
+            Outcome::Done { remote_id } | Outcome::Partly { remote_id, .. } => {
                 let record = self.records.entry(operation.slot.clone()).or_default();
                 record.absent = false;
                 record.gone = false;
                 if remote_id.is_some() {
                     record.remote_id.clone_from(remote_id);
                 }
-                for (name, change) in &operation.fields {
+                for (name, change) in operation.fields.iter().filter(|(name, _)| !outcome.leaves(name)) {
                     record.fields.insert(name.clone(), change.new.clone());
                 }
             }

@@ -1,6 +1,6 @@
 //! What became of operations, and what to do next: the few words that decide every retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Request, Slot};
@@ -22,6 +22,16 @@ pub enum Outcome {
     Done {
         /// The vendor's id of the record.
         remote_id: Option<String>,
+    },
+    /// Confirmed but for some fields, which the tool refused by name: they stay as they were known, and stand in quarantine with
+    /// the reason.
+    Partly {
+        /// The vendor's id of the record.
+        remote_id: Option<String>,
+        /// The operation's fields that were left out.
+        refused: BTreeSet<String>,
+        /// Why, without personal data.
+        why: String,
     },
     /// The answer to a [`Mode::Read`]: what the tool holds now.
     Found {
@@ -56,11 +66,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Why it was not done; none where it was.
+    /// True if it leaves a field as it was.
+    pub fn leaves(&self, field: &str) -> bool {
+        matches!(self, Self::Partly { refused, .. } if refused.contains(field))
+    }
+
+    /// Why it was not done, or not wholly; none where it was.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Done { .. } | Self::Found { .. } => None,
-            Self::Absent { why } | Self::Gone { why } | Self::Rejected { why } | Self::Refused { why } => Some(why),
+            Self::Partly { why, .. }
+            | Self::Absent { why }
+            | Self::Gone { why }
+            | Self::Rejected { why }
+            | Self::Refused { why } => Some(why),
         }
     }
 }

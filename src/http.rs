@@ -90,7 +90,7 @@ impl Client {
         }
         let mut response = match builder.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Sent::Unreachable(causes(&error)),
+            Err(error) if error.is_connect() || error.is_builder() => return Sent::Unreachable(cause(&error)),
             Err(error) => {
                 tracing::debug!(error = causes(&error), "no answer");
                 return Sent::Reply(Reply::Lost { at: clock::system() });
@@ -119,6 +119,21 @@ impl Client {
             }
         }
         Sent::Reply(Reply::Answer(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), at }))
+    }
+}
+
+/// What is at the bottom of an error, in words for people: `connection refused`.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    let message = causes(last);
+    let message = message.split(" (os error").next().unwrap_or_default();
+    let mut letters = message.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
+        _ => message.to_owned(),
     }
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// So many reasons are told apart; the rest are counted together.
 const MOST_REASONS: usize = 20;
+/// What a note about a wait begins with.
+pub const WAITS: &str = "waits: ";
 /// What the rest is called.
 const OTHER: &str = "other reasons";
 

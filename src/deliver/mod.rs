@@ -32,7 +32,7 @@ use vitalsync_core::connector::{ACCOUNT, Mode, Operation, Outcome, Quota, accoun
 use vitalsync_core::mapping::Level;
 use vitalsync_core::usage::USER;
 
-pub use self::delivered::{Delivered, Reasons};
+pub use self::delivered::{Delivered, Reasons, WAITS};
 pub use self::inspect::Inspected;
 use self::tool::Tool;
 use crate::config::Destination;

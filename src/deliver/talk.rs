@@ -13,6 +13,7 @@ use vitalsync_core::connector::{
 
 use super::access::Told;
 use super::breaker::Breaker;
+use super::delivered::WAITS;
 use super::{Lanes, Progress, STOPPED, lock};
 use crate::budget::Budget;
 use crate::clock;
@@ -343,7 +344,7 @@ impl Lanes<'_> {
         // The last calls of a long span are left to others.
         if let Some((rest, why)) = self.destination.connector.rest(answer) {
             self.budget(pool).block(pool, rest);
-            let note = format!("waits: {why}");
+            let note = format!("{WAITS}{why}");
             let mut report = lock(&progress.report);
             if !report.notes.contains(&note) {
                 report.notes.push(note);
@@ -444,7 +445,7 @@ impl Lanes<'_> {
             }
         }
         let why = self.clean(why);
-        lock(&progress.report).note(format!("waits: {why}"));
+        lock(&progress.report).note(format!("{WAITS}{why}"));
         Err(why)
     }
 }

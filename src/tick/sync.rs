@@ -14,7 +14,7 @@ use vitalsync_core::evaluate::Evaluation;
 use super::{Dated, Engine, poisoned};
 use crate::config::Destination;
 use crate::deliver::brake::Held;
-use crate::deliver::{Lanes, Work};
+use crate::deliver::{Lanes, WAITS, Work};
 use crate::report::{BrakeReport, CircuitReport, DestinationReport, ParkedReport};
 use crate::store::records::Parked;
 use crate::store::{Batch, StoreError};
@@ -254,7 +254,7 @@ impl Engine {
             None => {
                 let count = operations.len() as u64;
                 report.delivered.changed += count;
-                let why = report.delivered.notes.last().cloned();
+                let why = report.delivered.notes.last().map(|why| why.strip_prefix(WAITS).unwrap_or(why).to_owned());
                 report.delivered.leave(count, why.as_deref().unwrap_or("the tool did not say whose account this is"));
             }
         }

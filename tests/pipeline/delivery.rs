@@ -447,6 +447,31 @@ async fn a_tool_that_does_not_say_whose_account_it_is_is_served_all_the_same() {
 }
 
 #[tokio::test]
+async fn what_answers_at_a_wrong_address_stops_the_destination_and_refuses_no_record() {
+    for status in [404, 301] {
+        let site = Site::new().await;
+        three(&site);
+        let page = json!({"status": status, "body": "<html>not here</html>"});
+        Site::fail(&site.hubspot, json!([{"match": "", "times": 99, "kind": {"answer": page}}]));
+        let run = site.run(10).await;
+        let crm = &run.destinations["crm"].delivered;
+        assert_eq!((crm.rejected, crm.waiting, run.exit_code()), (0, crm.changed, 3), "{crm:?}");
+        assert!(crm.waiting_why.0.keys().all(|why| why.contains("`base_url`")), "{crm:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_cannot_be_reached_says_so_in_few_words() {
+    let site = Site::new().await;
+    three(&site);
+    // Nobody listens there.
+    let config = site.config("").replace(&site.hubspot.base_url(), "http://127.0.0.1:1");
+    let run = site.open_with(&config).run_once(end(10)).await.unwrap();
+    let why: Vec<&String> = run.destinations["crm"].delivered.waiting_why.0.keys().collect();
+    assert_eq!(why, ["HubSpot can't be reached at http://127.0.0.1:1: connection refused"]);
+}
+
+#[tokio::test]
 async fn a_contact_that_is_not_asked_for_any_more_loses_our_tag() {
     let site = Site::new().await;
     three(&site);

@@ -146,6 +146,10 @@ fn read(answer: &Answer) -> Result<Got, Step> {
         200..=299 => unreadable(),
         401 => Step::NeedsLogin { why: "HubSpot does not accept the token (401): renew it or log in again".into() },
         403 => Step::NeedsLogin { why: reason::missing_scopes(&body) },
+        // No word of HubSpot's own: this is said of the address, not of a record.
+        300..=399 | 404 | 405 | 410 if !body.is_object() => Step::NeedsLogin {
+            why: format!("what answers is not HubSpot's API ({status}): check `base_url`, and any proxy on the way"),
+        },
         408 => patience(asked, "HubSpot gave up waiting"),
         423 => {
             let least = Duration::from_secs(2);

@@ -236,8 +236,7 @@ impl Records<'_, '_> {
             let json = match self.exchange.post(path.clone(), &json!({"inputs": bodies}))? {
                 Got::Fine(json) => json,
                 Got::Refused(refused) => {
-                    // A 404 without a word of HubSpot's own comes from a wrong address, not from a record that is gone.
-                    let not_there = is_not_there(&refused.body) || (refused.status == 404 && refused.body.is_object());
+                    let not_there = is_not_there(&refused.body) || refused.status == 404;
                     let ([alone], [sent]) = (self.operations, chunk) else {
                         return Err(self.exchange.refuse(&refused));
                     };

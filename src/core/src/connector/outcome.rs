@@ -120,7 +120,8 @@ pub enum Step {
         /// Why, without personal data.
         why: String,
     },
-    /// The token is missing, wrong, revoked or lacks a scope: this destination stops, the others go on.
+    /// The token is missing, wrong, revoked or lacks a scope, or something else answers at the tool's address: this destination
+    /// stops, the others go on.
     NeedsLogin {
         /// Why and what to do; no secret.
         why: String,

@@ -32,6 +32,7 @@ impl Lanes<'_> {
                     }
                     kept.absent_since = None;
                     kept.record.gone = false;
+                    kept.record.instead_of = None;
                     kept.told_at = Some(self.at);
                     kept.seen = Some(clock::system());
                     kept.subject.clone_from(&operation.subject);

@@ -205,17 +205,21 @@ impl Lanes<'_> {
         let why = self.clean(why);
         tracing::info!(destination = %self.destination.name, why, "changed by somebody else; planned again");
         let mut batch = Batch::default();
-        let mut chosen = false;
+        let (mut chosen, mut stays) = (false, "");
         for operation in operations {
             let before = self.store.kept_slot(&progress.namespace, &operation.slot)?;
             chosen |= before.chosen && before.record.remote_id.is_some();
             if !before.chosen {
                 batch.put_kept(&progress.namespace, &operation.slot, &self.without_id(operation, before));
+            } else if let Some(left) = before.record.instead_of {
+                stays = "; the record before it stands again";
+                let kept = Kept { record: *left, subject: before.subject, ..Kept::default() };
+                batch.put_kept(&progress.namespace, &operation.slot, &kept);
             }
         }
         self.store.apply(batch)?;
         if chosen {
-            let why = format!("the record that `vitalsync match import` named is not to be had: {why}");
+            let why = format!("the record that `vitalsync match import` named is not to be had: {why}{stays}");
             return Ok(Talked::reject_all(operations, &why));
         }
         Ok(if progress.last { Talked::reject_all(operations, &why) } else { Talked::Again })

@@ -1,7 +1,7 @@
 //! Which account is which record in which tool: looked up, and decided by people.
 //!
 //! A decision names a record or says that there is none. A record that was named is verified when it is next written: where it
-//! is not to be had it is refused with that reason, and nothing is guessed in its place.
+//! is not to be had it is refused with that reason, nothing is guessed in its place, and a match that there was stands again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -222,11 +222,12 @@ impl ImportReport {
 }
 
 impl Decision {
-    /// What is kept of a record from then on. What was confirmed for another record says nothing about this one.
+    /// What is kept of a record from then on. What was confirmed for another record says nothing about this one, but counts again
+    /// where this one is not to be had.
     fn applied(self, before: Kept, subject: String) -> Kept {
         match self {
             Self::Chosen(id) => Kept {
-                record: KnownRecord { remote_id: Some(id), ..KnownRecord::default() },
+                record: KnownRecord { remote_id: Some(id), instead_of: left(before), ..KnownRecord::default() },
                 subject,
                 chosen: true,
                 ..Kept::default()
@@ -235,6 +236,15 @@ impl Decision {
             Self::LookedForAgain => Kept { ignored: false, absent_since: None, ..before },
         }
     }
+}
+
+/// The record that a subject is taken from, if one was confirmed, without what is in doubt.
+fn left(Kept { mut record, begun, .. }: Kept) -> Option<Box<KnownRecord>> {
+    if let Some(before) = record.instead_of {
+        return Some(before);
+    }
+    record.fields.retain(|field, _| !begun.contains_key(field));
+    (record.remote_id.is_some() && !record.fields.is_empty()).then(|| Box::new(record))
 }
 
 /// What the lines of one destination ask to change: slot, subject and decision; what is wrong with lines is added to `wrong`.

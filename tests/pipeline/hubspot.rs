@@ -180,6 +180,39 @@ async fn a_value_that_is_refused_drops_out_alone_and_is_listed() {
     assert_eq!((crm.delivered.rejected, crm.quarantined), (0, 0), "{crm:?}");
 }
 
+#[tokio::test]
+async fn an_account_moves_to_the_record_that_a_person_named_and_stays_where_there_is_none() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    run(&site, "create", 10).await;
+    let config = config(&site, "create", "");
+    let engine = site.open_with(&config);
+    let old = |site: &Site| site.hubspot.vendor().companies().remove(0).properties;
+    let decide = async |id: &str, offset| {
+        let table = format!("destination,record,account,record_id,state\ncrm,company,a0,{id},\n");
+        engine.decide(&Line::read(&table).unwrap(), end(offset)).await.unwrap();
+        engine.run_once(end(offset)).await.unwrap().destinations.remove("crm").unwrap().delivered
+    };
+    let nowhere = decide("424242", 10).await;
+    let why: Vec<&String> = nowhere.rejected_why.0.keys().collect();
+    assert_eq!(
+        why,
+        [
+            "the record that `vitalsync match import` named is not to be had: no company has this id; the record before it stands again"
+        ]
+    );
+    assert_eq!(old(&site)["vitalsync_account_id"], "a0");
+    let kept = engine.run_once(end(30)).await.unwrap().destinations.remove("crm").unwrap();
+    assert_eq!((kept.delivered.rejected, kept.quarantined), (0, 0), "{kept:?}");
+    let before = old(&site);
+    let other = site.hubspot.vendor().seed_company(&[("name", "Other"), ("domain", "other.example")]);
+    let moved = decide(&other, 30).await;
+    assert_eq!((moved.rejected, moved.waiting), (0, 0), "{moved:?}");
+    assert_eq!(site.company("a0")["name"], "Other");
+    assert_eq!(site.company("a0")["vitalsync_health_score"], before["vitalsync_health_score"]);
+    assert_ne!(old(&site).get("vitalsync_account_id").map(String::as_str), Some("a0"));
+}
+
 fn both_kinds() -> Config {
     let text = include_str!("../../config/vitalsync.yaml").split("destinations:").next().unwrap();
     let text = format!(

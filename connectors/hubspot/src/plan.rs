@@ -29,6 +29,10 @@ pub(crate) const RECORD_ID: &str = "record_id";
 pub(crate) const OWN: &str = "property:";
 /// In place of [`RECORD_ID`] where several claim one record.
 pub(crate) const SHARED_RECORD: &str = "shared record_id";
+/// The record id that a person named, which HubSpot has not confirmed yet.
+pub(crate) const NAMED: &str = "named record_id";
+/// The id of the record that holds our own property until then.
+pub(crate) const INSTEAD_OF: &str = "instead of record_id";
 /// No way to find a record, but why none is made: nothing is known that HubSpot would take for a name.
 pub(crate) const NAMELESS: &str = "no name";
 
@@ -149,6 +153,13 @@ fn record(
         None => record.keys.iter().filter_map(|key| lookup(kind, key, shared)).collect(),
     };
     let whole = remote.is_none() && (create.is_some() || keys.iter().all(|key| key.by.starts_with(OWN)));
+    if let Some(id) = remote {
+        let left = before.instead_of.as_deref().unwrap_or(before).remote_id.as_deref();
+        let named = same && before.fields.is_empty();
+        for (by, id) in [(NAMED, named.then_some(id)), (INSTEAD_OF, left.filter(|left| *left != id))] {
+            keys.extend(id.map(|id| Key { by: by.into(), value: id.into() }));
+        }
+    }
     if asked.is_some() && create.is_none() {
         keys.push(Key { by: NAMELESS.into(), value: record.subject.clone() });
     }

@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: counting retries, waiting, splitting batches, tokens. The shell does these.
 
+mod again;
 mod associations;
 mod batch;
 mod encode;

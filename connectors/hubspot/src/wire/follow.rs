@@ -13,7 +13,8 @@ use super::encode;
 use super::exchange::{Exchange, Got};
 use super::find::by_own;
 use super::look::{Look, ids_of, look};
-use super::records::{Records, State, configured_id, own_value, rejected};
+use super::records::{Records, State, configured_id, key, own_value, rejected};
+use crate::plan::NAMED;
 use crate::{HubSpot, Section};
 
 impl Records<'_, '_> {
@@ -49,8 +50,11 @@ impl Records<'_, '_> {
                 None if configured_id(operation).is_some() => {
                     rejected(format!("no {} has the record id that the config gives: somebody deleted it", kind.name))
                 }
+                None if key(operation, NAMED).is_some() => {
+                    moved(self.exchange, format!("no {} has this id", kind.name))?
+                }
                 None => match anew.get(operation.subject.trim()) {
-                    Some(_) => moved(self.exchange, kind.name)?,
+                    Some(_) => moved(self.exchange, elsewhere(kind.name))?,
                     None => State::Settled(Outcome::Gone { why: format!("somebody deleted the {}", kind.name) }),
                 },
             };
@@ -93,12 +97,15 @@ fn merged(
             None => {}
         }
     }
-    moved(exchange, kind)
+    moved(exchange, elsewhere(kind))
 }
 
-/// Found elsewhere: what is known of it is forgotten, and it is planned anew. Only what is alone can say so.
-fn moved(exchange: &Exchange<'_>, kind: &str) -> Result<State, Step> {
-    let why = format!("the {kind} was merged into another, or made again");
+fn elsewhere(kind: &str) -> String {
+    format!("the {kind} was merged into another, or made again")
+}
+
+/// Not where it was thought to be: what is known of it is forgotten, and it is planned anew. Only what is alone can say so.
+fn moved(exchange: &Exchange<'_>, why: String) -> Result<State, Step> {
     match exchange.alone() {
         true => Err(Step::Conflict { why }),
         false => Ok(rejected(why)),

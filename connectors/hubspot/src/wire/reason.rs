@@ -20,7 +20,7 @@ pub(super) fn of(error: &Json, operation: &Operation) -> String {
         parts.push(category.to_owned());
     }
     let message = error.get("message").and_then(Json::as_str).unwrap_or_default();
-    if message.contains("already has that value") {
+    if is_of_taken_value(error) {
         parts.push("another record already has this value of a unique property".into());
     } else {
         parts.extend(opening(message, &sent));
@@ -62,6 +62,11 @@ fn details(error: &Json) -> Vec<Json> {
     let inside: Json = message.find('[').and_then(|at| message.get(at..)).map(embedded).unwrap_or_default();
     let lists = [&inside, error.get("errors").unwrap_or(&Json::Null)];
     lists.into_iter().filter_map(Json::as_array).flatten().chain([error]).cloned().collect()
+}
+
+/// True if another record has a value that must be unique.
+pub(super) fn is_of_taken_value(error: &Json) -> bool {
+    error.get("message").and_then(Json::as_str).is_some_and(|message| message.contains("already has that value"))
 }
 
 /// True if a write was refused because HubSpot has no such property.

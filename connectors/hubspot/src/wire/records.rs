@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Change, Operation, Outcome, Step};
+use vitalsync_core::connector::{Operation, Outcome, Step};
 
+use super::again::{Held, LeftOut, rest};
 use super::batch::{Answered, Fate, Input, fates, property};
 use super::exchange::{Exchange, Got};
 use super::find::{Candidate, by_domain, by_email, by_own};
@@ -33,7 +34,7 @@ pub(super) fn rejected(why: impl Into<String>) -> State {
 }
 
 /// Whatever it is sent with.
-fn refused(why: impl Into<String>) -> State {
+pub(super) fn refused(why: impl Into<String>) -> State {
     State::Settled(Outcome::Refused { why: why.into() })
 }
 
@@ -47,15 +48,8 @@ pub(super) struct Records<'a, 'r> {
     pub states: Vec<State>,
     /// What HubSpot refused by name, and so is left out, by the operation's place.
     pub left_out: BTreeMap<usize, LeftOut>,
-}
-
-/// Properties of one operation that HubSpot refused.
-#[derive(Debug)]
-pub(super) struct LeftOut {
-    /// Their names.
-    names: BTreeSet<String>,
-    /// What HubSpot said.
-    why: String,
+    /// Those whose new record waits until our own property is taken off the old one.
+    pub held: BTreeMap<usize, Held>,
 }
 
 /// One outcome for each operation.
@@ -67,7 +61,8 @@ pub(super) fn records(
 ) -> Result<Vec<Outcome>, Step> {
     let kind = section.kind;
     let states = operations.iter().map(|operation| given(kind, operation)).collect();
-    let mut records = Records { hubspot, section, exchange, operations, states, left_out: BTreeMap::new() };
+    let mut records =
+        Records { hubspot, section, exchange, operations, states, left_out: BTreeMap::new(), held: BTreeMap::new() };
     for by in &section.ways {
         match by.strip_prefix(OWN) {
             Some(own) => records.look_by_own(own)?,
@@ -164,14 +159,7 @@ impl Records<'_, '_> {
         Ok(())
     }
 
-    /// Updates, and once more without what HubSpot refused by name.
-    fn update_twice(&mut self) -> Result<(), Step> {
-        let left_out = self.left_out.len();
-        self.update()?;
-        if self.left_out.len() > left_out { self.update() } else { Ok(()) }
-    }
-
-    fn update(&mut self) -> Result<(), Step> {
+    pub(super) fn update(&mut self) -> Result<(), Step> {
         let mut inputs = Vec::new();
         for (index, (operation, state)) in self.operations.iter().zip(&mut self.states).enumerate() {
             let State::Record(id) = state else { continue };
@@ -242,7 +230,7 @@ impl Records<'_, '_> {
                     };
                     let taken =
                         (verb == Verb::Upsert).then(|| taken_by(self.section.kind, alone, &refused.body)).flatten();
-                    if refused.status == 400 && taken.is_none() && self.leave_out(sent.index, &refused.body) {
+                    if refused.status == 400 && taken.is_none() && self.again(sent, verb, &refused.body) {
                         continue;
                     }
                     let state = match verb {
@@ -270,7 +258,7 @@ impl Records<'_, '_> {
                     Fate::Refused(error) => {
                         match taken_by(self.section.kind, operation, error).filter(|_| verb == Verb::Upsert) {
                             Some(id) => State::Taken(id),
-                            None if self.leave_out(sent.index, error) => continue,
+                            None if self.again(sent, verb, error) => continue,
                             None => refused(format!("HubSpot refused: {}", reason::of(error, operation))),
                         }
                     }
@@ -289,19 +277,9 @@ impl Records<'_, '_> {
         Ok(())
     }
 
-    /// Leaves out the properties that HubSpot refuses by name, once, where it names no other and something else is to be
-    /// written. True if the record is to be sent again.
-    fn leave_out(&mut self, index: usize, error: &Json) -> bool {
-        let Some(operation) = self.operations.get(index) else { return false };
-        let names = reason::named(error);
-        let mapped = |name: &String| operation.fields.contains_key(name) && self.section.own() != Some(name.as_str());
-        let fits = !names.is_empty() && names.iter().all(mapped) && names.len() < operation.fields.len();
-        if !fits || self.left_out.contains_key(&index) || reason::is_of_lost_property(error) {
-            return false;
-        }
-        let why = format!("HubSpot refused: {}", reason::of(error, operation));
-        self.left_out.insert(index, LeftOut { names, why });
-        true
+    /// True if a refused input is to be sent once more, in another way.
+    fn again(&mut self, sent: &Sent, verb: Verb, error: &Json) -> bool {
+        (verb == Verb::Update && self.hold(sent.index, &sent.id, error)) || self.leave_out(sent.index, error)
     }
 
     /// Takes the records that stood in the way of a creation, if they are nobody else's. True if there were any.
@@ -345,14 +323,7 @@ fn given(kind: &Kind, operation: &Operation) -> State {
     }
 }
 
-/// The fields to write, without what is left out.
-fn rest(operation: &Operation, left_out: Option<&LeftOut>) -> BTreeMap<String, Change> {
-    let mut fields = operation.fields.clone();
-    fields.retain(|name, _| left_out.is_none_or(|left_out| !left_out.names.contains(name)));
-    fields
-}
-
-fn key<'a>(operation: &'a Operation, by: &str) -> Option<&'a str> {
+pub(super) fn key<'a>(operation: &'a Operation, by: &str) -> Option<&'a str> {
     operation.keys.iter().find(|key| key.by == by).map(|key| key.value.as_str())
 }
 

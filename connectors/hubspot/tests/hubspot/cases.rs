@@ -55,6 +55,9 @@ fn known_from(connector: &dyn Connector, body: &str) -> Known {
             fields: fields.map(|(name, value)| (name.clone(), Value::from_json(value))).collect(),
             absent: record["absent"] == true,
             gone: record["gone"] == true,
+            instead_of: record["instead_of"]
+                .as_str()
+                .map(|id| Box::new(KnownRecord { remote_id: Some(id.to_owned()), ..KnownRecord::default() })),
         };
         known.records.insert(slot.clone(), record);
     }

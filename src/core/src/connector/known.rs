@@ -22,6 +22,9 @@ pub struct KnownRecord {
     /// It was there and somebody deleted it: it may be found again, and is never created again.
     #[serde(default)]
     pub gone: bool,
+    /// What was confirmed of another record, which a person took the subject from: until this one is confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instead_of: Option<Box<KnownRecord>>,
 }
 
 /// What a vendor account last confirmed, by slot.
@@ -49,6 +52,7 @@ impl Known {
                 let record = self.records.entry(operation.slot.clone()).or_default();
                 record.absent = false;
                 record.gone = false;
+                record.instead_of = None;
                 if remote_id.is_some() {
                     record.remote_id.clone_from(remote_id);
                 }

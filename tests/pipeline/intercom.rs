@@ -259,6 +259,54 @@ async fn reading_back_takes_few_calls_and_what_others_undid_is_mended() {
     assert_eq!(held(&site), expected);
 }
 
+/// Puts both tags of the group on everybody, as people do, or as it was when the state was lost.
+fn tag_everybody(site: &Site) {
+    let state = site.intercom.vendor().state();
+    let ids = |kind: &str| -> Vec<Value> {
+        state[kind].as_array().unwrap().iter().map(|one| json!({ "id": one["id"] })).collect()
+    };
+    for tag in ["Health: at risk", "Health: healthy"] {
+        somebody(site, "POST", "/tags", json!({ "name": tag, "companies": ids("companies") }));
+        somebody(site, "POST", "/tags", json!({ "name": tag, "users": ids("contacts") }));
+    }
+}
+
+#[tokio::test]
+async fn a_record_carries_one_tag_of_a_group_at_most_whoever_put_them_on_and_whatever_was_known() {
+    let site = Site::new().await;
+    let stories = [Use("a0", "Core", 0, 40, 3), Use("a1", "Minor", 0, 40, 3), Use("a2", "Minor", 0, 40, 1)];
+    site.customers("1.ndjson", &stories);
+    let both = format!("{COMPANIES}{CONTACTS}");
+    sync(&site, &both, 10).await;
+    let expected = held(&site);
+    let tags: Vec<usize> = expected.0.iter().map(|one| one[3].as_array().unwrap().len()).collect();
+    assert_eq!(tags, [1, 0, 1], "a1 is between the bands");
+
+    // The state is lost: everybody is met for the first time.
+    tag_everybody(&site);
+    std::fs::remove_dir_all(site.dir.path().join("state")).unwrap();
+    let met = sync(&site, &both, 10).await;
+    assert_eq!((met.rejected, met.waiting), (0, 0), "{met:?}");
+    assert_eq!(held(&site), expected);
+
+    // What people put on is seen when records are read back, also where none was wanted.
+    tag_everybody(&site);
+    let engine = site.open_with(&config(&site, &both));
+    assert_eq!(engine.refresh(None).await.unwrap().remove(0).1.drifted, 6);
+    drop(engine);
+    sync(&site, &both, 10).await;
+    assert_eq!(held(&site), expected);
+
+    // A group that is new in the config.
+    let scores = "    companies: { attributes: { company score: health.score } }\n".to_owned() + SCORES_ONLY;
+    std::fs::remove_dir_all(site.dir.path().join("state")).unwrap();
+    sync(&site, &scores, 10).await;
+    tag_everybody(&site);
+    sync(&site, &both, 10).await;
+    assert_eq!(held(&site), expected);
+    assert_eq!(sync(&site, &both, 10).await.sent_calls, 0);
+}
+
 #[tokio::test]
 async fn who_is_ignored_is_left_as_it_is() {
     let site = Site::new().await;

@@ -94,6 +94,13 @@ fn company_of(member: &WantedRecord) -> Option<&str> {
     member.fields.get(COMPANY)?.as_text()
 }
 
+/// What is known of a record's tag group, and what it is to be. Where nothing is known and no tag is wanted, that is a change,
+/// too: from an empty list, since the record may carry any of them.
+fn group_change(told: Option<&Value>, tag: Option<&str>) -> (Value, Value) {
+    let unseen = || if tag.is_none() { Value::List(Vec::new()) } else { Value::Null };
+    (told.cloned().unwrap_or_else(unseen), Value::from(tag))
+}
+
 fn need(operation: &mut Operation, slot: Slot, field: Option<&str>) {
     let need = Need { slot, field: field.map(str::to_owned) };
     if !operation.needs.contains(&need) {
@@ -123,17 +130,9 @@ impl Planning<'_> {
     /// What one contact needs to be told; `None` if nothing. `attached`: it must be found even so, to be attached to its company.
     fn contact(&self, record: &WantedRecord, attached: bool) -> Option<Operation> {
         let slot = record_slot(CONTACT, &record.subject);
-        let known = self.known.records.get(&slot);
-        // What somebody deleted is looked for, and never created again.
-        let create = record.create.as_ref().filter(|_| !known.is_some_and(|known| known.gone));
-        if known.is_some_and(|known| known.absent) && create.is_none() {
-            return None;
-        }
-        // Without an id nothing is known of whichever contact will be found: it may be another than last time. If it is the same,
-        // it carries the tags that it was told.
-        let lost = known.filter(|known| known.remote_id.is_none());
-        let carried = |field: &str| lost.and_then(|lost| lost.fields.get(field)).is_some_and(|tag| !tag.is_null());
-        let known = known.filter(|known| known.remote_id.is_some());
+        let before = self.known.records.get(&slot);
+        // Without an id nothing is known of whichever contact will be found: it may be another than last time.
+        let known = before.filter(|before| before.remote_id.is_some());
         let remote_id = known.and_then(|known| known.remote_id.clone());
         if remote_id.is_none() && record.keys.is_empty() {
             return None;
@@ -150,8 +149,8 @@ impl Planning<'_> {
         // Tags that we set and that are no longer mapped are removed.
         for (group, tag) in record.tags.iter().map(|(group, tag)| (group.as_str(), tag.as_deref())).chain(left) {
             let field = format!("{GROUP_PREFIX}{group}");
-            let (old, new) = (told(&field).cloned().unwrap_or_default(), Value::from(tag));
-            if old == new && !carried(&field) {
+            let (old, new) = group_change(told(&field), tag);
+            if old == new {
                 continue;
             }
             for tag in [old.as_text(), new.as_text()].into_iter().flatten() {
@@ -170,6 +169,13 @@ impl Planning<'_> {
             operation.fields.insert(field, Change { old, new });
         }
         if operation.fields.is_empty() && !(attached && remote_id.is_none()) {
+            return None;
+        }
+        // What somebody deleted is looked for, and never created again; nor is a contact of which there is nothing to say.
+        let gone = before.is_some_and(|before| before.gone);
+        let says = attached || operation.fields.values().any(|change| !change.new.is_null());
+        let create = record.create.as_ref().filter(|_| says && !gone);
+        if before.is_some_and(|before| before.absent) && create.is_none() {
             return None;
         }
         if comes(&operation).next().is_some() {
@@ -296,7 +302,7 @@ impl Planning<'_> {
         // What another company was told says nothing about the one that will be found.
         let told = before.filter(|_| company.is_some());
         let told = told.and_then(|told| told.fields.get(TAG_FIELD));
-        let (old, new) = (told.cloned().unwrap_or_default(), Value::from(tag));
+        let (old, new) = group_change(told, tag);
         if old == new {
             return None;
         }

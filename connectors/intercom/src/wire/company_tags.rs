@@ -121,8 +121,10 @@ impl Listed for Member<'_> {
     }
 
     fn unconfirmed(&mut self, tag: &str, on: bool, nothing: bool, exchange: &mut Exchange<'_>) -> Next<()> {
-        // It never had what it was to lose.
-        if !on && nothing && self.operation.fields.values().all(|change| change.old.is_null()) {
+        // Nobody saw it with what it was to lose.
+        let is_it = |old: &Value| old.as_text().is_some_and(|old| old.to_lowercase() == tag.to_lowercase());
+        let seen = |old: &Value| matches!(old, Value::List(held) if held.iter().any(is_it)) || is_it(old);
+        if !on && nothing && !self.operation.fields.values().any(|change| seen(&change.old)) {
             return Ok(());
         }
         if carries(tag, self, exchange)? != Some(on) {

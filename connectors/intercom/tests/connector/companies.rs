@@ -69,6 +69,7 @@ fn a_first_meeting_plans_the_company_its_tags_and_who_belongs_to_it() {
             "tag/Health: healthy",
             "company/acme",
             "company/bolt",
+            "company_tags/health/bolt",
             "company_tags/health/acme",
             "contact/u1",
             "membership/u1",

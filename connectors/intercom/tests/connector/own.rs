@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::companies::{company, member};
 use crate::support::{self, confirm_all, fill, slots, wanted};
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Key, Known, Method, Outcome, Request, Step, Wanted, account_operation};
+use vitalsync_core::connector::{Key, Known, Method, Operation, Outcome, Request, Step, Wanted, account_operation};
 use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::{Connector, Day, Value};
 
@@ -49,6 +49,7 @@ fn attributes_and_tags_are_made_sure_of_before_contacts() {
             "attribute/contact/plan",
             "tag/Health: at risk",
             "tag/Health: healthy",
+            "tag/Trial",
             "contact/u2",
             "contact/u1",
         ]
@@ -56,7 +57,7 @@ fn attributes_and_tags_are_made_sure_of_before_contacts() {
     assert_eq!(plan[0].fields["data_type"].new, "float".into());
     assert_eq!(plan[1].fields["data_type"].new, "date".into());
     assert_eq!(plan[2].fields["data_type"].new, "string".into());
-    assert!(!plan[5].fields.contains_key("health_score"), "null where nothing is known is no change");
+    assert!(!plan[6].fields.contains_key("health_score"), "null where nothing is known is no change");
 }
 
 #[test]
@@ -98,6 +99,65 @@ fn a_band_change_removes_the_old_tag_and_sets_the_new() {
 }
 
 #[test]
+fn a_record_that_is_met_first_loses_what_it_carries_of_a_group_of_which_it_is_to_have_none() {
+    let connector = connector();
+    let mut known = Known::default();
+    let asked = wanted(vec![
+        WantedRecord { fields: BTreeMap::new(), ..record("u1", Value::Null, None, false) },
+        WantedRecord { fields: BTreeMap::new(), ..company("acme", Value::Null, None, false) },
+    ]);
+    let mut plan: Vec<Operation> = connector.plan(&asked, &known);
+    let ids =
+        [("tag/Health: at risk", "81"), ("tag/Health: healthy", "82"), ("tag/Trial", "83"), ("company/acme", "k1")];
+    for (operation, id) in plan.iter().filter_map(|one| Some((one, ids.iter().find(|(slot, _)| *slot == one.slot)?.1)))
+    {
+        known.confirm(operation, &Outcome::Done { remote_id: Some(id.into()) });
+    }
+    fill(&mut plan, &known);
+    let find = |slot: &str| plan.iter().find(|one| one.slot == slot).cloned().into_iter().collect::<Vec<_>>();
+    let both = r#"{"id":"c1","tags":{"data":[{"id":"81"},{"id":"82"},{"id":"7"}],"total_count":3,"has_more":false}}"#;
+    let said = |operations: &[Operation], answers: &[&str]| {
+        let replies: Vec<_> = answers.iter().map(|body| support::answer(200, &[], body)).collect();
+        let lines = (0..=replies.len()).map(|n| support::shown(&connector.step(operations, &replies[..n])));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(&find("contact/u1"), &[both, r#"{"id":"81"}"#, r#"{"id":"82"}"#]),
+        [
+            "> GET /contacts/find_by_external_id/u1",
+            "> DELETE /contacts/c1/tags/81",
+            "> DELETE /contacts/c1/tags/82",
+            "= done; contact/u1 is c1",
+        ]
+    );
+    let none = r#"{"type":"tag","id":"82","companies":[]}"#;
+    assert_eq!(
+        said(&find("company_tags/health/acme"), &[r#"{"type":"tag","id":"81"}"#, none]),
+        [
+            r#"> POST /tags {"companies":[{"id":"k1","untag":true}],"name":"Health: at risk"}"#,
+            r#"> POST /tags {"companies":[{"id":"k1","untag":true}],"name":"Health: healthy"}"#,
+            "= done; company_tags/health/acme is k1",
+        ]
+    );
+    confirm_all(&plan, &mut known);
+    assert_eq!(connector.plan(&asked, &known), [], "once");
+}
+
+#[test]
+fn a_contact_of_which_nothing_is_to_be_said_is_looked_for_and_not_created() {
+    let connector = connector();
+    let mut known = Known::default();
+    let nothing = wanted(vec![WantedRecord { fields: BTreeMap::new(), ..record("u1", Value::Null, None, true) }]);
+    let plan = connector.plan(&nothing, &known);
+    let contact = plan.last().unwrap();
+    assert_eq!((contact.slot.as_str(), &contact.create), ("contact/u1", &None));
+    known.confirm(contact, &Outcome::Absent { why: String::new() });
+    assert!(!slots(&connector.plan(&nothing, &known)).contains(&"contact/u1"), "once a day");
+    let tagged = wanted(vec![record("u1", Value::Null, Some("Health: healthy"), true)]);
+    assert!(connector.plan(&tagged, &known).last().unwrap().create.is_some());
+}
+
+#[test]
 fn an_absent_contact_is_not_planned_unless_it_may_be_created() {
     let connector = connector();
     let mut known = Known::default();
@@ -118,7 +178,7 @@ fn a_forgotten_id_means_that_everything_is_told_again() {
     known.records.get_mut("contact/u1").unwrap().remote_id = None;
     let plan = connector.plan(&wanted, &known);
     assert_eq!(plan.len(), 1);
-    assert_eq!(plan[0].fields.len(), 4);
+    assert_eq!(plan[0].fields.len(), 5, "its other group, too");
 }
 
 #[test]

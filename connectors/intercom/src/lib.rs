@@ -40,6 +40,8 @@ const COMPANY_TAGS: &str = "company_tags";
 const TAG_FIELD: &str = "tag";
 /// Batch key and slot kind of a data attribute.
 const ATTRIBUTE: &str = "attribute";
+/// Batch key of the questions whether an attribute could be had: all are asked together, since all count towards one limit.
+const ASKED_ATTRIBUTES: &str = "asked attributes";
 /// An attribute's field: its type in Intercom.
 const DATA_TYPE: &str = "data_type";
 /// An attribute's field: the only texts that it can hold, where they are known. A list in Intercom must have them all.
@@ -182,6 +184,7 @@ impl Connector for Intercom {
     fn batch_size(&self, batch_key: &str) -> usize {
         match batch_key {
             ATTRIBUTE => ATTRIBUTE_BATCH,
+            ASKED_ATTRIBUTES => usize::MAX,
             COMPANY_TAGS => TAG_BATCH,
             // One full list; what is taken away before takes a request each.
             TAGGED_CONTACT => TAG_LIST,

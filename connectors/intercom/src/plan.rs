@@ -12,9 +12,9 @@ use vitalsync_core::mapping::WantedRecord;
 use vitalsync_core::section::Place;
 
 use crate::{
-    ATTRIBUTE, COMPANY, COMPANY_ID, COMPANY_TAGS, CONTACT, DATA_TYPE, GROUP_PREFIX, Intercom, MEMBERSHIP, Mapped, TAG,
-    TAG_FIELD, TAGGED_CONTACT, VALUES, attribute_slot, data_type, group_of, group_slot, is_unsure, record_slot,
-    tag_slot,
+    ASKED_ATTRIBUTES, ATTRIBUTE, COMPANY, COMPANY_ID, COMPANY_TAGS, CONTACT, DATA_TYPE, GROUP_PREFIX, Intercom,
+    MEMBERSHIP, Mapped, TAG, TAG_FIELD, TAGGED_CONTACT, VALUES, attribute_slot, data_type, group_of, group_slot,
+    is_unsure, record_slot, tag_slot,
 };
 
 /// Plans what records need first, then companies, their tags, contacts, and who belongs to which company.
@@ -60,7 +60,7 @@ pub(crate) fn inspect(intercom: &Intercom) -> Vec<(Place, Operation)> {
     let question = |mapped: &Mapped| {
         let ensure = ensure_attribute(intercom, &Known::default(), mapped.model, &mapped.name);
         let title = format!("look for the {} attribute", mapped.model);
-        (mapped.place, Operation { mode: Mode::Read, title, ..ensure })
+        (mapped.place, Operation { mode: Mode::Read, batch_key: ASKED_ATTRIBUTES.into(), title, ..ensure })
     };
     intercom.attributes.iter().map(question).collect()
 }

@@ -24,7 +24,8 @@ use serde_json::Value as Json;
 use vitalsync_core::connector::{ACCOUNT, Method, Operation, Outcome, Receipt, Reply, Step};
 
 use crate::{
-    ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG, TAGGED_CONTACT,
+    ASKED_ATTRIBUTES, ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG,
+    TAGGED_CONTACT,
 };
 use exchange::{Exchange, Next, reject, retry};
 
@@ -33,7 +34,7 @@ pub(crate) fn step(intercom: &Intercom, operations: &[Operation], replies: &[Rep
     let outcomes = match operations {
         [] => Ok(Vec::new()),
         [first, ..] => match first.batch_key.as_str() {
-            ATTRIBUTE => attributes::ensure(operations, &mut exchange),
+            ATTRIBUTE | ASKED_ATTRIBUTES => attributes::ensure(operations, &mut exchange),
             COMPANY_TAGS => company_tags::write(intercom, operations, &mut exchange),
             CONTACT | TAGGED_CONTACT => contacts::write(intercom, operations, &mut exchange),
             READ_CONTACT => found::contacts::read(intercom, operations, &mut exchange),

@@ -130,8 +130,11 @@ impl Inventory {
     fn full(&self, Asked { model, name, .. }: Asked<'_>) -> Option<String> {
         let used = self.0.values().filter(|attribute| !attribute.archived).count();
         (used >= MOST).then(|| {
+            // What would be made before this one has no id yet.
+            let made = self.0.values().any(|attribute| attribute.id.is_empty());
+            let has = if made { "would have" } else { "has" };
             format!(
-                "the {model} attribute `{name}` can't be created: the workspace has {used} custom attributes, and {MOST} is the \
+                "the {model} attribute `{name}` can't be created: the workspace {has} {used} custom attributes, and {MOST} is the \
                  most for contacts and companies together; archive one in Intercom or map fewer"
             )
         })

@@ -42,21 +42,47 @@ fn owned(account: &str, owner: &str, offset: i32) -> String {
 }
 
 #[tokio::test]
-async fn a_thousand_alerts_under_a_cap_are_a_few_messages_and_then_none() {
+async fn what_a_cap_leaves_follows_in_one_thread_that_names_everybody_and_then_nothing_does() {
     let site = Site::new().await;
-    let names: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
-    site.customers("1.ndjson", &names.iter().map(|name| Use(name, "Core", 10, 10, 1)).collect::<Vec<_>>());
+    let names: Vec<String> = (0..110).map(|n| format!("c{n:03}")).collect();
+    // They fall by more and less.
+    let stories = |(n, name)| Use(name, "Core", 10, 10, 1 + n as u32 % 4);
+    site.customers("1.ndjson", &names.iter().map(String::as_str).enumerate().map(stories).collect::<Vec<_>>());
     let config = config(&site, "    cap: 3\n    alerts: { drop: { drop: 15, within: 7d, to: \"#cs-alerts\" } }\n");
     at(&site, &config, end(19)).await;
     let run = at(&site, &config, end(24)).await;
     let alerts = run.alerts;
-    assert_eq!((alerts.fired, alerts.sent, alerts.capped, run.exit_code()), (1000, 4, 997, 0), "{alerts:?}");
+    assert_eq!((alerts.fired, alerts.sent, alerts.capped, run.exit_code()), (110, 6, 107, 0), "{alerts:?}");
     let messages = site.slack.vendor().messages();
-    assert_eq!(messages.len(), 4);
-    let rest = messages.iter().find(|message| message.text.starts_with("997 more alerts")).expect("the rest");
-    assert!(rest.blocks.to_string().contains(" more that matter less"));
-    // Two questions, three posts, and one for the rest.
-    assert_eq!(run.destinations["team"].delivered.sent_calls, 6);
+    let named = |message: &vitalsync_sandbox::Message| -> Vec<usize> {
+        let blocks = message.blocks.to_string();
+        let mut named: Vec<(usize, usize)> = (0..names.len())
+            .filter_map(|n| Some((blocks.find(&format!("{}'s health fell", names[n].to_uppercase()))?, n)))
+            .collect();
+        named.sort_unstable();
+        named.into_iter().map(|(_, n)| n).collect()
+    };
+    // Those of one channel arrive in the order in which they matter, the overview after them.
+    let told: Vec<Vec<usize>> = messages.iter().map(named).collect();
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1, 50, 50, 7]);
+    let waits = site.open_with(&config).alerts(end(24)).unwrap().waiting;
+    assert!(waits.is_empty(), "{waits:?}");
+    let mut all: Vec<usize> = told.concat();
+    let worst = all.clone();
+    all.sort_unstable();
+    assert_eq!(all, (0..110).collect::<Vec<_>>(), "everybody once");
+    let falls = |n: &usize| {
+        messages.iter().find_map(|message| {
+            let blocks = message.blocks.to_string();
+            let said = blocks.split(&format!("{}'s health fell from ", names[*n].to_uppercase())).nth(1)?;
+            said.split(' ').next()?.parse::<i64>().ok()
+        })
+    };
+    assert!(worst.iter().map(falls).is_sorted_by(|a, b| a >= b), "from the highest: {worst:?}");
+    assert!(messages[3].text.starts_with("107 more alerts of this run, first of all"), "{}", messages[3].text);
+    assert!(messages[4].text.starts_with("107 more alerts of this run, 51 to 100"), "{}", messages[4].text);
+    assert!(messages[3].other.get("thread_ts").is_none());
+    assert!(messages[4..].iter().all(|one| one.other["thread_ts"] == messages[3].ts.as_str()), "{:?}", messages[5]);
     let calls = site.calls();
     let again = at(&site, &config, end(24)).await;
     assert_eq!((again.alerts.fired, again.alerts.sent, site.calls()), (0, 0, calls));

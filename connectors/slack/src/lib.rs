@@ -75,7 +75,8 @@ fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<d
         Some(node) => Delivery::read(node, faults),
         None => Some(Delivery::default()),
     };
-    let tells = Tells { places: (!hooked).then_some(place::PLACES), form: Form::Text(render::piece) };
+    let places = (!hooked).then_some(place::PLACES);
+    let tells = Tells { places, form: Form::Text(render::piece), together: render::TOGETHER };
     let alerting = read::alerting(&table, &tells, scopes, faults);
     table.finish(faults);
     Some(Box::new(Slack { alerting: alerting?, hook: hooked.then_some(delivery?) }))
@@ -84,8 +85,9 @@ fn configured(node: &Node, scopes: &Scopes, faults: &mut Faults) -> Option<Box<d
 impl Slack {
     fn post(&self, alert: &Alert) -> Operation {
         let message = render::message(alert);
-        let batch_key = if self.hook.is_some() { WEBHOOK } else { ALERT };
-        let mut operation = alert.operation(batch_key);
+        // What goes to one place goes in the order in which it was planned, and waits for no other place.
+        let batch_key = if self.hook.is_some() { WEBHOOK.to_owned() } else { format!("{ALERT}/{}", alert.to) };
+        let mut operation = alert.operation(&batch_key);
         let mut put = |name: &str, new: Value| {
             operation.fields.insert(name.to_owned(), Change { old: Value::Null, new });
         };
@@ -113,6 +115,11 @@ impl Slack {
     }
 }
 
+/// Whether a batch key is that of a bot's messages: `alert/PLACE`, in states of old `alert`.
+fn is_post(batch_key: &str) -> bool {
+    batch_key.split('/').next() == Some(ALERT)
+}
+
 /// The operation that finds out the id of a channel or a person.
 fn find(slot: &str) -> Operation {
     let (kind, place) = slot.split_once('/').unwrap_or_default();
@@ -135,6 +142,10 @@ impl Connector for Slack {
 
     fn batch_size(&self, batch_key: &str) -> usize {
         if batch_key == place::CHANNEL_KIND { CHANNELS } else { 1 }
+    }
+
+    fn in_turn(&self, batch_key: &str) -> bool {
+        batch_key == WEBHOOK || is_post(batch_key)
     }
 
     fn plan(&self, wanted: &Wanted, known: &Known) -> Vec<Operation> {

@@ -25,7 +25,9 @@ const REASON_LIMIT: usize = 400;
 /// The budget of a value within a field or the context; a field takes 2,000.
 const VALUE_LIMIT: usize = 300;
 /// The budget of a line in a digest.
-const LINE_LIMIT: usize = 300;
+const LINE_LIMIT: usize = 180;
+/// So many lines have room in one message, with one that says that others follow.
+pub const TOGETHER: usize = (BODY_LIMIT - VALUE_LIMIT) / (LINE_LIMIT + 1);
 /// The budget of a section of running text; it takes 3,000.
 const SECTION_LIMIT: usize = 2_900;
 /// The budget of running text in all: about 13,000 characters of all blocks together are refused.
@@ -48,8 +50,8 @@ pub struct Message {
 
 /// The message of an alert, or of several.
 pub fn message(alert: &Alert) -> Message {
-    if let What::Many { alerts, kind } = &alert.what {
-        return several(alerts, kind);
+    if let What::Many { alerts, kind, before, of } = &alert.what {
+        return several(alerts, kind, *before, *of);
     }
     let headline = headline(alert);
     let reasons = reasons(alert);
@@ -160,16 +162,21 @@ fn is_of_source(alert: &Alert) -> bool {
     alert.account.is_empty() && alert.user.is_none()
 }
 
-/// Several alerts in one message: a line each, those that matter most first, as many as fit.
-fn several(alerts: &[Alert], kind: &str) -> Message {
-    let count = alerts.len();
-    let headline = match kind {
+/// Several alerts in one message: a line each, those that matter most first. `before` stand in earlier messages, `of` in all.
+fn several(alerts: &[Alert], kind: &str, before: usize, of: usize) -> Message {
+    // Those of old say nothing of others.
+    let count = of.max(alerts.len());
+    let mut headline = match kind {
         "rest" => format!("{count} more alerts of this run"),
         "hourly" => format!("Hourly digest: {count} alerts"),
         "daily" => format!("Daily digest: {count} alerts"),
         "weekly" => format!("Weekly digest: {count} alerts"),
         _ => format!("{count} alerts"),
     };
+    let last = before + alerts.len();
+    if before > 0 {
+        let _ = write!(headline, ", {} to {last}", before + 1);
+    }
     let line = |alert: &Alert| {
         let reason = alert.reasons.first().map(|reason| format!(" — {}", escaped(reason, LINE_LIMIT / 2)));
         let score = alert.score.map(|score| format!(" ({})", whole(score))).unwrap_or_default();
@@ -178,16 +185,9 @@ fn several(alerts: &[Alert], kind: &str) -> Message {
             LINE_LIMIT,
         )
     };
-    let mut lines: Vec<String> = Vec::new();
-    let mut left = BODY_LIMIT - VALUE_LIMIT;
-    for alert in alerts {
-        let line = line(alert);
-        let Some(rest) = left.checked_sub(length(&line) + 1) else { break };
-        left = rest;
-        lines.push(line);
-    }
-    if lines.len() < count {
-        lines.push(format!("… and {} more that matter less: `vitalsync alerts list`", count - lines.len()));
+    let mut lines: Vec<String> = alerts.iter().map(line).collect();
+    if last < count {
+        lines.push(format!("… and {} more, which follow", count - last));
     }
     let mut blocks = vec![header(&headline)];
     blocks.extend(templated(&lines.join("\n")));

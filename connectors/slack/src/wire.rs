@@ -25,8 +25,8 @@ use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub, wait_of,
 };
 
-use crate::WEBHOOK;
 use crate::place::{CHANNEL_KIND, USER_KIND};
+use crate::{WEBHOOK, is_post};
 
 /// The wait where Slack names none.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Del
             // It says nothing of the workspace.
             ACCOUNT if hook.is_some() => Ok(done(one, Some(WEBHOOK.into()))),
             ACCOUNT => account(one, &mut exchange),
-            ALERT => post::alert(one, earlier, &mut exchange),
+            key if is_post(key) => post::alert(one, earlier, &mut exchange),
             USER_KIND => find::person(one, &mut exchange),
             WEBHOOK => hook::alert(one, hook.unwrap_or_default(), replies),
             _ => reject(format!("nothing is known of {}", one.title)),

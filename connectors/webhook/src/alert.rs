@@ -32,7 +32,7 @@ fn handed_on(text: &str) -> Option<String> {
 
 /// The JSON of an alert, or of several.
 pub(crate) fn body(alert: &Alert, alerting: &Alerting) -> Json {
-    if let What::Many { alerts, kind } = &alert.what {
+    if let What::Many { alerts, kind, .. } = &alert.what {
         let alerts: Vec<Json> = alerts.iter().map(|alert| body(alert, alerting)).collect();
         return json!({
             "type": "digest", "id": alert.occasion, "kind": kind, "at": alert.at.to_string(), "to": to(alert),

@@ -115,7 +115,7 @@ fn read_alerts(table: &Table<'_>, scopes: &Scopes, faults: &mut Faults) -> Optio
         return alone.is_empty().then(|| (None, Delivery::default()));
     }
     let delivery = table.get("delivery").map_or(Some(Delivery::default()), |node| Delivery::read(node, faults));
-    let tells = Tells { places: Some(alert::PLACES), form: Form::Json };
+    let tells = Tells { places: Some(alert::PLACES), form: Form::Json, together: 0 };
     let alerting = read::alerting(table, &tells, scopes, faults);
     Some((Some(alerting?), delivery?))
 }

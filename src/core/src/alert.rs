@@ -21,7 +21,7 @@ mod whom;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::dispatch::{Dispatch, Fate, Snooze, Waiting, dispatch};
+pub use self::dispatch::{Dispatch, Fate, Snooze, Waiting, dispatch, worst_first};
 pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
 pub use self::route::{Places, Route};
@@ -97,8 +97,10 @@ impl AlertRule {
 pub struct Alerting {
     /// Its rules.
     pub rules: Vec<AlertRule>,
-    /// So many messages in one pass; what is left goes in one more for each place. 0: without bound.
+    /// So many messages in one pass; what is left goes together, for each place. 0: without bound.
     pub cap: usize,
+    /// So many alerts fit into one message: more of them take several, the later ones as answers to the first. 0: without bound.
+    pub together: usize,
     /// Where an account is found in a tool for people, from the account's names.
     pub crm_url: Option<TextTemplate>,
 }
@@ -458,6 +460,12 @@ pub enum What {
         alerts: Vec<Alert>,
         /// What they are: a digest, or what was left by a cap.
         kind: String,
+        /// So many stand in the messages before, where they are too many for one.
+        #[serde(default)]
+        before: usize,
+        /// So many there are in all these messages.
+        #[serde(default)]
+        of: usize,
     },
     /// Anything else.
     Said {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use vitalsync_core::alert::{Alert, Alerting, Fate, Waiting, What, Whom, dispatch};
+use vitalsync_core::alert::{Alert, Alerting, Fate, Waiting, What, Whom, dispatch, worst_first};
 use vitalsync_core::connector::{Known, Operation, Wanted};
 use vitalsync_core::evaluate::Evaluation;
 use vitalsync_core::{Timestamp, alert};
@@ -138,6 +138,10 @@ impl Engine {
                 Fate::Gone | Fate::Over => due.alerts.suppressed += 1,
             }
         }
+        now.sort_by(|a, b| match (&a.alert, &b.alert) {
+            (Some(a), Some(b)) => worst_first(a, b),
+            _ => std::cmp::Ordering::Equal,
+        });
         for digest in decided.digests {
             let Some(operation) = self.post(destination, &digest) else { continue };
             let entry = Outgoing { operation, alert: Some(digest), at, attempted_at: None, refused: None };

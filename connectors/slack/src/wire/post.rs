@@ -47,7 +47,7 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
         let at = match reply {
             Reply::Lost { at } => *at,
             Reply::Answer(answer) => match judged(answer)? {
-                Verdict::Fine(body) => return Ok(done(operation, message_id(&body))),
+                Verdict::Fine(body) => return Ok(done(operation, message_id(&body, place))),
                 Verdict::Refused { code, .. } if place.thread.is_some() && is_about_thread(&code) => {
                     place.thread = None;
                     continue;
@@ -71,7 +71,7 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
             }
             let id = place.address.clone();
             if let Some(ts) = posted(place, &id, occasion, at.seconds().saturating_sub(reach), exchange)? {
-                return Ok(done(operation, Some(format!("{id}/{ts}"))));
+                return Ok(done(operation, Some(format!("{id}/{}", place.thread.as_ref().unwrap_or(&ts)))));
             }
         }
     }
@@ -160,9 +160,10 @@ fn readable(place: &Place, exchange: &mut Exchange<'_>) -> Next<String> {
     }
 }
 
-/// `CHANNEL/TS` of a posted message.
-fn message_id(body: &Json) -> Option<String> {
-    Some(format!("{}/{}", text_at(body, "/channel")?, text_at(body, "/ts")?))
+/// `CHANNEL/TS` of a posted message; of an answer in a thread that of the thread, since what answers it stands there, too.
+fn message_id(body: &Json, place: &Place) -> Option<String> {
+    let ts = place.thread.clone().or_else(|| text_at(body, "/ts"))?;
+    Some(format!("{}/{ts}", text_at(body, "/channel")?))
 }
 
 /// Slack says why it did not post: what that means for the destination or the alert.

@@ -8,23 +8,30 @@ use vitalsync_core::{Day, Timestamp};
 use vitalsync_slack::render;
 
 #[test]
-fn a_digest_lists_the_worst_and_counts_the_rest() {
-    let alerts: Vec<Alert> = (0..1000).map(|n| Alert { occasion: n.to_string(), ..support::alert() }).collect();
-    let what = What::Many { alerts, kind: "daily".into() };
-    let digest = Alert { what, rule: String::new(), account: String::new(), ..support::alert() };
-    let message = render::message(&digest);
-    assert!(message.text.starts_with("Daily digest: 1000 alerts, first of all: Acme &amp; Söhne"), "{}", message.text);
+fn a_message_of_several_has_room_for_a_line_of_each_and_says_that_others_follow() {
+    let long = |n: usize| Alert {
+        occasion: n.to_string(),
+        name: format!("<{n}> {}", "Söhne & ".repeat(90)),
+        ..support::alert()
+    };
+    let several = |before: usize, of: usize| {
+        let alerts = (0..render::TOGETHER).map(long).collect();
+        let what = What::Many { alerts, kind: "daily".into(), before, of };
+        render::message(&Alert { what, rule: String::new(), account: String::new(), ..support::alert() })
+    };
+    let message = several(0, 1000);
+    assert!(message.text.starts_with("Daily digest: 1000 alerts, first of all: &lt;0&gt; Söhne"), "{}", message.text);
     let blocks: Vec<Json> = serde_json::from_str(&message.blocks).unwrap();
     let lengths: Vec<usize> =
         blocks.iter().map(|block| block["text"]["text"].as_str().unwrap().encode_utf16().count()).collect();
     assert!(
         blocks.len() < 10 && lengths.iter().all(|length| *length <= 3_000) && lengths.iter().sum::<usize>() < 12_000
     );
-    let listed = message.blocks.matches("• *").count();
-    assert!(
-        listed > 30 && message.blocks.contains(&format!("… and {} more that matter less", 1000 - listed)),
-        "{listed}"
-    );
+    assert_eq!(message.blocks.matches("• *").count(), render::TOGETHER, "none is left out");
+    assert!(message.blocks.contains("… and 950 more, which follow"), "{}", message.blocks);
+    let last = several(950, 1000);
+    assert!(last.text.starts_with("Daily digest: 1000 alerts, 951 to 1000, first of all"), "{}", last.text);
+    assert!(!last.blocks.contains("which follow"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! one; a digest is only put together when it goes, and one that did not get away is taken apart again. What may have arrived
 //! already is never put together anew: it is settled first, as it is.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -113,13 +114,8 @@ pub fn dispatch(
             together.values_mut().for_each(|places| places.retain(|other| *other != place));
         }
     }
-    let worst_first = |places: &mut Vec<usize>| {
-        places.sort_by(|a, b| {
-            let (a, b) = (waiting[*a].alert, waiting[*b].alert);
-            b.severity.total_cmp(&a.severity).then_with(|| (&a.name, &a.occasion).cmp(&(&b.name, &b.occasion)))
-        });
-    };
-    worst_first(&mut alone);
+    let sort = |places: &mut Vec<usize>| places.sort_by(|a, b| worst_first(waiting[*a].alert, waiting[*b].alert));
+    sort(&mut alone);
     if alerting.cap > 0 && alone.len() > alerting.cap {
         for place in alone.split_off(alerting.cap) {
             dispatch.capped += 1;
@@ -131,14 +127,26 @@ pub fn dispatch(
         if places.len() < 2 {
             continue;
         }
-        worst_first(&mut places);
-        for place in &places {
-            dispatch.fates[*place] = Fate::In(dispatch.digests.len());
+        sort(&mut places);
+        let fit = if alerting.together > 0 { alerting.together } else { places.len() };
+        let mut first: Option<String> = None;
+        for (part, some) in places.chunks(fit).enumerate() {
+            for place in some {
+                dispatch.fates[*place] = Fate::In(dispatch.digests.len());
+            }
+            let alerts: Vec<Alert> = some.iter().map(|place| waiting[*place].alert.clone()).collect();
+            let together = put_together(destination, alerts, digest, (part * fit, places.len()), now);
+            let reply_to = first.clone();
+            first.get_or_insert_with(|| together.occasion.clone());
+            dispatch.digests.push(Alert { reply_to, ..together });
         }
-        let alerts: Vec<Alert> = places.iter().map(|place| waiting[*place].alert.clone()).collect();
-        dispatch.digests.push(put_together(destination, alerts, digest, now));
     }
     dispatch
+}
+
+/// The order of alerts for those who read them: what matters most comes first.
+pub fn worst_first(a: &Alert, b: &Alert) -> Ordering {
+    b.severity.total_cmp(&a.severity).then_with(|| (&a.name, &a.occasion).cmp(&(&b.name, &b.occasion)))
 }
 
 fn key(alert: &Alert, digest: Option<Digest>) -> Together<'_> {
@@ -166,14 +174,20 @@ fn fate(one: &Waiting<'_>, rule: Option<&AlertRule>, calendar: &Calendar, now: T
     }
 }
 
-/// Several alerts as one. Its occasion is that of all of them.
-fn put_together(destination: &str, alerts: Vec<Alert>, digest: Option<Digest>, now: Timestamp) -> Alert {
+/// Several alerts as one, which says how many stood in others before, of how many. Its occasion is that of all of them.
+fn put_together(
+    destination: &str,
+    alerts: Vec<Alert>,
+    digest: Option<Digest>,
+    (before, of): (usize, usize),
+    now: Timestamp,
+) -> Alert {
     let mut occasions: Vec<&str> = alerts.iter().map(|alert| alert.occasion.as_str()).collect();
     occasions.sort_unstable();
     let occasion = hashed(&format!("{destination}\u{1f}digest\u{1f}{}", occasions.join("\u{1f}")));
     let (to, fallback) = alerts.first().map(|first| (first.to.clone(), first.fallback.clone())).unwrap_or_default();
     let severity = alerts.first().map_or(0.0, |first| first.severity);
     let kind = digest.map_or("rest", Digest::name).to_owned();
-    let alert = Alert::of(occasion, "", None, What::Many { alerts, kind }, now);
+    let alert = Alert::of(occasion, "", None, What::Many { alerts, kind, before, of }, now);
     Alert { to, fallback, severity, ..alert }
 }

@@ -48,6 +48,8 @@ pub struct Tells {
     pub places: Option<Places>,
     /// What a template of a message gives.
     pub form: Form,
+    /// So many alerts fit into one message. 0: without bound.
+    pub together: usize,
 }
 
 /// Reads all that a destination says of its alerts: `alerts:` and what goes for all of them beside it. `None` if there are no
@@ -86,7 +88,7 @@ pub fn alerting(table: &Table<'_>, tells: &Tells, scopes: &Scopes, faults: &mut 
     }
     let whole = !rules.is_empty() && rules.len() == entries.len();
     whole.then_some(())?;
-    Some(Alerting { rules, cap: cap? as usize, crm_url: crm_url? })
+    Some(Alerting { rules, cap: cap? as usize, together: tells.together, crm_url: crm_url? })
 }
 
 /// A value within an address: what would end it there is left out.

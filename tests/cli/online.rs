@@ -148,3 +148,42 @@ fn a_token_of_a_source_that_is_refused_stands_at_the_source() {
     assert!(output.stderr.lines().any(|line| line.contains(&place) && line.contains("(401")), "{}", output.stderr);
     assert!(output.stdout.contains("1 error"), "{}", output.stdout);
 }
+
+#[test]
+fn a_channel_a_person_or_a_scope_that_is_not_there_stands_at_its_line() {
+    let site = Site::with_story();
+    let old = serde_json::json!({"name": "old", "archived": true});
+    site.vendors.slack.seed(&serde_json::json!({"channels": [old]}));
+    let rules = "
+      typo: { drop: 15, fallback: \"#cs-alerts\", to: \"#cs-alert\" }
+      archived: { drop: 15, to: \"#old\" }
+      nobody: { drop: 15, to: nobody@ourselves.example }
+      owned: { drop: 15, to: owner, fallback: \"#cs-alerts\" }
+";
+    let config = site.standard();
+    let (head, _) = config.split_once("    alerts:").expect("alerts");
+    let config = format!("{head}    alerts:{rules}");
+    site.config(&config);
+    let before = site.vendors.slack.state();
+    let output = site.run(&["validate", "--online"]).exits(2);
+    for (line, said) in [
+        ("typo:", "Slack knows no channel #cs-alert that the bot can see"),
+        ("archived:", "#old is archived: unarchive it or change `to`"),
+        ("nobody:", "nobody in Slack has that e-mail"),
+    ] {
+        let (at, text) = config.lines().enumerate().find(|(_, text)| text.trim().starts_with(line)).expect("the rule");
+        let column = text.find(" to: ").expect("to") + 6;
+        assert!(output.stderr.contains(&format!("vitalsync.yaml:{}:{column}: {said}", at + 1)), "{}", output.stderr);
+    }
+    assert!(output.stdout.contains("3 errors"), "{}", output.stdout);
+    assert_eq!(site.vendors.slack.state(), before, "nothing is posted or opened");
+
+    site.vendors.slack.seed(&serde_json::json!({"scopes": ["chat:write", "channels:read", "groups:read"]}));
+    let output = site.run(&["validate", "--online"]).exits(2);
+    assert_eq!(output.stderr.matches("add the scope users:read.email").count(), 2, "{}", output.stderr);
+    site.vendors.slack.seed(&serde_json::json!({"scopes": ["channels:read"]}));
+    let output = site.run(&["validate", "--online"]).exits(2);
+    let at = 1 + config.lines().position(|line| line.trim() == "team:").expect("the destination");
+    let said = format!("vitalsync.yaml:{at}:");
+    assert!(output.stderr.contains(&said) && output.stderr.contains("add the scope chat:write"), "{}", output.stderr);
+}

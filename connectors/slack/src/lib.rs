@@ -1,7 +1,8 @@
 //! Slack: alerts, each posted once.
 //!
 //! This file reads the config and plans; `place.rs` knows where an alert may go, `render.rs` writes the message, `wire.rs` speaks
-//! with the API: `post.rs` posts, `find.rs` finds out ids of channels and people, `hook.rs` posts to an incoming webhook. A message
+//! with the API: `post.rs` posts, `find.rs` finds out ids of channels and people, `ask.rs` whether alerts can go where they are sent,
+//! `hook.rs` posts to an incoming webhook. A message
 //! is rendered complete when it is planned, so that a dry run shows what would be posted and a restart posts the same.
 //!
 //! Deliberately not here: editing and deleting, joining channels, and when a rule fires, whom it is told to and whether alone or
@@ -16,13 +17,13 @@ use std::time::Duration;
 
 use vitalsync_core::Value;
 use vitalsync_core::alert::read::{self, Tells};
-use vitalsync_core::alert::{ALERT, Alert, Alerting, Delivery, Form};
+use vitalsync_core::alert::{ALERT, Alert, Alerting, Delivery, Form, Route};
 use vitalsync_core::connector::{
     Auth, Change, Connector, Known, Manifest, Need, Operation, Quota, Registered, Reply, Step, Wanted,
 };
 use vitalsync_core::expr::Scopes;
 use vitalsync_core::mapping::RecordSet;
-use vitalsync_core::section::{Faults, Node};
+use vitalsync_core::section::{Faults, Node, Place};
 
 /// The fields of an operation that are sent.
 const CHANNEL: &str = "channel";
@@ -32,6 +33,10 @@ const TEXT: &str = "text";
 const BLOCKS: &str = "blocks";
 /// So many channels are looked for in one reading of the list.
 const CHANNELS: usize = 100;
+/// Batch key and slot kind of the questions whether alerts can go where the config sends them.
+const ASKED: &str = "asked";
+/// The place of such a question that is about owners.
+const OWNER: &str = "owner";
 /// The key of an incoming webhook's address.
 const WEBHOOK: &str = "webhook";
 
@@ -141,7 +146,7 @@ impl Connector for Slack {
     }
 
     fn batch_size(&self, batch_key: &str) -> usize {
-        if batch_key == place::CHANNEL_KIND { CHANNELS } else { 1 }
+        if matches!(batch_key, place::CHANNEL_KIND | ASKED) { CHANNELS } else { 1 }
     }
 
     fn in_turn(&self, batch_key: &str) -> bool {
@@ -159,6 +164,21 @@ impl Connector for Slack {
         };
         let finds: BTreeSet<&str> = needs.filter(unknown).collect();
         finds.into_iter().map(find).collect::<Vec<_>>().into_iter().chain(posts).collect()
+    }
+
+    fn inspect(&self) -> Vec<(Place, Operation)> {
+        // An address can't be asked.
+        let rules = self.alerting.rules.iter().filter(|_| self.hook.is_none());
+        let asked = rules.flat_map(|rule| {
+            let to = match &rule.to {
+                Route::Place(place) => place,
+                Route::Owner(_) => OWNER,
+                Route::Rule(..) | Route::Only => "",
+            };
+            [Some((rule.to_at, to)), rule.fallback.as_deref().map(|place| (rule.fallback_at, place))]
+        });
+        let asked: BTreeSet<(Place, &str)> = asked.flatten().collect();
+        asked.into_iter().enumerate().map(|(number, (at, place))| (at, wire::ask::question(number, place))).collect()
     }
 
     fn step(&self, operations: &[Operation], replies: &[Reply]) -> Step {

@@ -59,7 +59,8 @@ fn is_id(place: &str, first: &[char]) -> bool {
     place.len() >= 3 && place.starts_with(first) && place.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
 }
 
-fn is_email(place: &str) -> bool {
+/// Whether a person is given by an e-mail.
+pub(crate) fn is_email(place: &str) -> bool {
     let good = |part: &str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "@<>\"#/".contains(c))
     };

@@ -11,8 +11,10 @@
 //! interrupts with the request that has none yet. An operation that an earlier process began starts with `Lost`, which
 //! reads just like the answer to a post that broke.
 //!
-//! The bounds keep a conversation below 80 replies: 3 posts, each followed by at most 8 pages of history; 50 pages of channels.
+//! The bounds keep a conversation below 160 replies: 3 posts, each followed by at most 8 pages of history; 50 pages of channels, and
+//! where places are only asked for 100 people.
 
+pub(crate) mod ask;
 mod find;
 mod hook;
 mod post;
@@ -26,7 +28,7 @@ use vitalsync_core::connector::{
 };
 
 use crate::place::{CHANNEL_KIND, USER_KIND};
-use crate::{WEBHOOK, is_post};
+use crate::{ASKED, WEBHOOK, is_post};
 
 /// The wait where Slack names none.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
@@ -42,6 +44,7 @@ pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Del
     let next = match operations {
         [] => Ok(Step::Done(Vec::new())),
         several if several.iter().all(|one| one.batch_key == CHANNEL_KIND) => find::channels(several, &mut exchange),
+        several if several.iter().all(|one| one.batch_key == ASKED) => ask::places(several, &mut exchange),
         [one] => match one.batch_key.as_str() {
             // It says nothing of the workspace.
             ACCOUNT if hook.is_some() => Ok(done(one, Some(WEBHOOK.into()))),

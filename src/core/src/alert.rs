@@ -33,6 +33,7 @@ use crate::evaluate::{Account, Health, User};
 use crate::expr::Expr;
 use crate::mapping::Level;
 use crate::model::{Band, Model};
+use crate::section::Place;
 use crate::segments;
 use crate::template::TextTemplate;
 use crate::time::{Day, Timestamp};
@@ -53,8 +54,12 @@ pub struct AlertRule {
     pub only: Option<Expr>,
     /// Where it goes.
     pub to: Route,
+    /// Where that stands in the config.
+    pub to_at: Place,
     /// Where it goes if that place is not there, or there is none.
     pub fallback: Option<String>,
+    /// Where that stands in the config; it may be the destination's.
+    pub fallback_at: Place,
     /// How long the same rule stays silent for the same account or user after it fired, in milliseconds.
     pub cooldown_ms: i64,
     /// Whether it waits for others.
@@ -76,7 +81,9 @@ impl AlertRule {
             level: Level::Account,
             only: None,
             to: Route::Place(to.into()),
+            to_at: Place::default(),
             fallback: None,
+            fallback_at: Place::default(),
             cooldown_ms: 0,
             digest: Digest::Immediately,
             quiet: None,

@@ -147,6 +147,9 @@ fn read_rule(name: &str, node: &Node, shared: &Shared<'_>, faults: &mut Faults) 
             (Some(Route::Only), Some(None))
         }
     };
+    let standing = |key: &'static str| table.get(key).map(|node| node.place);
+    let to_at = standing("to").unwrap_or(table.place);
+    let fallback_at = standing("fallback").or(shared.fallback.map(|node| node.place)).unwrap_or(table.place);
     let cooldown_ms =
         table.get("cooldown").map_or(Some(3 * DAY_MS), |node| Some(node.span(faults, "cooldown")?.millis()));
     let digest =
@@ -170,7 +173,9 @@ fn read_rule(name: &str, node: &Node, shared: &Shared<'_>, faults: &mut Faults) 
         level,
         only: only?,
         to: to?,
+        to_at,
         fallback: fallback?,
+        fallback_at,
         cooldown_ms: cooldown_ms?,
         digest: digest?,
         quiet: quiet?,

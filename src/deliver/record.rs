@@ -87,6 +87,9 @@ impl Lanes<'_> {
         let mut settled = lock(&progress.settled);
         for (operation, outcome) in confirmed {
             if operation.mode == Mode::Read {
+                if operation.subject.is_empty() {
+                    continue;
+                }
                 report.read += 1;
                 let moved = |id: &Option<String>| id.is_some() && *id != operation.remote_id;
                 report.drifted += match &outcome {

@@ -74,7 +74,8 @@ impl Engine {
         }
         // All that is known, because a question may name what else it is about.
         let mut questions = destination.connector.read_back(&known);
-        questions.retain(|question| asked.contains(&question.slot));
+        // What is nobody's, such as a tag, is asked for besides: others lean on it.
+        questions.retain(|question| question.subject.is_empty() || asked.contains(&question.slot));
         if slots != Slots::All {
             let quota = destination.manifest.quotas.first();
             questions = refresh::within_budget(questions, &*destination.connector, quota, gap(destination));

@@ -54,6 +54,10 @@ const TAGGED_CONTACT: &str = "tagged contact";
 const READ_CONTACT: &str = "read contact";
 /// Batch key: what a company and its tag groups hold now.
 const READ_COMPANY: &str = "read company";
+/// Batch key: which tags there are, and under which ids.
+const READ_TAG: &str = "read tag";
+/// One list answers for so many tags.
+const TAGS_LISTED: usize = 1_000;
 /// What stands before a tag group's name where it is a field. Attribute names have no dot, so they can't collide.
 const GROUP_PREFIX: &str = "tags.";
 /// The one way to find a contact.
@@ -189,6 +193,7 @@ impl Connector for Intercom {
             // One full list; what is taken away before takes a request each.
             TAGGED_CONTACT => TAG_LIST,
             // What answers for a record answers for its tag groups, and for who is attached to it.
+            READ_TAG => TAGS_LISTED,
             READ_COMPANY => FOUND_TOGETHER * (1 + self.set(COMPANY).map_or(0, |set| set.groups.len())),
             READ_CONTACT => FOUND_TOGETHER * (1 + usize::from(self.set(MEMBERSHIP).is_some())),
             _ => 1,

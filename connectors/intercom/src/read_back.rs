@@ -3,14 +3,14 @@
 use vitalsync_core::connector::{Change, Known, KnownRecord, Mode, Operation};
 
 use crate::{
-    COMPANY, CONTACT, GROUP_PREFIX, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG_FIELD, group_of, record_slot,
-    tag_slot,
+    COMPANY, CONTACT, GROUP_PREFIX, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, READ_TAG, TAG_FIELD, group_of,
+    record_slot, tag_slot,
 };
 
 /// A contact's question and that whether it is still attached stand together, and a company's and those of its tag groups, since
 /// one read answers them.
 pub(crate) fn questions(intercom: &Intercom, known: &Known) -> Vec<Operation> {
-    let (mut contacts, mut companies) = (Vec::new(), Vec::new());
+    let (mut contacts, mut companies, mut tags) = (Vec::new(), Vec::new(), Vec::new());
     for (slot, record) in &known.records {
         if let Some(subject) = slot.strip_prefix(CONTACT).and_then(|rest| rest.strip_prefix('/')) {
             let question = contact(intercom, known, slot, subject, record);
@@ -27,13 +27,16 @@ pub(crate) fn questions(intercom: &Intercom, known: &Known) -> Vec<Operation> {
             let question =
                 question(slot, READ_COMPANY, "read tags of company", subject, record, |field| field == TAG_FIELD);
             companies.extend(question.map(|question| (subject.to_owned(), question)));
+        } else if slot.starts_with(&tag_slot("")) {
+            // One that was deleted and made again has another id.
+            tags.extend(question(slot, READ_TAG, "read tag", "", record, |_| false));
         }
     }
     let together = |mut questions: Vec<(String, Operation)>| {
         questions.sort_by(|(a, _), (b, _)| a.cmp(b));
         questions.into_iter().map(|(_, question)| question)
     };
-    together(contacts).chain(together(companies)).collect()
+    tags.into_iter().chain(together(contacts)).chain(together(companies)).collect()
 }
 
 fn question(

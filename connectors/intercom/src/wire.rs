@@ -24,8 +24,8 @@ use serde_json::Value as Json;
 use vitalsync_core::connector::{ACCOUNT, Method, Operation, Outcome, Receipt, Reply, Step};
 
 use crate::{
-    ASKED_ATTRIBUTES, ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT, TAG,
-    TAGGED_CONTACT,
+    ASKED_ATTRIBUTES, ATTRIBUTE, COMPANY, COMPANY_TAGS, CONTACT, Intercom, MEMBERSHIP, READ_COMPANY, READ_CONTACT,
+    READ_TAG, TAG, TAGGED_CONTACT,
 };
 use exchange::{Exchange, Next, reject, retry};
 
@@ -37,6 +37,7 @@ pub(crate) fn step(intercom: &Intercom, operations: &[Operation], replies: &[Rep
             ATTRIBUTE | ASKED_ATTRIBUTES => attributes::ensure(operations, &mut exchange),
             COMPANY_TAGS => company_tags::write(intercom, operations, &mut exchange),
             CONTACT | TAGGED_CONTACT => contacts::write(intercom, operations, &mut exchange),
+            READ_TAG => tags::find(operations, &mut exchange),
             READ_CONTACT => found::contacts::read(intercom, operations, &mut exchange),
             READ_COMPANY => found::companies::read(intercom, operations, &mut exchange),
             _ if operations.len() > 1 => Err(Box::new(Step::Split { why: "these are sent one at a time".into() })),

@@ -175,7 +175,7 @@ fn a_list_needs_words_that_are_known_beforehand() {
         "{unknown}"
     );
     let wrong = mapped(json!({"value": "health.band", "type": "list"}));
-    assert!(wrong.starts_with("expected the type: one of enumeration"), "{wrong}");
+    assert!(wrong.starts_with("expected the type: one of number, text, date, bool, enumeration"), "{wrong}");
     let typo = mapped(json!({"value": "health.band", "typ": "enumeration"}));
     assert!(typo.contains("(did you mean `type`?)"), "{typo}");
 }

@@ -1,5 +1,7 @@
 //! Tags: their creation, and the exclusive groups of a contact.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{Answer, Method, Operation, Outcome, scrub};
 
@@ -18,6 +20,20 @@ pub(super) fn ensure(operation: &Operation, exchange: &mut Exchange<'_>) -> Next
         return reject("the operation does not name a tag");
     };
     Ok(vec![Outcome::Done { remote_id: Some(create(name, exchange)?) }])
+}
+
+/// Which of the tags there are, by their names.
+pub(super) fn find(operations: &[Operation], exchange: &mut Exchange<'_>) -> Next<Vec<Outcome>> {
+    let answer = exchange.ask(Method::Get, "/tags".into(), None)?;
+    let tags = listed(&exchange.object(answer)?)?;
+    let found = |operation: &Operation| {
+        let name = operation.slot.strip_prefix(&tag_slot("")).unwrap_or_default().to_lowercase();
+        match tags.iter().find(|(_, listed)| *listed == name) {
+            Some((id, _)) => Outcome::Found { remote_id: Some(id.clone()), differs: BTreeMap::new() },
+            None => Outcome::Gone { why: "the tag was deleted".into() },
+        }
+    };
+    Ok(operations.iter().map(found).collect())
 }
 
 /// A tag on a contact: its id, and its name in small letters where the answer gave it.

@@ -161,10 +161,13 @@ fn a_group_that_somebody_else_changed_is_made_exclusive_again() {
     confirm_all(&connector.plan(&asked, &known), &mut known);
     let questions = connector.read_back(&known);
     assert!(questions.iter().all(|question| question.mode == Mode::Read));
-    assert_eq!(slots(&questions), ["company/acme", "company_tags/health/acme"]);
+    assert_eq!(
+        slots(&questions),
+        ["tag/Health: at risk", "tag/Health: healthy", "company/acme", "company_tags/health/acme"]
+    );
     let both = Value::List(vec!["Health: at risk".into(), "Health: healthy".into()]);
     let differs = BTreeMap::from([("tag".to_owned(), both)]);
-    known.confirm(&questions[1], &Outcome::Found { remote_id: None, differs });
+    known.confirm(&questions[3], &Outcome::Found { remote_id: None, differs });
     let mut plan = connector.plan(&asked, &known);
     fill(&mut plan, &known);
     let step = support::shown(&connector.step(&plan, &[]));

@@ -123,8 +123,17 @@ pub(super) fn clear<'a>(
             // Not as it was known: somebody, or a write whose answer we never saw, came between.
             carried = Some(read(operation, target, exchange)?);
         }
+        let mut all_there = true;
         for tag in carried.iter().flatten().filter(|tag| group.excludes(tag)) {
-            take_away(operation, target, &tag.id, exchange)?;
+            all_there &= take_away(operation, target, &tag.id, exchange)?;
+        }
+        // What was listed and then not found to take away is looked for once more.
+        if !all_there {
+            for tag in read(operation, target, exchange)?.iter().filter(|tag| group.excludes(tag)) {
+                if !take_away(operation, target, &tag.id, exchange)? {
+                    return retry(None, "Intercom lists a tag that it does not find");
+                }
+            }
         }
     }
     let is_there = |id: &str| carried.iter().flatten().any(|carried| carried.id == id);

@@ -10,6 +10,7 @@ mod champions;
 pub(crate) mod features;
 mod habits;
 mod history;
+mod left_out;
 pub(crate) mod members;
 mod people;
 mod points;
@@ -25,6 +26,7 @@ pub(crate) use self::cells::Cell;
 use self::cells::{FIRST_DAY, Raw, Waiting};
 use self::features::Features;
 pub use self::history::{History, Told};
+use self::left_out::LeftOut;
 use self::members::Members;
 use self::people::Did;
 pub(crate) use self::points::Points;
@@ -38,7 +40,7 @@ use crate::checklist::{Done, Step, checklist_of};
 use crate::component::{Component, Whose};
 use crate::derived::MARK;
 use crate::identity::{Identity, TraitBook, Traits, traits_at};
-use crate::model::{MICRO, Model, Profile};
+use crate::model::{MICRO, Model};
 use crate::names::TraitNames;
 use crate::scale::profile_of;
 use crate::time::{Day, Timestamp};
@@ -105,8 +107,8 @@ struct Gather<'a> {
     identity: Identity<'a>,
     /// By profile, the weight of each event by its number, in millionths; 0 for others.
     weights: Vec<Vec<i64>>,
-    /// By profile, whether a day from [`FIRST_DAY`] on leaves its windows; empty where none does.
-    left_out: Vec<Vec<bool>>,
+    /// By profile, the days that leave its windows.
+    left_out: Vec<LeftOut>,
     /// By event number, whether any profile scores it.
     scored_by_any: Vec<bool>,
     /// By profile, the scored events in the order of their numbers.
@@ -241,11 +243,7 @@ impl<'a> Gather<'a> {
                 stepped[event as usize] = true;
             }
         }
-        let left_out = |profile: &Profile| match model.gaps.is_empty() {
-            true => Vec::new(),
-            false => (FIRST_DAY..=today.0).map(|day| model.gaps.has(&profile.name, Day(day))).collect(),
-        };
-        let left_out = model.profiles.iter().map(left_out).collect();
+        let left_out = model.profiles.iter().map(|profile| LeftOut::of(&model.gaps, &profile.name, today)).collect();
         let scored_by = |event: usize| weights.iter().any(|weights: &Vec<i64>| weights[event] != 0);
         let scored_by_any = (0..names.events()).map(scored_by).collect();
         held_out.sort();
@@ -471,9 +469,8 @@ impl<'a> Gather<'a> {
         let statements = self.book.get(&id).map(Vec::as_slice).unwrap_or_default();
         let traits = traits_at(statements, self.ask.horizon.at);
         let chosen = profile_of(self.model, name, &traits);
-        let left_out = chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let in_windows = |day: Day| left_out.get((day.0 - FIRST_DAY) as usize) != Some(&true);
-        self.muster.call(&raw.cells, self.over, in_windows);
+        let left_out = LeftOut::under(&self.left_out, chosen);
+        self.muster.call(&raw.cells, self.over, left_out);
         let first = self.muster.first();
         if first.is_none() && statements.is_empty() && children == 0 {
             return false;
@@ -526,11 +523,5 @@ impl<'a> Gather<'a> {
         self.muster = muster;
         self.gathered.tallies.push(tally);
         true
-    }
-
-    /// True if a day leaves the windows of a profile.
-    fn is_left_out(&self, place: usize, day: Day) -> bool {
-        let days = self.left_out.get(place).map(Vec::as_slice).unwrap_or_default();
-        days.get((day.0 - FIRST_DAY) as usize).copied().unwrap_or_default()
     }
 }

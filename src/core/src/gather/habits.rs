@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cells::FIRST_DAY;
+use super::left_out::LeftOut;
 use super::tables::Muster;
 use super::{Cell, Gather, Tally};
 use crate::cycle::{self, Cycle};
@@ -118,8 +118,8 @@ impl Gather<'_> {
         let by_age = &mut tables.by_age;
         by_age.clear();
         by_age.resize(bits.len(), 0);
-        let left_out = tally.chosen.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let is_left_out = |age: usize| left_out.get((self.over.0 - FIRST_DAY - age as i32) as usize) == Some(&true);
+        let left_out = LeftOut::under(&self.left_out, tally.chosen);
+        let is_left_out = |age: usize| left_out.has(self.over.plus(-(age as i32)));
         let mut signals = [Counts::default(); Signal::ALL.len()];
         for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0) {
             let age = (self.over.0 - cell.day().0) as usize;

@@ -1,11 +1,10 @@
 //! Who did what, as far as an account's own profile asks: its users, those who stopped, its active days, features and scored
 //! events.
 
-use super::cells::FIRST_DAY;
+use super::left_out::LeftOut;
 use super::tables::Muster;
 use super::{CORE, Cell, Gather, Tally};
 use crate::cycle::Against;
-use crate::time::Day;
 use crate::usage::{Id, Interner};
 
 /// So many of those who stopped are named.
@@ -34,9 +33,6 @@ impl Gather<'_> {
     /// What needs the account's own profile: its users, active days, features, scored events.
     pub(super) fn users_and_features(&mut self, tally: &mut Tally, cells: &[Cell], muster: &Muster) {
         let chosen = tally.chosen.and_then(|place| Some((self.model.profiles.get(place)?, self.weights.get(place)?)));
-        let left_out = |place: Option<usize>| {
-            place.and_then(|place| self.left_out.get(place)).map(Vec::as_slice).unwrap_or_default()
-        };
         let window = chosen.map_or(30, |(profile, _)| profile.window);
         let spans = self.model.user_spans;
         let (member_since, active_since) =
@@ -48,8 +44,7 @@ impl Gather<'_> {
             None => tally.chosen,
         };
         let columns = under.and_then(|place| self.columns.get(place)).map(Vec::as_slice).unwrap_or_default();
-        let (left_out, left_out_under) = (left_out(tally.chosen), left_out(under));
-        let is_left_out = |left_out: &[bool], day: Day| left_out.get((day.0 - FIRST_DAY) as usize) == Some(&true);
+        let [left_out, left_out_under] = [tally.chosen, under].map(|place| LeftOut::under(&self.left_out, place));
         let window_since = self.over.plus(-window);
         let against =
             chosen.map_or(Against::Before(window), |(profile, _)| Against::of(profile, tally.first, self.over));
@@ -89,13 +84,13 @@ impl Gather<'_> {
             if reasons
                 && day > scored_since
                 && let Ok(column) = columns.binary_search(&cell.event)
-                && !is_left_out(left_out_under, day)
+                && !left_out_under.has(day)
             {
                 let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                 self.scored.add(place, count);
             }
             let weight = chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
-            if weight == 0 || is_left_out(left_out, day) {
+            if weight == 0 || left_out.has(day) {
                 continue;
             }
             user.is_active |= day <= self.over && day > active_since;

@@ -1,5 +1,6 @@
 //! One account's points by day under one profile, what moved them, and how many users made them.
 
+use super::left_out::LeftOut;
 use super::{Cell, Gather};
 use crate::by_day::ByDay;
 use crate::cycle::Against;
@@ -25,6 +26,7 @@ impl Gather<'_> {
         let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
             return Points::default();
         };
+        let left_out = LeftOut::under(&self.left_out, Some(place));
         let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
         let days = (self.over.0 - first.0 + 1) as usize;
         self.daily.clear();
@@ -34,7 +36,7 @@ impl Gather<'_> {
         for cell in cells {
             let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
             let day = cell.day();
-            if weight == 0 || day > self.over || self.is_left_out(place, day) {
+            if weight == 0 || day > self.over || left_out.has(day) {
                 continue;
             }
             let points = weight.saturating_mul(i64::from(cell.count));
@@ -55,7 +57,7 @@ impl Gather<'_> {
         });
         let active = match profile.per {
             Per::ActiveUser => {
-                let scored = cells.iter().filter(|cell| !self.is_left_out(place, cell.day()));
+                let scored = cells.iter().filter(|cell| !left_out.has(cell.day()));
                 active(scored, weights, profile.window, self.over)
             }
             Per::Account | Per::Seat(_) => ByDay::default(),

@@ -1,6 +1,7 @@
 //! Tables that serve one account after the other, where a hash or a sort for each would take longest of all.
 
 use super::Cell;
+use super::left_out::LeftOut;
 use crate::time::Day;
 use crate::usage::Id;
 
@@ -92,8 +93,8 @@ pub(super) struct Muster {
 }
 
 impl Muster {
-    /// Takes the cells of another account. `in_windows`: whether a day up to `over` is in the windows that end after it.
-    pub(super) fn call(&mut self, cells: &[Cell], over: Day, in_windows: impl Fn(Day) -> bool) {
+    /// Takes the cells of another account.
+    pub(super) fn call(&mut self, cells: &[Cell], over: Day, left_out: &LeftOut) {
         self.round += 1;
         self.users.clear();
         self.of_cells.clear();
@@ -108,7 +109,7 @@ impl Muster {
             before = Some((cell.user, number));
             self.of_cells.push(number);
             if cell.count > 0 {
-                self.note(cell.event, cell.day(), cell.day() <= over && in_windows(cell.day()));
+                self.note(cell.event, cell.day(), cell.day() <= over && !left_out.has(cell.day()));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::Value;
+use vitalsync::tick::ingest::Unwatched;
+use vitalsync::tick::read::Backfill;
 use vitalsync_core::identity::Horizon;
 use vitalsync_core::time::DAY_MS;
 
@@ -160,4 +162,22 @@ async fn calls_are_filed_anew_where_the_config_finds_their_account_elsewhere() {
     assert_eq!((raw, run.unassigned_events), (vec![("a0".to_owned(), 50.0)], 0));
     assert!(run.sources["product"].days_recounted > 0);
     assert_eq!(told(&site, MODEL, 11).await.1.sources["product"].days_recounted, 0, "once");
+}
+
+#[tokio::test]
+async fn a_step_on_a_new_condition_says_what_it_does_not_see() {
+    let site = Site::new().await;
+    site.customers("use.ndjson", &[Use("a0", "Core", 0, 5, 1)]);
+    told(&site, MODEL, 10).await;
+    let edited = MODEL.replace("core: { event: Core, count: 3 }", "core: { event: Core, where: '!has(properties.x)' }");
+    let said = |run: vitalsync::report::RunReport| run.doubts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let doubts = said(told(&site, &edited, 11).await.1);
+    let of_step =
+        |text: &String| text.contains("is counted since") && text.contains("steps") && text.contains("--rebuild");
+    assert_eq!(doubts.iter().filter(|text| of_step(text)).count(), 1, "{doubts:?}");
+    let engine = site.open_with(&edited);
+    engine.backfill(&Backfill { rebuild: true, ..Backfill::default() }, &|_| Box::new(Unwatched)).unwrap();
+    drop(engine);
+    let doubts = said(told(&site, &edited, 12).await.1);
+    assert!(!doubts.iter().any(of_step), "{doubts:?}");
 }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::derived::MARK;
 use crate::figures::{Account, Evaluation};
-use crate::gather::Gathered;
+use crate::gather::{Ask, Gathered};
 use crate::identity::stated_start;
 use crate::lint::{Crowd, TOGETHER};
 use crate::model::{Model, Per, Profile};
@@ -49,6 +50,13 @@ pub enum Doubt {
         /// How many.
         accounts: u64,
     },
+    /// A step, feature, signal or milestone asks for an event on a condition that is counted only since a day.
+    AskedSince {
+        /// What people call the event.
+        event: String,
+        /// The first day of receipt that counts.
+        since: Day,
+    },
     /// A person's word on a band is over.
     OverrideEnded {
         /// The account.
@@ -86,6 +94,9 @@ impl Doubt {
             Self::StartsAhead { accounts } => format!(
                 "accounts that start in the future, by their `createdAt`: {accounts}; those in use begin with their first event"
             ),
+            Self::AskedSince { event, since } => format!(
+                "{event} is counted since {since}: steps, features, signals and milestones that ask for it see nothing of what was done before"
+            ),
             Self::OverrideEnded { account, until } => format!("the override of `{account}` ended on {until}"),
             Self::OverrideOfNobody { account } => {
                 format!("the override of `{account}` is of no account that is measured")
@@ -103,6 +114,7 @@ impl Doubt {
                 "raw scores are sums over all users of an account: `per: active_user` or `benchmark: {within: …}` take size out"
             }
             Self::StartsAhead { .. } => "see what the source sends as `createdAt`, and its clock",
+            Self::AskedSince { .. } => "`vitalsync backfill --rebuild` counts the past",
             Self::OverrideEnded { .. } => "take it out, or give it another `until`",
             Self::OverrideOfNobody { .. } => "see `vitalsync accounts` for ids",
         }
@@ -123,6 +135,11 @@ impl Doubt {
                 let stated = model.overrides.iter().find(|stated| stated.account == *account);
                 stated.map(|stated| stated.place).unwrap_or_default()
             }
+            Self::AskedSince { event, .. } => {
+                let mut asked = model.written.asked.iter();
+                let found = asked.find(|(asked, _)| model.display_event(asked) == event);
+                found.and_then(|(_, places)| places.first()).copied().unwrap_or_default()
+            }
             Self::StartsAhead { .. } => Place::default(),
         }
     }
@@ -135,7 +152,7 @@ impl fmt::Display for Doubt {
 }
 
 /// All that is odd about an evaluation, in the order of the config.
-pub(crate) fn of(evaluation: &Evaluation, gathered: &Gathered<'_>, model: &Model, today: Day) -> Vec<Doubt> {
+pub(crate) fn of(evaluation: &Evaluation, gathered: &Gathered<'_>, model: &Model, ask: &Ask, today: Day) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     for (place, profile) in model.profiles.iter().enumerate() {
         let mine = |account: &&Account| account.profile.as_ref() == Some(&profile.name);
@@ -159,6 +176,10 @@ pub(crate) fn of(evaluation: &Evaluation, gathered: &Gathered<'_>, model: &Model
         |account: &&Account| stated_start(&account.traits, &model.calendar).is_some_and(|start| start > today);
     let accounts = evaluation.accounts.iter().filter(is_ahead).count() as u64;
     doubts.extend((accounts > 0).then_some(Doubt::StartsAhead { accounts }));
+    doubts.extend(model.written.asked.keys().filter_map(|event| {
+        let since = *ask.since.get(event.strip_prefix(MARK)?)?;
+        Some(Doubt::AskedSince { event: model.display_event(event).to_owned(), since })
+    }));
     for stated in &model.overrides {
         let known =
             |account: &str| evaluation.accounts.binary_search_by(|other| other.id.as_str().cmp(account)).is_ok();

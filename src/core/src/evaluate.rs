@@ -89,7 +89,7 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     let healthy = judge.as_ref().map(|judge| judge.healthy(&tallies));
     let cx = Shared { model, today, over, ask, scales: &scales, gathered: &gathered, healthy };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
-    evaluation.doubts = doubt::of(&evaluation, &gathered, model, today);
+    evaluation.doubts = doubt::of(&evaluation, &gathered, model, ask, today);
     if let Some(judge) = judge {
         evaluation.users = judge.users(&evaluation.accounts, &places, ask);
     }

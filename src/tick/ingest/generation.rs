@@ -220,8 +220,8 @@ pub fn counting(store: &Store, known: impl Fn(&str) -> bool) -> Result<Vec<(keys
         .collect()
 }
 
-/// Since which day of receipt derived events are counted in all sources that are `known`, by their key; always, if not named. What a source
-/// has not begun to count it counts from its next day on.
+/// Since which day of receipt derived events are counted in all sources that are `known`, by their key; always, if not named.
+/// What a source has not begun to count it counts from its next day on.
 pub fn counted_since(
     store: &Store,
     known: impl Fn(&str) -> bool,

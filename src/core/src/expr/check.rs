@@ -20,6 +20,8 @@ pub struct Known {
 const MAX_SOURCE: usize = 4_000;
 /// Deeper brackets are refused before the parser sees them: it recurses.
 const MAX_DEPTH: usize = 64;
+/// So many names are told one by one where one is unknown.
+const LISTED: usize = 20;
 
 pub(super) const FUNCTIONS: [(&str, Function, usize, usize); 14] = [
     ("has", Function::Has, 1, 1),
@@ -180,16 +182,21 @@ impl Checker<'_> {
         None
     }
 
-    /// Names that begin like this one, else some of all.
+    /// Names that begin like this one, else all; of many what they begin with.
     fn some_names(&self, name: &str) -> String {
-        let root = name.split('.').next().unwrap_or(name);
-        let mut names: Vec<&str> =
-            self.scope.names.keys().map(String::as_str).filter(|known| known.split('.').next() == Some(root)).collect();
+        let root_of = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let known = || self.scope.names.keys();
+        let mut names: Vec<String> = known().filter(|known| root_of(known) == root_of(name)).cloned().collect();
         if names.is_empty() {
-            names = self.scope.names.keys().map(String::as_str).collect();
+            let many = self.scope.names.len() > LISTED;
+            let shown = |known: &String| match known.split_once('.') {
+                Some((root, _)) if many => format!("{root}.…"),
+                _ => known.clone(),
+            };
+            names = known().map(shown).collect();
+            names.dedup();
         }
-        let open: Vec<String> = self.scope.open.iter().map(|prefix| format!("{prefix}.NAME")).collect();
-        names.extend(open.iter().map(String::as_str));
+        names.extend(self.scope.open.iter().map(|prefix| format!("{prefix}.NAME")));
         names.join(", ")
     }
 

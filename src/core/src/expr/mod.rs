@@ -326,6 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn where_no_name_is_near_those_that_there_are_fit_a_line() {
+        let hint = |count: usize| {
+            let mut scope = Scope::default();
+            scope.name("tenure", Type::Number);
+            (0..count).for_each(|n| scope.name(format!("health.p{n:02}"), Type::Number));
+            scope.open("traits");
+            let mut faults = Faults::default();
+            Expr::parse("zzzzzzzz > 1", Place::default(), &scope, Type::Bool, &mut faults);
+            faults.into_sorted().remove(0).hint.unwrap_or_default()
+        };
+        assert_eq!(hint(2), "known: health.p00, health.p01, tenure, traits.NAME");
+        assert_eq!(hint(40), "known: health.…, tenure, traits.NAME");
+    }
+
+    #[test]
     fn faults_name_the_place_and_the_nearest_right_name() {
         assert_eq!(
             fault("helth.score > 3", Type::Bool),

@@ -295,6 +295,9 @@ fn a_running_daemon_takes_a_login() {
     wait_for("the sync", || site.company("acme", "vitalsync_health_score").is_some());
     let status = run(&site, &["auth", "status", "--format", "json"]).exits(0).json();
     assert!(status[0]["since"].is_string() && status[0]["used_by"] == json!(["crm"]), "{status}");
+    // Its tokens are the daemon's: two who renew them would lose them.
+    let online = run(&site, &["validate", "--online"]).exits(1).stdout;
+    assert!(online.contains("crm could not be asked: a running daemon has its login"), "{online}");
     daemon.signal("TERM");
     assert_eq!(daemon.ends_within(Duration::from_secs(20)), Some(0));
 }

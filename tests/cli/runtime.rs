@@ -113,3 +113,27 @@ fn a_plan_that_reads_back_shows_what_others_changed() {
     site.once(DATE, 0);
     assert_eq!(site.company("acme", "vitalsync_health_score").as_deref(), Some("100"));
 }
+
+#[test]
+fn a_run_as_of_a_time_to_come_warns_and_a_clock_before_it_is_called_so() {
+    let site = Site::with_story();
+    let ahead = site.run(&["run", "--once", "--as-of", "2099-01-01"]).all();
+    assert!(ahead.contains("which is yet to come"), "{ahead}");
+    for command in [&["run", "--once"][..], &["run"]] {
+        let refused = site.run(command).exits(1).stderr;
+        assert!(refused.contains("the clock says") && !refused.contains("--as-of 2"), "{refused}");
+    }
+    assert!(site.run(&["alerts"]).exits(0).stdout.contains("no alert waits"));
+}
+
+#[test]
+fn a_source_that_was_renamed_is_named_and_counts_once() {
+    let site = Site::with_story();
+    let raw = || site.run(&["accounts", "--format", "json", "--as-of", DATE]).exits(0).json();
+    site.once(DATE, 0);
+    let before = raw();
+    site.config(&site.standard().replace("  product:", "  events:"));
+    let said = site.run(&["run", "--once", "--as-of", DATE]).exits(0).stdout;
+    assert!(said.contains("calls of a source product, which the config does not have"), "{said}");
+    assert_eq!(raw(), before);
+}

@@ -44,10 +44,12 @@ impl Lanes<'_> {
                     }
                     kept.differs.retain(|name, _| !operation.fields.contains_key(name));
                     kept.differs.extend(differs.clone());
-                    // What was in doubt is known now, and nobody else's doing.
-                    for name in std::mem::take(&mut kept.begun).into_keys() {
-                        if let Some(found) = kept.differs.remove(&name) {
-                            kept.record.fields.insert(name, found);
+                    // What was in doubt and asked for is known now, and nobody else's doing.
+                    for name in operation.fields.keys() {
+                        if kept.begun.remove(name).is_some()
+                            && let Some(found) = kept.differs.remove(name)
+                        {
+                            kept.record.fields.insert(name.clone(), found);
                         }
                     }
                     kept.absent_since = None;

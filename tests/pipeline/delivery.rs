@@ -358,6 +358,30 @@ async fn what_was_carried_out_and_never_confirmed_is_not_taken_for_what_was_know
 }
 
 #[tokio::test]
+async fn what_is_in_doubt_stays_so_until_it_is_asked_for() {
+    let site = Site::new().await;
+    three(&site);
+    site.run(10).await;
+    let with = |more: &str| site.config("").replace("properties: {", &format!("properties: {{ {more},"));
+    // A property that was never told before is carried out, and the answer lost.
+    let mut engine = site.open_with(&with("vitalsync_days: tenure_days"));
+    engine.patience = std::time::Duration::from_millis(300);
+    Site::fail(
+        &site.hubspot,
+        json!([{"match": "POST /crm/objects/2026-09/companies/batch/update", "times": 1000, "kind": "drop_after"}]),
+    );
+    engine.run_once(end(10)).await.unwrap();
+    site.hubspot.vendor().clear_faults();
+    assert!(!site.company("a0")["vitalsync_days"].is_null());
+    // Reading back asks of what was told, and of this one nothing was.
+    engine.refresh(None).await.unwrap();
+    drop(engine);
+    site.open_with(&with("vitalsync_days: traits.none")).run_once(end(10)).await.unwrap();
+    let left = site.company("a0")["vitalsync_days"].clone();
+    assert!(left.is_null() || left == "", "{left}");
+}
+
+#[tokio::test]
 async fn an_alert_older_than_two_days_is_not_sent() {
     let site = Site::new().await;
     site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);

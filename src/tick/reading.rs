@@ -82,6 +82,7 @@ impl Engine {
                         (state.cursor, state.full_at) = (Json::Null, Some(at));
                     }
                     let matches = self.known_by_destinations(reading, &state.account)?;
+                    let mut seen = BTreeSet::new();
                     for _ in 0..MOST_PAGES {
                         self.check_stop()?;
                         let (page, took) = lanes.page(reader, &state.cursor).await?;
@@ -91,7 +92,7 @@ impl Engine {
                         };
                         report.add(&took);
                         let more = page.more;
-                        self.file_page(reading, page, &matches, at, &mut state, &mut report)?;
+                        self.file_page(reading, page, &matches, at, &mut seen, &mut state, &mut report)?;
                         if !more {
                             break;
                         }
@@ -149,13 +150,16 @@ impl Engine {
         Ok(matches)
     }
 
-    /// Writes what a page says: statements of what changed, what is known now, and where to go on.
+    /// Writes what a page says: statements of what changed, what is known now, and where to go on. `seen`: whom pages before
+    /// were about.
+    #[expect(clippy::too_many_arguments, reason = "what was read, by whom, and what it comes to")]
     fn file_page(
         &self,
         reading: &Reading,
         page: Page,
         matches: &Matches,
         at: Timestamp,
+        seen: &mut BTreeSet<String>,
         state: &mut State,
         report: &mut ReadingReport,
     ) -> Result<(), StoreError> {
@@ -163,7 +167,6 @@ impl Engine {
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
         let mut scribe = Scribe { engine: self, reading, namespace: &namespace, at, statements: Vec::new() };
         let mut batch = Batch::default();
-        let mut seen: BTreeSet<String> = BTreeSet::new();
         for found in page.found {
             report.records += 1;
             match whose(&filing, &found, matches) {

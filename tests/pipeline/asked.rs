@@ -72,13 +72,20 @@ async fn a_company_is_an_accounts_by_our_id_or_because_a_destination_matched_it(
 async fn of_two_companies_of_an_account_the_first_counts() {
     let (site, config) = site("HUBSPOT").await;
     own_property(&site);
-    for city in ["Ghent", "Bruges"] {
+    let second = |city: &str| {
         site.hubspot.vendor().seed_company(&[("name", city), ("vitalsync_account_id", "a0"), ("city", city)]);
+    };
+    second("Ghent");
+    second("Bruges");
+    // One on the next page.
+    for n in 0..210 {
+        site.hubspot.vendor().seed_company(&[("name", "X"), ("city", &format!("City {n}"))]);
     }
+    second("Ostend");
     let mut engine = site.open_with(&config.replace("HUBSPOT", &hubspot(&site)));
     ingest(&engine);
     let report = read(&mut engine, 0).await;
-    assert_eq!((report.matched, report.unmatched, report.changed), (1, 1, 1), "{report:?}");
+    assert_eq!((report.matched, report.unmatched, report.changed), (1, 212, 1), "{report:?}");
     assert_eq!(of(&engine, "a0", "city"), Some(Value::Text("Ghent".into())));
 }
 

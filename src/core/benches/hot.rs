@@ -12,7 +12,7 @@ use divan::{Bencher, black_box};
 use vitalsync_core::call::{AccountPaths, parse, parse_carefully};
 use vitalsync_core::evaluate::evaluate;
 use vitalsync_core::health::{CURVE, score};
-use vitalsync_core::intern::Interner;
+use vitalsync_core::intern::{Hash, Interner};
 use vitalsync_core::model::{Benchmark, Checklist, Done, MICRO, Model, Profile, Refresh, Step};
 use vitalsync_core::usage::{USER, fingerprint};
 
@@ -77,8 +77,10 @@ fn find_names(bencher: Bencher<'_, '_>, for_reading: bool) {
     bencher.counter(ItemsCount::new(asked.len())).bench_local(|| {
         let mut sum = 0u64;
         for some in asked.chunks(32) {
-            some.iter().for_each(|name| names.warm(Some(USER), name));
-            sum += some.iter().filter_map(|name| names.find_of(USER, name)).map(u64::from).sum::<u64>();
+            let hashes: Vec<Hash> = some.iter().map(|name| Hash::of(Some(USER), name)).collect();
+            hashes.iter().for_each(|hash| names.warm(*hash));
+            let some = some.iter().zip(hashes);
+            sum += some.map(|(name, hash)| u64::from(names.id_hashed(Some(USER), name, hash))).sum::<u64>();
         }
         sum
     });

@@ -5,8 +5,11 @@
 
 mod near;
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// The number of an interned name; 0 stands for *none*.
 pub type Id = u32;
@@ -23,7 +26,7 @@ struct Slot {
 /// Names, numbered from 1 in the order of their coming. Numbers never leave the program.
 #[derive(Debug, Default, Clone)]
 pub struct Interner {
-    /// Where short names are found, if they are asked for by those who read; all others are in `table`.
+    /// Where names are found by those who read; else they are in `table`.
     near: Option<near::Near>,
     text: String,
     /// Where each name lies in `text`: its begin and its length.
@@ -31,8 +34,22 @@ pub struct Interner {
     table: HashTable<Slot>,
 }
 
-fn hash(kind: Option<u8>, name: &str) -> u32 {
-    xxh3_64_with_seed(name.as_bytes(), kind.map_or(0, u64::from)) as u32
+/// A name's hash, with its kind if it has one: of this process only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hash(u128);
+
+impl Hash {
+    /// The hash of a name of a kind, or of none.
+    #[must_use]
+    pub fn of(kind: Option<u8>, name: &str) -> Self {
+        // Whoever could foresee it could choose names that are taken for others.
+        static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0u8));
+        Self(xxh3_128_with_seed(name.as_bytes(), SEED.wrapping_add(kind.map_or(0, u64::from))))
+    }
+
+    fn short(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// The table takes its place from the first bits of a hash and a tag from the last.
@@ -41,24 +58,19 @@ fn spread(hash: u32) -> u64 {
 }
 
 /// The hash of a name as it is kept, its kind being its first byte if the interner has kinds.
-fn hash_kept(kinds: bool, kept: &str) -> u32 {
+fn hash_kept(kinds: bool, kept: &str) -> Hash {
     match kept.as_bytes().first() {
-        Some(kind) if kinds => hash(Some(*kind), kept.get(1..).unwrap_or_default()),
-        _ => hash(None, kept),
+        Some(kind) if kinds => Hash::of(Some(*kind), kept.get(1..).unwrap_or_default()),
+        _ => Hash::of(None, kept),
     }
 }
 
 impl Interner {
-    /// The table of short names, if this one is.
-    fn near_of(&self, name: &str) -> Option<&near::Near> {
-        self.near.as_ref().filter(|_| name.len() <= near::LONGEST)
-    }
-
-    fn look(&self, kind: Option<u8>, name: &str) -> Option<Id> {
-        let hash = hash(kind, name);
-        if let Some(near) = self.near_of(name) {
-            return near.find(hash, kind.unwrap_or(0), name.as_bytes());
+    fn look(&self, kind: Option<u8>, name: &str, hash: Hash) -> Option<Id> {
+        if let Some(near) = &self.near {
+            return near.find(hash);
         }
+        let hash = hash.short();
         let text = self.text.as_bytes();
         let found = self.table.find(spread(hash), |slot| {
             let from = slot.from as usize;
@@ -75,7 +87,7 @@ impl Interner {
         found.map(|slot| slot.id)
     }
 
-    fn add(&mut self, kind: Option<u8>, name: &str) -> Id {
+    fn add(&mut self, kind: Option<u8>, name: &str, hash: Hash) -> Id {
         let from = self.text.len();
         let whole = from + name.len() + 1;
         // Names are given up, not the program, where four billion bytes of them are full: all others are one.
@@ -84,20 +96,19 @@ impl Interner {
         }
         self.text.extend(kind.map(char::from));
         self.text.push_str(name);
-        self.enter(from, kind, name.len())
+        self.enter(from, hash)
     }
 
-    /// Makes what was added to the text, whose last bytes are the name, the next one.
-    fn enter(&mut self, from: usize, kind: Option<u8>, name: usize) -> Id {
-        self.spans.push((from as u32, (self.text.len() - from) as u32));
+    /// Makes what was added to the text the next name.
+    fn enter(&mut self, from: usize, hash: Hash) -> Id {
+        let length = (self.text.len() - from) as u32;
+        self.spans.push((from as u32, length));
         let id = self.spans.len() as Id;
-        let name = self.text.get(self.text.len() - name..).unwrap_or_default();
-        let hash = hash(kind, name);
-        match self.near.as_mut().filter(|_| name.len() <= near::LONGEST) {
-            Some(near) => near.add(hash, kind.unwrap_or(0), name.as_bytes(), id),
+        match &mut self.near {
+            Some(near) => near.add(hash, id),
             None => {
-                let slot = Slot { hash, from: from as u32, length: (self.text.len() - from) as u32, id };
-                self.table.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
+                let slot = Slot { hash: hash.short(), from: from as u32, length, id };
+                self.table.insert_unique(spread(slot.hash), slot, |slot| spread(slot.hash));
             }
         }
         id
@@ -105,10 +116,10 @@ impl Interner {
 
     /// The number of a name, given one if it has none.
     pub fn id(&mut self, name: &str) -> Id {
-        self.look(None, name).unwrap_or_else(|| self.add(None, name))
+        self.id_hashed(None, name, Hash::of(None, name))
     }
 
-    /// For those who read: short names are found at once, for 64 bytes each.
+    /// For those who read: names are found at once, for 16 bytes each.
     #[must_use]
     pub fn for_reading() -> Self {
         Self { near: Some(near::Near::default()), ..Self::default() }
@@ -117,24 +128,29 @@ impl Interner {
     /// The number of a name of a kind, an ASCII letter, given one if it has none. It is kept as the letter and the name. An
     /// interner is used with kinds or without, not both.
     pub fn id_of(&mut self, kind: u8, name: &str) -> Id {
-        self.look(Some(kind), name).unwrap_or_else(|| self.add(Some(kind), name))
+        self.id_hashed(Some(kind), name, Hash::of(Some(kind), name))
+    }
+
+    /// The number of a name, of a kind or none, whose hash is known; given one if it has none.
+    pub fn id_hashed(&mut self, kind: Option<u8>, name: &str, hash: Hash) -> Id {
+        self.look(kind, name, hash).unwrap_or_else(|| self.add(kind, name, hash))
     }
 
     /// Fetches what a search for a name will need. What many names in a row wait for memory they wait for together.
-    pub fn warm(&self, kind: Option<u8>, name: &str) {
-        if let Some(near) = self.near_of(name) {
-            near.warm(hash(kind, name));
+    pub fn warm(&self, hash: Hash) {
+        if let Some(near) = &self.near {
+            near.warm(hash);
         }
     }
 
     /// The number of a name, if it has one.
     pub fn find(&self, name: &str) -> Option<Id> {
-        self.look(None, name)
+        self.look(None, name, Hash::of(None, name))
     }
 
     /// The number of a name of a kind, if it has one.
     pub fn find_of(&self, kind: u8, name: &str) -> Option<Id> {
-        self.look(Some(kind), name)
+        self.look(Some(kind), name, Hash::of(Some(kind), name))
     }
 
     /// How many bytes all names have.
@@ -156,7 +172,7 @@ impl Interner {
             near.blank(id);
         }
         let hash = hash_kept(kinds, self.name(id));
-        if let Ok(entry) = self.table.find_entry(spread(hash), |slot| slot.id == id) {
+        if let Ok(entry) = self.table.find_entry(spread(hash.short()), |slot| slot.id == id) {
             entry.remove();
         }
         if let Some(span) = id.checked_sub(1).and_then(|index| self.spans.get_mut(index as usize)) {
@@ -171,8 +187,7 @@ impl Interner {
         if kept.is_empty() {
             self.spans.push((from as u32, 0));
         } else {
-            let kind = kept.as_bytes().first().copied().filter(|_| kinds);
-            self.enter(from, kind, kept.len() - usize::from(kind.is_some()));
+            self.enter(from, hash_kept(kinds, kept));
         }
     }
 

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::call::{Call, CallKind};
 use crate::derived::Conditions;
+use crate::intern::Hash;
 use crate::message::Message;
 use crate::time::{Calendar, Day, Timestamp};
 
@@ -205,35 +206,47 @@ pub trait Filer {
     fn state(&mut self, subject: Subject, stated: Stated<Content>);
 }
 
-/// Looks for the names of a call that is filed soon.
-pub fn warm(call: &Call<'_>, ids: &Ids) {
-    match (&call.user_id, &call.anonymous_id) {
-        (Some(user), _) => ids.subjects.warm(Some(USER), user),
-        (None, Some(device)) => ids.subjects.warm(Some(DEVICE), device),
-        (None, None) => {}
-    }
-    if let Some(account) = &call.account {
-        ids.accounts.warm(None, account);
+/// Who acted and for which account, by the hashes of their names.
+#[derive(Debug, Clone, Copy)]
+pub struct Sought {
+    subject: Option<Hash>,
+    account: Option<Hash>,
+}
+
+impl Sought {
+    /// Begins to look for the names of a call that is filed soon.
+    pub fn of(call: &Call<'_>, ids: &Ids) -> Self {
+        let subject = acting(call).map(|(kind, name)| Hash::of(Some(kind), name));
+        let account = call.account.as_deref().map(|account| Hash::of(None, account));
+        subject.into_iter().for_each(|subject| ids.subjects.warm(subject));
+        account.into_iter().for_each(|account| ids.accounts.warm(account));
+        Self { subject, account }
     }
 }
 
-/// Hands what a call says to a filer, derived events included. Returns true if it is an event (track, page, screen).
+/// The id that acts, with its kind.
+fn acting<'c>(call: &'c Call<'_>) -> Option<(u8, &'c str)> {
+    let device = || Some((DEVICE, call.anonymous_id.as_deref()?));
+    call.user_id.as_deref().map(|user| (USER, user)).or_else(device)
+}
+
+/// Hands what a call says to a filer, derived events included; its names may have been sought before. Returns true if it is
+/// an event (track, page, screen).
 pub fn file(
     call: &Call<'_>,
+    sought: Sought,
     ids: &mut Ids,
     calendar: &Calendar,
     conditions: &Conditions<'_>,
     filer: &mut impl Filer,
 ) -> bool {
-    let subject = match (&call.user_id, &call.anonymous_id) {
-        (Some(user), _) => ids.user(user),
-        (None, Some(device)) => ids.anonymous(device),
-        (None, None) => return false,
-    };
+    let Some(((kind, name), hash)) = acting(call).zip(sought.subject) else { return false };
+    let subject = ids.subjects.id_hashed(Some(kind), name, hash);
     let day = calendar.day(call.time);
     let lag = calendar.day(call.received).0 - day.0;
     if matches!(call.kind, CallKind::Track | CallKind::Page | CallKind::Screen) {
-        let account = call.account.as_deref().map_or(0, |account| ids.accounts.id(account));
+        let account = call.account.as_deref().zip(sought.account);
+        let account = account.map_or(0, |(account, hash)| ids.accounts.id_hashed(None, account, hash));
         let (spot, name) = (Spot { account, subject, day, lag }, event_name(call));
         filer.count(spot, ids.events.id(name), call.time.0);
         conditions.met(name, call.properties, |met| filer.count_derived(spot, ids.events.id(met), call.time.0));
@@ -310,10 +323,13 @@ fn is_kept(value: &str) -> bool {
     is_plain_text || is_short || crate::value::Value::parse(value).is_some()
 }
 
+/// Names of traits, or their values, mostly take less than so many bytes.
+const ROOM: usize = 240;
+
 /// Names of traits, which come in order, and their values as JSON texts, each joined by [`JOINT`].
 pub fn joined<'a>(traits: impl Iterator<Item = (&'a str, &'a str)>) -> (String, String) {
-    let (mut names, mut values) = (String::new(), String::new());
-    for (name, value) in traits.filter(|(name, _)| !name.contains(JOINT)) {
+    let (mut names, mut values) = (String::with_capacity(ROOM), String::with_capacity(ROOM));
+    for (name, value) in traits.filter(|(name, _)| !name.as_bytes().contains(&(JOINT as u8))) {
         if !values.is_empty() {
             names.push(JOINT);
             values.push(JOINT);
@@ -382,7 +398,7 @@ impl Usage {
 
     /// Files a call. Returns true if it is an event (track, page, screen).
     pub fn file(&mut self, call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, conditions: &Conditions<'_>) -> bool {
-        file(call, ids, calendar, conditions, self)
+        file(call, Sought::of(call, ids), ids, calendar, conditions, self)
     }
 
     /// Adds another part of the same history.

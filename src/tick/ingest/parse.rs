@@ -9,7 +9,7 @@ use vitalsync_core::call::{self, AccountPaths, Call, MAX_LINE, Rejection};
 use vitalsync_core::derived::Conditions;
 use vitalsync_core::model::Model;
 use vitalsync_core::time::HOUR_MS;
-use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Spot, Stated, Subject, file, fingerprint, warm};
+use vitalsync_core::usage::{Content, Filer, Id, Ids, Interner, Sought, Spot, Stated, Subject, file, fingerprint};
 use vitalsync_core::{Calendar, Day};
 
 use crate::source::archive::Block;
@@ -191,9 +191,9 @@ impl<'a> Worker<'a> {
     /// Files calls one after the other. Names lie all over the memory: all are looked for before any is needed, so that
     /// their ways from there overlap.
     fn file(&mut self, calls: &mut Vec<(Call<'_>, &[u8])>, parsed: &mut Parsed) {
-        calls.iter().for_each(|(call, _)| warm(call, &self.ids));
+        let sought: Vec<Sought> = calls.iter().map(|(call, _)| Sought::of(call, &self.ids)).collect();
         let mut last_hour = None;
-        for (call, line) in calls.drain(..) {
+        for ((call, line), sought) in calls.drain(..).zip(sought) {
             parsed.undated |= call.undated;
             let hour = call.received.0.div_euclid(HOUR_MS);
             if last_hour != Some(hour) {
@@ -202,7 +202,7 @@ impl<'a> Worker<'a> {
             }
             let print = fingerprint(self.seed, &call, line);
             let from = parsed.lines.len();
-            if file(&call, &mut self.ids, self.calendar, &self.conditions, parsed) {
+            if file(&call, sought, &mut self.ids, self.calendar, &self.conditions, parsed) {
                 parsed.lines.iter_mut().skip(from).for_each(|line| line.print = print);
             } else {
                 let day = self.calendar.day(call.received);

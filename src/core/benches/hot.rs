@@ -78,7 +78,7 @@ fn find_names(bencher: Bencher<'_, '_>, for_reading: bool) {
         let mut sum = 0u64;
         for some in asked.chunks(32) {
             let hashes: Vec<Hash> = some.iter().map(|name| Hash::of(Some(USER), name)).collect();
-            hashes.iter().for_each(|hash| names.warm(*hash));
+            names.warm(hashes.iter().copied());
             let some = some.iter().zip(hashes);
             sum += some.map(|(name, hash)| u64::from(names.id_hashed(Some(USER), name, hash))).sum::<u64>();
         }

@@ -136,10 +136,11 @@ impl Interner {
         self.look(kind, name, hash).unwrap_or_else(|| self.add(kind, name, hash))
     }
 
-    /// Fetches what a search for a name will need. What many names in a row wait for memory they wait for together.
-    pub fn warm(&self, hash: Hash) {
+    /// Fetches what searches for names will need, which wait for memory together and not one after the other.
+    pub fn warm(&self, hashes: impl Iterator<Item = Hash>) {
         if let Some(near) = &self.near {
-            near.warm(hash);
+            // A sum, since nothing waits for its parts before it is whole.
+            std::hint::black_box(hashes.fold(0, |sum: Id, hash| sum.wrapping_add(near.touch(hash))));
         }
     }
 

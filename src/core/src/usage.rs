@@ -214,13 +214,18 @@ pub struct Sought {
 }
 
 impl Sought {
-    /// Begins to look for the names of a call that is filed soon.
-    pub fn of(call: &Call<'_>, ids: &Ids) -> Self {
-        let subject = acting(call).map(|(kind, name)| Hash::of(Some(kind), name));
-        let account = call.account.as_deref().map(|account| Hash::of(None, account));
-        subject.into_iter().for_each(|subject| ids.subjects.warm(subject));
-        account.into_iter().for_each(|account| ids.accounts.warm(account));
-        Self { subject, account }
+    /// What is sought for a call.
+    pub fn of(call: &Call<'_>) -> Self {
+        Self {
+            subject: acting(call).map(|(kind, name)| Hash::of(Some(kind), name)),
+            account: call.account.as_deref().map(|account| Hash::of(None, account)),
+        }
+    }
+
+    /// Looks for the names of calls that are filed soon, for all at once.
+    pub fn warm(sought: &[Self], ids: &Ids) {
+        ids.subjects.warm(sought.iter().filter_map(|sought| sought.subject));
+        ids.accounts.warm(sought.iter().filter_map(|sought| sought.account));
     }
 }
 
@@ -398,7 +403,7 @@ impl Usage {
 
     /// Files a call. Returns true if it is an event (track, page, screen).
     pub fn file(&mut self, call: &Call<'_>, ids: &mut Ids, calendar: &Calendar, conditions: &Conditions<'_>) -> bool {
-        file(call, Sought::of(call, ids), ids, calendar, conditions, self)
+        file(call, Sought::of(call), ids, calendar, conditions, self)
     }
 
     /// Adds another part of the same history.

@@ -468,6 +468,9 @@ impl Filer<'_> {
         let forward = matches!(self.kind, Pass::Forward);
         let mut last_day = None;
         let (mut skipped, mut held) = (false, false);
+        if let Some(translation) = self.translations.get(lines.worker) {
+            translation.warm(&lines.lines);
+        }
         for line in &lines.lines {
             let day = line.spot.received().0;
             if line.derived {

@@ -191,7 +191,8 @@ impl<'a> Worker<'a> {
     /// Files calls one after the other. Names lie all over the memory: all are looked for before any is needed, so that
     /// their ways from there overlap.
     fn file(&mut self, calls: &mut Vec<(Call<'_>, &[u8])>, parsed: &mut Parsed) {
-        let sought: Vec<Sought> = calls.iter().map(|(call, _)| Sought::of(call, &self.ids)).collect();
+        let sought: Vec<Sought> = calls.iter().map(|(call, _)| Sought::of(call)).collect();
+        Sought::warm(&sought, &self.ids);
         let mut last_hour = None;
         for ((call, line), sought) in calls.drain(..).zip(sought) {
             parsed.undated |= call.undated;

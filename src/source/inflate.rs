@@ -5,7 +5,7 @@
 //! taken — is inflated as a stream, in little memory.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,22 +85,28 @@ pub fn content(full: &Path, room: Option<&Arc<Room>>) -> io::Result<Box<dyn Read
 
 /// A file that is one member of bounded size, inflated; `None` if it is not, or is not sound: the stream will tell.
 fn whole(full: &Path, room: &Arc<Room>) -> Option<Whole> {
-    let size = usize::try_from(std::fs::metadata(full).ok()?.len()).ok()?;
-    let taken = room.take(size)?;
-    let compressed = std::fs::read(full).ok().filter(|bytes| bytes.len() == size)?;
-    let trailer = compressed.len().checked_sub(8).and_then(|at| compressed.get(at..))?;
-    let word = |at: usize| trailer.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let (crc, length) = (word(0)?, word(4)? as usize);
+    let mut file = File::open(full).ok()?;
+    let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    // Its last words say how much is in it. Most that are too large are so by that alone, and are not read here.
+    let (mut crc, mut length) = ([0; 4], [0; 4]);
+    file.seek(SeekFrom::End(-8)).ok()?;
+    file.read_exact(&mut crc).and_then(|()| file.read_exact(&mut length)).ok()?;
+    let length = u32::from_le_bytes(length) as usize;
     if length > size.saturating_mul(RATIO) {
         return None;
     }
-    drop(taken);
     let taken = room.take(size + length)?;
+    file.seek(SeekFrom::Start(0)).ok()?;
+    let mut compressed = Vec::with_capacity(size);
+    file.take(size as u64 + 1).read_to_end(&mut compressed).ok()?;
+    if compressed.len() != size {
+        return None;
+    }
     let mut content = vec![0; length];
     let written = Decompressor::new().gzip_decompress(&compressed, &mut content).ok()?;
     // Of several members only the first was inflated: then another begins somewhere, and the file's last words are its own.
     let begins = memchr::memmem::find(compressed.get(1..)?, b"\x1f\x8b\x08").is_some();
-    let alone = written == length && (!begins || libdeflater::crc32(&content) == crc);
+    let alone = written == length && (!begins || libdeflater::crc32(&content).to_le_bytes() == crc);
     alone.then(|| Whole { content: io::Cursor::new(content), _taken: taken })
 }
 

@@ -4,9 +4,10 @@ use vitalsync_core::Calendar;
 use vitalsync_core::alert::Trigger;
 use vitalsync_core::connector::COMMON_KEYS;
 use vitalsync_core::expr::Scopes;
+use vitalsync_core::pulse::Expect;
 use vitalsync_core::section::{Faults, Node, Place};
 
-use super::super::Destination;
+use super::super::{Destination, Source};
 use super::access::Address;
 use super::conduct::conduct;
 use super::events::Asked;
@@ -45,6 +46,40 @@ pub(super) fn milestones(node: Option<&Node>, destinations: &[Destination], aske
                 && let Some(node) = rules.and_then(|rules| rules.key(&rule.name))
             {
                 asked.entry(event.clone()).or_default().insert(node.place);
+            }
+        }
+    }
+}
+
+/// Says which alert rules can never fire, because nothing in the config gives them an occasion.
+pub(super) fn idle_rules(
+    node: Option<&Node>,
+    destinations: &[Destination],
+    steps: bool,
+    sources: &[Source],
+    faults: &mut Faults,
+) {
+    let expected = sources.iter().any(|source| source.expect != Expect::Nothing);
+    for destination in destinations {
+        let rules = node.and_then(|node| node.key(&destination.name)).and_then(|node| node.key("alerts"));
+        for rule in destination.connector.alert_rules() {
+            let (missing, hint) = match rule.trigger {
+                Trigger::Step(_) | Trigger::Activated if !steps => (
+                    "there are no steps of activation",
+                    "list them in `activation: { steps: … }`, or take the rule out",
+                ),
+                Trigger::DataStopped if !expected => (
+                    "no source says how often data comes",
+                    "write `expect_every: 6h` or `expect_every: rhythm` at a source",
+                ),
+                _ => continue,
+            };
+            if let Some(node) = rules.and_then(|rules| rules.key(&rule.name)) {
+                faults.warning_with_hint(
+                    node.place,
+                    format!("the alert rule `{}` never fires: {missing}", rule.name),
+                    hint,
+                );
             }
         }
     }

@@ -36,7 +36,7 @@ use vitalsync_core::value::Type;
 
 use self::accounts::{accounts, exclude};
 use self::activation::activation;
-use self::destinations::{destinations, milestones};
+use self::destinations::{destinations, idle_rules, milestones};
 use self::events::{Asked, EventNames, distinct, event_aliases};
 use self::features::features;
 use self::keeping::{retention, suppress};
@@ -123,6 +123,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let destinations =
         table.get("destinations").map(|node| destinations(node, calendar, &scopes, faults)).unwrap_or_default();
     milestones(table.get("destinations"), &destinations, &mut asked);
+    idle_rules(table.get("destinations"), &destinations, !steps.is_empty(), &sources, faults);
     let readings = table.get("sources").map(|node| readings(node, &destinations, calendar, faults)).unwrap_or_default();
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));

@@ -1,5 +1,6 @@
 //! What the sections say when they are read, and what they are told when they are wrong.
 
+mod idle;
 mod off;
 mod scoring;
 

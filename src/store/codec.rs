@@ -20,6 +20,15 @@ const VERSION: u8 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken;
 
+/// A value that says nothing, for keys of the kinds that are written one after the other at one place: counts, fingerprints.
+pub fn blank(key: &[u8]) -> Option<&'static [u8]> {
+    match key.first()? {
+        b'c' => Some(&[VERSION]),
+        b'd' => Some(&[]),
+        _ => None,
+    }
+}
+
 /// The month of a day, in months since year 0.
 pub fn month(day: Day) -> u16 {
     use chrono::Datelike;
@@ -317,47 +326,99 @@ fn read_message(reader: &mut Reader<'_>) -> Result<Message, Broken> {
     })
 }
 
-/// Writes statements of a kind in one month, in order. Values of traits that repeat (they mostly do) are written once.
-pub fn encode_statements(month: u16, entries: &[Entry]) -> Vec<u8> {
-    let start = month_start(month);
-    let mut texts: Vec<&str> = Vec::new();
-    let mut places: rustc_hash::FxHashMap<&str, u64> = rustc_hash::FxHashMap::default();
-    for (_, stated) in entries {
-        if let Content::Traits(values) = &stated.value {
-            for value in values.split(JOINT) {
-                places.entry(value).or_insert_with(|| {
-                    texts.push(value);
-                    texts.len() as u64 - 1
-                });
-            }
+/// A value of statements of a kind in one month that is being written. Values of traits that repeat (they mostly do) are
+/// written once.
+#[derive(Debug)]
+pub struct Statements<'e> {
+    start: Day,
+    /// The texts of values so far, how many they are, and where each is among them.
+    texts: Vec<u8>,
+    count: u64,
+    places: rustc_hash::FxHashMap<&'e str, u64>,
+    /// The statements so far, and what the last one is about.
+    body: Vec<u8>,
+    previous: Id,
+    /// The places of the values of one.
+    parts: Vec<u64>,
+}
+
+impl<'e> Statements<'e> {
+    /// None so far.
+    pub fn of(month: u16) -> Self {
+        Self {
+            start: month_start_fast(month),
+            texts: Vec::new(),
+            count: 0,
+            places: rustc_hash::FxHashMap::default(),
+            body: Vec::new(),
+            previous: 0,
+            parts: Vec::new(),
         }
     }
-    let mut out = vec![VERSION];
-    put(&mut out, texts.len() as u64);
-    texts.iter().for_each(|text| put_text(&mut out, text));
-    let mut previous = 0;
-    for (subject, stated) in entries {
-        put(&mut out, u64::from(subject.id - previous));
-        previous = subject.id;
+
+    /// Adds one that comes after those before; if the value then has more than `most` bytes, gives the one without it and
+    /// begins another with it.
+    pub fn add(&mut self, entry: &'e Entry, most: usize) -> Option<Vec<u8>> {
+        let before = (self.texts.len(), self.count, self.body.len());
+        self.put(entry);
+        if before.2 == 0 || self.texts.len() + self.body.len() <= most {
+            return None;
+        }
+        self.texts.truncate(before.0);
+        self.count = before.1;
+        self.body.truncate(before.2);
+        let full = self.end();
+        self.put(entry);
+        Some(full)
+    }
+
+    fn put(&mut self, (subject, stated): &'e Entry) {
+        let Self { texts, count, places, body, parts, .. } = self;
+        put(body, u64::from(subject.id - self.previous));
+        self.previous = subject.id;
         let lags = if subject.lag == 0 { 0 } else { LAGS };
-        out.push((subject.day.0 - start.0) as u8 & DAY_BITS | lags);
+        body.push((subject.day.0 - self.start.0) as u8 & DAY_BITS | lags);
         if subject.lag != 0 {
-            put_signed(&mut out, i64::from(subject.lag));
+            put_signed(body, i64::from(subject.lag));
         }
-        put(&mut out, u64::from(subject.part));
-        put_signed(&mut out, stated.at - i64::from(subject.day.0) * DAY_MS);
-        put_message(&mut out, &stated.message);
+        put(body, u64::from(subject.part));
+        put_signed(body, stated.at - i64::from(subject.day.0) * DAY_MS);
+        put_message(body, &stated.message);
         match &stated.value {
-            Content::Id(value) => put(&mut out, u64::from(*value)),
+            Content::Id(value) => put(body, u64::from(*value)),
             Content::Traits(values) => {
-                put(&mut out, values.split(JOINT).count() as u64);
-                for value in values.split(JOINT) {
-                    put(&mut out, places.get(value).copied().unwrap_or_default());
-                }
+                parts.clear();
+                parts.extend(values.split(JOINT).map(|value| {
+                    *places.entry(value).or_insert_with(|| {
+                        put_text(texts, value);
+                        *count += 1;
+                        *count - 1
+                    })
+                }));
+                put(body, parts.len() as u64);
+                parts.iter().for_each(|place| put(body, *place));
             }
         }
     }
-    out
+
+    /// The value; then there are none again.
+    pub fn end(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4 + self.texts.len() + self.body.len());
+        out.push(VERSION);
+        put(&mut out, self.count);
+        out.append(&mut self.texts);
+        out.append(&mut self.body);
+        self.places.clear();
+        (self.count, self.previous) = (0, 0);
+        out
+    }
+}
+
+/// Writes statements of a kind in one month, in order.
+pub fn encode_statements(month: u16, entries: &[Entry]) -> Vec<u8> {
+    let mut value = Statements::of(month);
+    entries.iter().for_each(|entry| value.put(entry));
+    value.end()
 }
 
 /// Reads what [`encode_statements`] wrote.

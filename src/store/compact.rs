@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::handle::{Fault, Handle, patiently};
 use super::{Store, StoreError, Sum, recovery, sum};
 
-/// What a batch of a copy holds at most: keys.
-const KEYS: usize = 1024;
-/// What a batch of a copy holds at most, if more than one: bytes.
+/// So many keys of a copy are laid out at once at most.
+const KEYS: usize = 4096;
+/// So many bytes are, if there is more than one key.
 const BYTES: usize = 1 << 20;
+/// A value of fewer bytes is written again with its page at less cost than a key is put twice.
+const LARGE: usize = 2048;
 
 /// What compacting came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,37 +35,46 @@ impl Compacted {
     }
 }
 
-/// A new database that is filled key by key, in batches of bounded size, and carries its sum from the end on.
+/// A new database that is filled key by key and carries its sum from the end on. Some keys at a time are put in their order
+/// without their large values, which come then: sled splits pages in the middle and writes both halves, which costs little
+/// while there is little in them. So most of what is large is in the log once.
 #[derive(Debug)]
 pub(super) struct Copy {
     handle: Handle,
-    batch: sled::Batch,
-    held: (usize, usize),
+    held: Vec<(sled::IVec, sled::IVec)>,
+    bytes: usize,
     sum: Sum,
 }
 
 impl Copy {
     pub(super) fn into(path: &Path) -> Result<Self, Fault> {
         let handle = Handle::open(path)?;
-        Ok(Self { handle, batch: sled::Batch::default(), held: (0, 0), sum: Sum::default() })
+        Ok(Self { handle, held: Vec::new(), bytes: 0, sum: Sum::default() })
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
         self.sum.add(key, value);
-        self.batch.insert(key, value);
-        self.held = (self.held.0 + 1, self.held.1 + key.len() + value.len());
-        if self.held.0 >= KEYS || self.held.1 >= BYTES {
-            self.held = (0, 0);
-            self.handle.apply(std::mem::take(&mut self.batch))?;
+        self.held.push((key.into(), value.into()));
+        self.bytes += key.len() + value.len();
+        if self.held.len() >= KEYS || self.bytes >= BYTES { self.lay() } else { Ok(()) }
+    }
+
+    /// Writes what is held.
+    fn lay(&mut self) -> Result<(), Fault> {
+        let is_large = |value: &sled::IVec| value.len() >= LARGE;
+        for (key, value) in &self.held {
+            self.handle.put(key, if is_large(value) { sled::IVec::default() } else { value.clone() })?;
         }
-        Ok(())
+        self.bytes = 0;
+        let mut large = self.held.drain(..).filter(|(_, value)| is_large(value));
+        large.try_for_each(|(key, value)| self.handle.put(&key, value))
     }
 
     /// Closes it, opens it again and reads all of it: what sled says it wrote is not taken on trust. Its size and sum.
     pub(super) fn finish(mut self) -> Result<(u64, Sum), Fault> {
+        self.lay()?;
         let sum = self.sum;
-        self.batch.insert(sum::KEY, sum.to_bytes());
-        self.handle.apply(self.batch)?;
+        self.handle.put(sum::KEY, sum.to_bytes().into())?;
         self.handle.sync()?;
         let path = self.handle.path().to_owned();
         self.handle.close()?;

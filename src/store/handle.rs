@@ -169,6 +169,11 @@ impl Handle {
         self.guarded(|db| db.apply_batch(batch))
     }
 
+    /// Sets one key, at once.
+    pub(super) fn put(&self, key: &[u8], value: sled::IVec) -> Result<(), Fault> {
+        self.guarded(|db| db.insert(key, value)).map(|_| ())
+    }
+
     /// Brings everything that was applied to the disk.
     pub(super) fn sync(&self) -> Result<(), Fault> {
         self.guarded(|db| db.flush())?;

@@ -13,6 +13,7 @@ pub mod compact;
 pub mod erase;
 mod handle;
 pub mod keys;
+pub mod parts;
 pub mod portable;
 pub mod records;
 mod recovery;
@@ -40,7 +41,9 @@ const LAYOUT: u8 = 2;
 /// So many keys make a batch large.
 const SPILLED: usize = 512;
 /// So many bytes of new keys do: some pages.
-const SPILLED_BYTES: usize = 64 << 10;
+const SPILLED_BYTES: usize = 512 << 10;
+/// So many new keys are laid out before they get their values: as many as a page of sled's holds.
+const LAID_OUT: usize = 16;
 
 /// An open state directory, held by this process alone.
 #[derive(Debug)]
@@ -338,9 +341,9 @@ impl Store {
         self.change(batch).and_then(|()| self.handle().sync()).map_err(|fault| self.fault(fault))
     }
 
-    /// Makes the changes of a batch that has become large, all or none, before those that make them count: they are seen at
-    /// once and survive only what comes after them. Whoever uses this tells what was not finished. sled takes the keys of
-    /// a batch in no order, and pages that lie side by side are cheap one after the other, so batches are kept small.
+    /// Makes the changes of a batch that has become large before those that make them count: they are seen at once, new
+    /// ones perhaps without what they hold, and survive only what comes after them. Whoever uses this tells what was not
+    /// finished.
     pub fn spill(&self, batch: &mut Batch) -> Result<(), StoreError> {
         if batch.len() < SPILLED && batch.new_bytes < SPILLED_BYTES {
             return Ok(());
@@ -353,19 +356,47 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        self.change(batch).map_err(|fault| self.fault(fault))
+        self.lay(batch).map_err(|fault| self.fault(fault))
+    }
+
+    /// Puts new keys that come one after the other blank before they get their values. sled splits pages in the middle and
+    /// writes both halves: that costs little while there is little in them. Others go to pages that are filled already.
+    fn lay(&self, mut batch: Batch) -> Result<(), Fault> {
+        let blank = |(key, _): &(Vec<u8>, Vec<u8>)| Some((key.clone(), codec::blank(key)?.to_vec()));
+        let blanks: Vec<_> = batch.new.iter().filter_map(blank).collect();
+        if blanks.len() < LAID_OUT {
+            return self.change(batch);
+        }
+        let (new, others) = batch.new.into_iter().partition(|(key, _)| codec::blank(key).is_some());
+        batch.new = others;
+        batch.new.extend(blanks);
+        self.change(batch)?;
+        self.write(new, BTreeMap::new(), true)
     }
 
     fn change(&self, batch: Batch) -> Result<(), Fault> {
+        self.write(batch.new, batch.changes, false)
+    }
+
+    /// Makes changes, all or none. New keys are blank so far, or not there.
+    fn write(
+        &self,
+        new: Vec<(Vec<u8>, Vec<u8>)>,
+        changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        blank: bool,
+    ) -> Result<(), Fault> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = self.handle();
         let mut next = *sum;
         let mut changes = sled::Batch::default();
-        for (key, value) in batch.new {
+        for (key, value) in new {
+            if let Some(before) = codec::blank(&key).filter(|_| blank) {
+                next.remove(&key, before);
+            }
             next.add(&key, &value);
             changes.insert(key, value);
         }
-        for (key, value) in batch.changes {
+        for (key, value) in changed {
             if let Some(before) = handle.get(&key)? {
                 next.remove(&key, &before);
             }

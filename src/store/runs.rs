@@ -18,7 +18,7 @@ use super::keys::{self, Generation};
 use super::{Batch, Store, StoreError};
 
 /// About so many bytes make a value: sled keeps up to sixteen of them in a page, which has to stay below 128 KiB.
-pub(super) const VALUE: usize = 4096;
+pub(super) const VALUE: usize = 6144;
 /// So many cells of one id at most are written in one piece, which must be well below [`VALUE`].
 const PIECE: usize = 64;
 /// So many runs of about the same size are put together. How many are read at once and how often a count is written anew

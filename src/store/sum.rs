@@ -4,7 +4,7 @@
 //! sum over everything, kept in the same batch as the change, makes that visible. It is a sum, so that a change costs the
 //! hash of what was there and of what is there now.
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::handle::{Fault, Handle};
 
@@ -19,11 +19,8 @@ pub(super) struct Sum {
 }
 
 fn hash(key: &[u8], value: &[u8]) -> u128 {
-    let mut hasher = Xxh3::new();
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(value);
-    hasher.digest128()
+    // At once it is some times as fast as piece by piece.
+    xxh3_128(&[&(key.len() as u64).to_le_bytes(), key, value].concat())
 }
 
 impl Sum {

@@ -487,6 +487,42 @@ fn the_sum_follows_every_change() {
 }
 
 #[test]
+fn what_is_laid_out_reads_as_nothing_until_it_is_filled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let counts = (0..40).map(|number| keys::counts(1, 7, number, 24_300, number));
+    let all: Vec<Vec<u8>> = counts.chain((0..40).map(|day| keys::fingerprints(1, day, keys::part(1, 0)))).collect();
+    // As a kill between both writes leaves it.
+    let mut batch = Batch::default();
+    all.iter().for_each(|key| batch.put_new(key.clone(), codec::blank(key).unwrap().to_vec()));
+    store.apply(batch).unwrap();
+    let seen = store.verify();
+    assert_eq!((seen.problem_count, seen.keys), (0, 81), "{seen:?}");
+    let mut merged = runs::Merged::of(&store, [(1, 7)]).unwrap();
+    assert_eq!(merged.next(&mut Vec::new()).unwrap(), None);
+    for key in &all {
+        if key.starts_with(b"c") {
+            let kept = runs::keep(key, codec::blank(key).unwrap(), |_, _| false).unwrap();
+            assert_eq!(kept, runs::Left::All, "there was nothing to take out");
+        }
+    }
+    drop(merged);
+    store.drop_runs(1, &[]).unwrap();
+    store.drop_unfinished(1, 0).unwrap();
+    assert_eq!((store.verify().keys, store.verify().problem_count), (1, 0), "the layout is left");
+    // And as it is filled.
+    let mut batch = Batch::default();
+    let written: Content =
+        all.iter().filter(|key| key.starts_with(b"c")).map(|key| (key.clone(), vec![2; 4000])).collect();
+    batch.put(b"ma".to_vec(), b"1".to_vec());
+    written.iter().for_each(|(key, value)| batch.put_new(key.clone(), value.clone()));
+    store.append(batch).unwrap();
+    assert_eq!(store.scan(b"c").collect::<Result<Content, _>>().unwrap(), written);
+    let sum = *store.sum.lock().unwrap();
+    assert_eq!(sum.compare(Sum::of(&store.handle()).unwrap()), Ok(()));
+}
+
+#[test]
 fn values_that_do_not_read_are_told() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();

@@ -12,12 +12,12 @@ use vitalsync_core::usage::{About, Content, FIRST, Id, Ids, Interner, LAST, Spot
 use super::codec::{self, Broken, Cell, Entry};
 use super::keys::{self, Generation};
 use super::runs::{self, Merged, Run};
-use super::{Batch, Store, StoreError};
+use super::{Batch, Store, StoreError, parts};
 
 /// Parts of the same month that so many writes made are put together.
-const MANY: usize = 8;
-/// So many keys are changed in one write of tidying.
-const TIDIED: usize = 10_000;
+const MANY: usize = 16;
+/// So many keys are changed in one write of tidying: sled takes them in no order, and holds their pages.
+const TIDIED: usize = 512;
 /// So many ids share values of statements: as many as give a write a page or so of each month.
 pub(super) const SHARD: Id = 512;
 /// So many names share a value.
@@ -175,7 +175,9 @@ impl Store {
         rows: &mut [Row],
         batch: &mut Batch,
     ) -> Result<Option<Run>, StoreError> {
-        rows.sort_unstable_by_key(|row| row.key);
+        let accounts = rows.iter().map(Row::account).max().map_or(1, |last| last as usize + 1);
+        let part = |row: &Row| row.account() as usize * parts::PARTS / accounts;
+        parts::sort(rows, part, |rows| rows.sort_unstable_by_key(|row| row.key));
         let mut writer = runs::Writer::new(generation, write);
         let mut put = |key, value| {
             batch.put_new(key, value);
@@ -225,7 +227,9 @@ impl Store {
                 let (key, _) = entry?;
                 if keys::generation(&key) == Some(generation) && keys::write(&key).is_some_and(|write| write > writes) {
                     batch.remove(key.to_vec());
-                    self.apply_if_full(&mut batch)?;
+                    if batch.len() >= TIDIED {
+                        self.apply(std::mem::take(&mut batch))?;
+                    }
                 }
             }
         }
@@ -257,7 +261,10 @@ impl Store {
                         let key = keys::statements(about, shard, generation, *month, keys::part(write, number));
                         batch.put(key, value);
                     }
-                    self.apply_if_full(&mut batch)?;
+                    // Each of these moves what it has as a whole; none of them must last before the next.
+                    if batch.len() >= TIDIED {
+                        self.append(std::mem::take(&mut batch))?;
+                    }
                 }
             }
         }
@@ -288,10 +295,6 @@ impl Store {
         Ok(Some(parts.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()))
     }
 
-    fn apply_if_full(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        if batch.len() >= TIDIED { self.apply(std::mem::take(batch)) } else { Ok(()) }
-    }
-
     /// All statements about one kind of thing, of all generations.
     pub fn each_statement(
         &self,
@@ -318,8 +321,16 @@ impl Store {
     }
 }
 
-/// Statements as values of about a page's worth, as long as there is a number for each.
+/// Statements as values of about a page's worth, as long as there is a number for each; at least one.
 pub(super) fn values(month: u16, entries: &[Entry]) -> Vec<Vec<u8>> {
+    let mut value = codec::Statements::of(month);
+    let mut values: Vec<Vec<u8>> = entries.iter().filter_map(|entry| value.add(entry, runs::VALUE)).collect();
+    values.push(value.end());
+    if values.len() <= keys::PARTS as usize { values } else { halves(month, entries) }
+}
+
+/// The same for many: all are larger.
+fn halves(month: u16, entries: &[Entry]) -> Vec<Vec<u8>> {
     fn split(month: u16, entries: &[Entry], deep: u32, values: &mut Vec<Vec<u8>>) {
         let value = codec::encode_statements(month, entries);
         if value.len() <= runs::VALUE || entries.len() < 2 || 2 << deep > keys::PARTS {
@@ -442,5 +453,65 @@ impl History for Kept<'_> {
         let mut counts = Vec::new();
         while merged.block(|account, month, body| codec::read_block(account, month, body, &mut counts, &mut *take))? {}
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vitalsync_core::message::Message;
+    use vitalsync_core::time::DAY_MS;
+    use vitalsync_core::usage::JOINT;
+
+    use super::*;
+
+    fn entries(raw: Vec<(Id, i32, String, Vec<u8>)>) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = raw
+            .into_iter()
+            .map(|(id, day, text, values)| {
+                let day = codec::month_start(24_300).plus(day);
+                let values: Vec<String> = values.iter().map(|value| text.repeat(usize::from(*value))).collect();
+                let value = Content::Traits(values.join(&JOINT.to_string()).into());
+                let stated = Stated { at: i64::from(day.0) * DAY_MS, message: Message::of(&text), value };
+                (Subject { about: About::UserTraits, id, day, lag: 0, part: 0 }, stated)
+            })
+            .collect();
+        entries.sort();
+        entries
+    }
+
+    fn back(values: &[Vec<u8>]) -> Vec<Entry> {
+        let mut back = Vec::new();
+        for value in values {
+            codec::read_statements(About::UserTraits, 24_300, value, |subject, stated| back.push((subject, stated)))
+                .unwrap();
+        }
+        back
+    }
+
+    proptest! {
+        #[test]
+        fn values_hold_all_in_order_and_about_a_page(
+            raw in prop::collection::vec((1u32..90, 0i32..28, "[a-z]{0,9}", prop::collection::vec(any::<u8>(), 1..5)), 1..60),
+        ) {
+            let entries = entries(raw);
+            let values = values(24_300, &entries);
+            prop_assert_eq!(&back(&values), &entries);
+            for value in &values {
+                prop_assert!(value.len() <= runs::VALUE + 8 || back(std::slice::from_ref(value)).len() == 1);
+            }
+            for two in values.windows(2) {
+                prop_assert!(two[0].len() + two[1].len() > runs::VALUE / 2, "none is small for nothing");
+            }
+        }
+    }
+
+    #[test]
+    fn many_statements_have_a_number_for_each_value() {
+        let raw = (0..2 * keys::PARTS).map(|id| (id + 1, 0, format!("{id:9}"), vec![255; 2])).collect();
+        let entries = entries(raw);
+        let values = values(24_300, &entries);
+        assert!(values.len() <= keys::PARTS as usize, "{}", values.len());
+        assert_eq!(back(&values), entries);
     }
 }

@@ -19,7 +19,7 @@ const REMOVED: usize = 10_000;
 /// Calls that are received so many days after others may be read in any order: the fingerprints of these days more are kept.
 const SLACK: i32 = 7;
 /// After so many writes the months that they stated something of are tidied.
-const TIDY: u32 = 8;
+const TIDY: u32 = 16;
 /// Conditions count from here in a generation that saw all calls with them.
 pub const ALWAYS: i32 = i32::MIN;
 

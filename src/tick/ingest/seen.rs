@@ -13,10 +13,10 @@ use std::collections::btree_map::Entry;
 use rustc_hash::FxHashMap;
 
 use crate::store::keys::{self, Generation};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Store, StoreError, parts};
 
-/// Fingerprints are kept in values of so many.
-const PART: usize = 512;
+/// Fingerprints are kept in values of so many: 6 KiB, of which sled keeps up to sixteen in a page.
+const PART: usize = 768;
 /// So many fingerprints are held in memory; those of other days are read from the state for every batch.
 const HELD: usize = 3_000_000;
 
@@ -69,8 +69,14 @@ impl Seen {
         prints: &mut [Print],
         batch: &mut Batch,
     ) -> Result<Vec<Verdict>, StoreError> {
-        prints.sort_unstable_by_key(|print| (print.print, print.day, print.place));
-        let mut by_day: BTreeMap<i32, Vec<u64>> = BTreeMap::new();
+        // They come file by file, so mostly with others of their day.
+        let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+        for of_day in prints.chunk_by(|a, b| a.day == b.day) {
+            *counts.entry(of_day.first().map_or(0, |print| print.day)).or_default() += of_day.len();
+        }
+        sort(prints);
+        let mut by_day: FxHashMap<i32, Vec<u64>> =
+            counts.iter().map(|(day, count)| (*day, Vec::with_capacity(*count))).collect();
         let mut doubtful: Vec<u64> = Vec::new();
         let mut previous = None;
         for print in prints.iter() {
@@ -82,7 +88,7 @@ impl Seen {
         }
         let mut known: FxHashMap<u64, Vec<i32>> = FxHashMap::default();
         let table = Table::of(prints);
-        let mut around: Vec<i32> = by_day.keys().flat_map(|day| day - window..=day + window).collect();
+        let mut around: Vec<i32> = counts.keys().flat_map(|day| day - window..=day + window).collect();
         around.sort_unstable();
         around.dedup();
         self.days.retain(|day, _| around.binary_search(day).is_ok());
@@ -109,7 +115,8 @@ impl Seen {
             let mut days = known.get(&print).cloned().unwrap_or_default();
             copies.for_each(|copy| verdicts.extend(place_copy(*copy, &mut days, window)));
         }
-        for (day, mut new) in by_day {
+        for day in counts.into_keys() {
+            let mut new = by_day.remove(&day).unwrap_or_default();
             new.dedup();
             new.retain(|print| known.get(print).is_none_or(|days| !days.contains(&day)));
             append(generation, write, day, &new, batch);
@@ -134,7 +141,8 @@ impl Seen {
             *kept = new;
         } else if !new.is_empty() {
             kept.extend(new);
-            kept.sort_unstable();
+            // Two that are sorted: a stable sort merges them.
+            kept.sort();
         }
         Ok(())
     }
@@ -159,6 +167,13 @@ impl Seen {
     }
 }
 
+/// Sorts by fingerprint, day and place. Fingerprints are evenly spread, so their first bits make even parts.
+fn sort(prints: &mut [Print]) {
+    const BITS: u32 = parts::PARTS.ilog2();
+    let part = |print: &Print| (print.print >> (u64::BITS - BITS)) as usize;
+    parts::sort(prints, part, |prints| prints.sort_unstable_by_key(|print| (print.print, print.day, print.place)));
+}
+
 /// Writes what is new of a day, as parts of a write.
 fn append(generation: Generation, write: u32, day: i32, new: &[u64], batch: &mut Batch) {
     // More parts than a write may make are made larger.
@@ -179,29 +194,40 @@ fn read_day(store: &Store, generation: Generation, day: i32) -> Result<Vec<u64>,
     Ok(prints)
 }
 
-/// Finds fingerprints in a sorted batch: they are evenly spread, so their first bits tell nearly where they are.
+/// Finds fingerprints in a sorted batch: they are evenly spread, so their first bits tell nearly where they are. Nearly all
+/// that are looked for are not there, which one bit tells most of the time.
 struct Table<'a> {
     prints: &'a [Print],
     begins: Vec<u32>,
     shift: u32,
+    there: Vec<u64>,
+    there_shift: u32,
 }
 
 impl<'a> Table<'a> {
     fn of(prints: &'a [Print]) -> Self {
-        // Some eight to a place.
+        // Some eight to a place, and sixteen bits for each.
         let bits = (prints.len() / 8).max(2).ilog2().min(24);
-        let shift = 64 - bits;
+        let there_bits = (prints.len() * 16).max(64).ilog2().min(30);
+        let (shift, there_shift) = (64 - bits, 64 - there_bits);
         let mut begins = vec![0u32; (1 << bits) + 1];
+        let mut there = vec![0u64; 1 << (there_bits - 6)];
         for print in prints {
             begins[(print.print >> shift) as usize + 1] += 1;
+            let bit = print.print >> there_shift;
+            there[(bit / 64) as usize] |= 1 << (bit % 64);
         }
         for place in 1..begins.len() {
             begins[place] += begins[place - 1];
         }
-        Self { prints, begins, shift }
+        Self { prints, begins, shift, there, there_shift }
     }
 
     fn has(&self, print: u64) -> bool {
+        let bit = print >> self.there_shift;
+        if self.there[(bit / 64) as usize] & 1 << (bit % 64) == 0 {
+            return false;
+        }
         let place = (print >> self.shift) as usize;
         let among = self.begins[place] as usize..self.begins[place + 1] as usize;
         self.prints[among].iter().any(|other| other.print == print)
@@ -301,6 +327,21 @@ mod tests {
             }).collect();
             expected.sort_unstable();
             prop_assert_eq!(counted, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn prints_are_sorted_however_they_are_spread(
+            raw in prop::collection::vec((prop_oneof![any::<u64>(), 0u64..4, any::<u64>().prop_map(|bits| bits | 0xff << 56)], 0i32..3), 0..400),
+        ) {
+            let order = |print: &Print| (print.print, print.day, print.place);
+            let mut prints: Vec<Print> =
+                (0u32..).zip(raw).map(|(place, (print, day))| Print { print, day, place }).collect();
+            let mut expected = prints.clone();
+            expected.sort_by_key(order);
+            sort(&mut prints);
+            prop_assert!(prints.iter().map(order).eq(expected.iter().map(order)));
         }
     }
 

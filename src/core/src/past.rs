@@ -96,6 +96,21 @@ pub fn days<'a>(
     })
 }
 
+/// What is said of one day, as [`days`] says it, where its band does not depend on the days before
+/// ([`Bands::forgets`]).
+pub fn day(
+    day: Day,
+    over: Day,
+    told: &[(Day, Snapshot)],
+    bands: Bands,
+    of: impl Fn(Day) -> Option<f64>,
+) -> Option<Daily> {
+    let told = on(told, day).filter(|_| day < over);
+    let score = told.map(|told| told.score).or_else(|| of(day))?;
+    let band = told.map_or_else(|| Some(bands.plain(score)), |told| told.band);
+    Some(Daily { day, score, band, stored: told.is_some() })
+}
+
 /// Since which day of a history the band is what it is on the last.
 pub fn band_since(history: &[Daily]) -> Option<Day> {
     let now = history.last()?.band?;

@@ -148,6 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn a_day_alone_is_what_it_is_among_all_where_no_band_is_held() {
+        let bands = Bands { hold_days: 1, hold_points: 0.0, ..Bands::default() };
+        assert!(bands.forgets() && !Bands::default().forgets());
+        let told = |score: f64, band| Snapshot { raw: 1, divisor: None, benchmark: 2.0, usage: 1.0, score, band };
+        let told = [(2, told(90.0, None)), (5, told(20.0, Some(Band::Healthy))), (9, told(50.0, Some(Band::Normal)))];
+        let told = told.map(|(day, snapshot)| (Day(day), snapshot));
+        let of = |day: Day| [Some(80.0), Some(39.9), None, Some(40.0), Some(70.0)][day.0 as usize % 5];
+        for over in [4, 9, 10, 13].map(Day) {
+            let all: Vec<Daily> = days((Day(3), over), &told, bands, of).collect();
+            let alone: Vec<Daily> = (2..=over.0).filter_map(|on| day(Day(on), over, &told, bands, of)).collect();
+            assert_eq!(all, alone);
+        }
+    }
+
+    #[test]
     fn what_is_needed_of_the_past_are_the_trends_and_the_hold() {
         let profile = |hold_days| Profile { bands: Bands { hold_days, ..Bands::default() }, ..Profile::default() };
         let days = |hold| needed(Day(100), &profile(hold)).map(|day| day.0).collect::<Vec<_>>();

@@ -107,6 +107,17 @@ impl<'a> Reader<'a> {
         Ok(word)
     }
 
+    /// A number that mostly is a single byte.
+    fn small(&mut self) -> Result<u64, Broken> {
+        match self.bytes.split_first() {
+            Some((first, rest)) if *first < 0x80 => {
+                self.bytes = rest;
+                Ok(u64::from(*first))
+            }
+            _ => self.number(),
+        }
+    }
+
     /// A number that is longer than a word, or near the end.
     #[cold]
     fn tail(&mut self) -> Result<u64, Broken> {
@@ -265,15 +276,15 @@ pub fn read_block(
     let mut subject = 0u32;
     while !reader.bytes.is_empty() {
         subject = subject.checked_add(reader.id()?).ok_or(Broken)?;
-        for _ in 0..reader.number()? {
+        for _ in 0..reader.small()? {
             let head = reader.byte()?;
             let day = start.plus(i32::from(head & DAY_BITS));
             let lag = if head & LAGS != 0 { reader.lag()? } else { 0 };
             let last = reader.moment(day)?;
-            let several = if head & SEVERAL != 0 { reader.number()? } else { 1 };
+            let several = if head & SEVERAL != 0 { reader.small()? } else { 1 };
             counts.clear();
             for _ in 0..several {
-                let event = reader.number()?;
+                let event = reader.small()?;
                 let count = if event & 1 == 0 { 1 } else { reader.signed()? };
                 counts.push((Id::try_from(event >> 1).map_err(|_| Broken)?, count));
             }

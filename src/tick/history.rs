@@ -47,6 +47,9 @@ impl Engine {
         let mut batch = Batch::default();
         for account in &evaluation.accounts {
             let before = noted.get(&account.id);
+            if before.is_some_and(|before| account.is_noted(before)) {
+                continue;
+            }
             let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
             if before.map_or(!since.is_empty(), |before| *before != since) {
                 batch.put_membership(&account.id, &since);

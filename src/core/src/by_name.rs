@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+/// So much room is made at most before anything is there.
+const HANDFUL: usize = 32;
+
 /// Values by name.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub struct ByName<T> {
@@ -21,6 +24,11 @@ impl<T> ByName<T> {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing yet, with room for so many.
+    pub fn with_capacity(count: usize) -> Self {
+        Self { entries: Vec::with_capacity(count) }
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
@@ -80,10 +88,12 @@ impl<T: Clone> ByName<T> {
 
 impl<T, N: Into<Arc<str>> + AsRef<str>> FromIterator<(N, T)> for ByName<T> {
     fn from_iter<I: IntoIterator<Item = (N, T)>>(entries: I) -> Self {
-        let mut all = Self::new();
+        let entries = entries.into_iter();
+        let mut all = Self::with_capacity(entries.size_hint().1.unwrap_or_default().min(HANDFUL));
         for (name, value) in entries {
             all.insert(name, value);
         }
+        all.entries.shrink_to_fit();
         all
     }
 }

@@ -53,10 +53,11 @@ pub(crate) struct Course<'a> {
     points: &'a Points,
     standing: Option<&'a Standing>,
     series: Series,
-    today: Day,
     over: Day,
     /// Whether anything was ever done.
     is_used: bool,
+    /// The benchmark in force now.
+    peg: Option<Applied<'a>>,
 }
 
 impl<'a> Course<'a> {
@@ -66,7 +67,8 @@ impl<'a> Course<'a> {
         let points = tally.points.get(scale.place)?;
         let series = Series::of(tally, points, scale.profile.window, over);
         let standing = tally.standing.get(scale.place);
-        Some(Self { scale, points, standing, series, today, over, is_used: tally.first.is_some() })
+        let peg = scale.peg(today, over, standing.map(|standing| &standing.group));
+        Some(Self { scale, points, standing, series, over, is_used: tally.first.is_some(), peg })
     }
 
     fn profile(&self) -> &'a Profile {
@@ -103,7 +105,7 @@ impl<'a> Course<'a> {
 
     /// The benchmark in force now.
     pub fn peg(&self) -> Option<Applied<'a>> {
-        self.scale.peg(self.today, self.over, self.standing.map(|standing| &standing.group))
+        self.peg
     }
 
     fn usage(raw: Option<i64>, size: Option<f64>, peg: Option<Pegged>) -> Option<f64> {

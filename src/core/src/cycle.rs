@@ -15,7 +15,7 @@ use crate::model::Profile;
 use crate::time::Day;
 
 /// After how long use repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cycle {
     /// Seven days: the same weekday.
     Week,
@@ -64,7 +64,7 @@ impl fmt::Display for Cycle {
 }
 
 /// What a window is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Against {
     /// The window before, of so many days.
     Before(i32),

@@ -28,7 +28,7 @@ use crate::past::{self, Snapshot};
 use crate::pulse::{self, Stopped};
 use crate::risk;
 use crate::scale::{Scale, scale};
-use crate::story::Reason;
+use crate::story::{Reason, Words};
 use crate::time::{Day, Timestamp};
 use crate::usage::{Id, Ids, Usage};
 use crate::users::Judge;
@@ -84,10 +84,23 @@ fn measure(mut gathered: Gathered<'_>, model: &Model, ask: &Ask) -> Evaluation {
     evaluation.stopped = stopped(&gathered, over);
     evaluation.stale = ask.windows_end.is_some();
     let tallies = std::mem::take(&mut gathered.tallies);
-    let places: FxHashMap<Id, usize> = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place)).collect();
+    let places = tallies.iter().enumerate().map(|(place, tally)| (tally.id, place));
+    let places: FxHashMap<Id, usize> = if ask.users { places.collect() } else { FxHashMap::default() };
     let judge = ask.users.then(|| Judge::new(&gathered, &tallies, model, today, over));
     let healthy = judge.as_ref().map(|judge| judge.healthy(&tallies));
-    let cx = Shared { model, today, over, ask, scales: &scales, gathered: &gathered, healthy };
+    let cx = Shared {
+        model,
+        today,
+        over,
+        ask,
+        scales: &scales,
+        gathered: &gathered,
+        healthy,
+        words: Words::default(),
+        lifecycle: named("lifecycle", &model.lifecycle),
+        ready: named("segments", &model.ready),
+        segments: named("segments", &model.segments),
+    };
     evaluation.accounts = tallies.into_iter().map(|tally| account(tally, &cx)).collect();
     evaluation.doubts = doubt::of(&evaluation, &gathered, model, ask, today);
     if let Some(judge) = judge {
@@ -118,6 +131,18 @@ struct Shared<'a> {
     gathered: &'a Gathered<'a>,
     /// How many users of an account are healthy; `None` where users are not measured.
     healthy: Option<FxHashMap<Id, u32>>,
+    words: Words<'a>,
+    lifecycle: Vec<Named<'a>>,
+    ready: Vec<Named<'a>>,
+    segments: Vec<Named<'a>>,
+}
+
+/// A rule with its full name.
+type Named<'a> = (String, &'a Expr);
+
+/// The rules of a kind with their full names.
+fn named<'a>(kind: &str, rules: &'a [(String, Expr)]) -> Vec<Named<'a>> {
+    rules.iter().map(|(name, rule)| (format!("{kind}.{name}"), rule)).collect()
 }
 
 fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
@@ -157,6 +182,7 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
 
     let with_history = cx.ask.history_of.as_ref().is_some_and(|text| account.named(text).is_some());
+    account.profiles = ByName::with_capacity(cx.scales.len());
     for scale in cx.scales {
         let Some(course) = Course::of(&tally, scale, cx.today, cx.over) else { continue };
         let told = cx.ask.past.of(&scale.profile.name, tally.id);
@@ -166,7 +192,8 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
                 account.history = daily(&course, scale, told, cx).collect();
             }
             let days = (cx.over.0 - cx.ask.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
-            account.recent = days.filter_map(|day| Some((Day(day), course.since(Day(day))?))).collect();
+            account.recent.reserve_exact(days.clone().count());
+            account.recent.extend(days.filter_map(|day| Some((Day(day), course.since(Day(day))?))));
             let usual = |cycle| cycle::scores(cycle, &account.recent, |day| course.since(day));
             account.usual = scale.profile.cycle.map(usual).unwrap_or_default();
             if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
@@ -225,30 +252,29 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     if account.is_new {
         account.rules.insert("lifecycle.new".into());
     }
-    let Model { lifecycle, ready, segments, .. } = cx.model;
-    tell(&mut account, "lifecycle", lifecycle, |account| &mut account.rules);
-    tell(&mut account, "segments", ready, |account| &mut account.ready);
-    tell(&mut account, "segments", segments, |account| &mut account.rules);
+    tell(&mut account, &cx.lifecycle, |account| &mut account.rules);
+    tell(&mut account, &cx.ready, |account| &mut account.ready);
+    tell(&mut account, &cx.segments, |account| &mut account.rules);
     account
 }
 
 /// Notes which named rules hold. Each finds those that it uses noted already: none is evaluated twice, however often it is
 /// used.
-fn tell(account: &mut Account, kind: &str, rules: &[(String, Expr)], noted: fn(&mut Account) -> &mut BTreeSet<String>) {
+fn tell(account: &mut Account, rules: &[Named<'_>], noted: fn(&mut Account) -> &mut BTreeSet<String>) {
     for (name, rule) in rules {
         if rule.holds(&AccountNames { account }) {
-            noted(account).insert(format!("{kind}.{name}"));
+            noted(account).insert(name.clone());
         }
     }
 }
 
-fn health_of(
+fn health_of<'a>(
     tally: &Tally,
     course: &Course<'_>,
-    scale: &Scale<'_>,
+    scale: &Scale<'a>,
     told: &[(Day, Snapshot)],
     is_new: bool,
-    cx: &Shared<'_>,
+    cx: &Shared<'a>,
 ) -> Health {
     let (profile, now) = (scale.profile, course.now());
     if course.first().or(tally.first).is_none() {
@@ -261,12 +287,22 @@ fn health_of(
     let around = profile.cycle.map(|cycle| cycle.around(cx.over));
     let (mut band, mut days_healthy, mut phase_bands) = (None, 0u32, Vec::new());
     let mut before = None;
-    for day in daily(course, scale, told, cx).filter(|_| now.score.is_some() && !is_new) {
-        band = day.band;
-        // A day without a score is none in the healthy band.
-        let in_a_row = if before.replace(day.day) == Some(day.day.plus(-1)) { days_healthy } else { 0 };
-        days_healthy = if band == Some(Band::Healthy) { in_a_row.saturating_add(1) } else { 0 };
-        phase_bands.extend(band.filter(|_| around.as_ref().is_some_and(|around| around.contains(&day.day))));
+    if now.score.is_none() || is_new {
+        // It has no band.
+    } else if around.is_none() && profile.bands.forgets() {
+        // Days before the row are not looked at.
+        let said = |day: Day| past::day(day, cx.over, told, profile.bands, |day| score_on(course, day, cx.over));
+        band = said(cx.over).and_then(|day| day.band);
+        let row = (0..).map_while(|ago: i32| said(cx.over.plus(-ago)));
+        days_healthy = row.take_while(|day| day.band == Some(Band::Healthy)).count() as u32;
+    } else {
+        for day in daily(course, scale, told, cx) {
+            band = day.band;
+            // A day without a score is none in the healthy band.
+            let in_a_row = if before.replace(day.day) == Some(day.day.plus(-1)) { days_healthy } else { 0 };
+            days_healthy = if band == Some(Band::Healthy) { in_a_row.saturating_add(1) } else { 0 };
+            phase_bands.extend(band.filter(|_| around.as_ref().is_some_and(|around| around.contains(&day.day))));
+        }
     }
     phase_bands.sort_unstable();
     phase_bands.dedup();
@@ -280,6 +316,7 @@ fn health_of(
     });
     let against = Against::of(profile, tally.first, cx.over);
     let reason = reason(tally, course, scale, against, cx);
+    let (top_reason, story) = cx.words.of(reason, band, profile.window, against);
     Health {
         raw: course.raw().map(health::points),
         score: now.score,
@@ -290,8 +327,8 @@ fn health_of(
         change_cycle: profile.cycle.and_then(|cycle| change(cycle.before(cx.over))),
         phase_bands,
         against: Some(against),
-        top_reason: Some(reason.said(profile.window, against)),
-        story: Some(reason.story(band, profile.window, against)),
+        top_reason: Some(top_reason),
+        story: Some(story),
         size: course.size(cx.over).filter(|_| profile.per != Per::Account),
         benchmark: peg.map(|applied| applied.peg.raw),
         benchmark_group: peg.and_then(|applied| applied.group).map(str::to_owned),
@@ -311,8 +348,13 @@ fn daily<'a>(
 ) -> impl Iterator<Item = Daily> + 'a {
     let over = cx.over;
     past::days((course.first().unwrap_or(over), over), told, scale.profile.bands, move |day| {
-        if day == over { course.now().score } else { course.on(day).score }
+        score_on(course, day, over)
     })
+}
+
+/// The score that is computed of a day.
+fn score_on(course: &Course<'_>, day: Day, over: Day) -> Option<f64> {
+    if day == over { course.now().score } else { course.on(day).score }
 }
 
 /// What moved the score most against another window.

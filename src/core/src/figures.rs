@@ -99,9 +99,9 @@ pub struct Health {
     /// What its window is held against where it is said what moved; `None` without usage and components.
     pub against: Option<Against>,
     /// What moved most, in words that stay the same while it does.
-    pub top_reason: Option<String>,
+    pub top_reason: Option<Arc<str>>,
     /// Three lines, that stay the same while the band and what moved most do.
-    pub story: Option<String>,
+    pub story: Option<Arc<str>>,
     /// By what the raw score is divided: active users or seats; `None` where by nothing, or there is nothing to divide by.
     pub size: Option<f64>,
     /// The raw score, or that for each user or seat, that counts as 100.
@@ -382,6 +382,12 @@ impl Account {
     pub fn since(&self, noted: &Since, today: Day) -> Since {
         let holding = self.rules.iter().chain(&self.ready);
         holding.map(|rule| (rule.clone(), noted.get(rule).copied().unwrap_or(today))).collect()
+    }
+
+    /// True if what was noted of it is what [`Account::since`] would give.
+    pub fn is_noted(&self, noted: &Since) -> bool {
+        let holding = || self.rules.union(&self.ready);
+        noted.len() == holding().count() && holding().all(|rule| noted.contains_key(rule))
     }
 
     /// Whether at the same phase of its cycle before it was silent for as many days, too.

@@ -88,6 +88,25 @@ pub(crate) struct Gathered<'a> {
     pub unreadable: Vec<(usize, usize, u64)>,
 }
 
+/// Sorts tallies by the ids of their accounts. They are large: each is moved once.
+fn sort_by_name(tallies: &mut [Tally], names: &Names<'_>) {
+    let mut order: Vec<(&str, usize)> = Vec::with_capacity(tallies.len());
+    order.extend(tallies.iter().enumerate().map(|(place, tally)| (names.account(tally.id), place)));
+    order.sort_unstable();
+    // By place, which of them comes there.
+    let mut from: Vec<usize> = order.into_iter().map(|(_, place)| place).collect();
+    for place in 0..from.len() {
+        let mut at = place;
+        while from[at] != place {
+            let next = from[at];
+            tallies.swap(at, next);
+            from[at] = at;
+            at = next;
+        }
+        from[at] = at;
+    }
+}
+
 /// Whether a scored event is held out: it is derived, and the window that ends on the last day over began before it was
 /// counted.
 fn held(event: &str, window: i32, model: &Model, ask: &Ask, over: Day) -> Option<HeldOut> {
@@ -125,6 +144,8 @@ struct Gather<'a> {
     below: FxHashMap<Id, (Raw, u32)>,
     /// The stated account whose counts pass.
     current: (Id, Raw),
+    /// What serves an account that waited, to have all of it together.
+    whole: Raw,
     done: FxHashSet<Id>,
     /// What is done, where it was asked for, and the counts that belong to no account.
     activity: Option<(Counter, Raw)>,
@@ -270,10 +291,11 @@ impl<'a> Gather<'a> {
             waiting: Waiting::default(),
             below: FxHashMap::default(),
             current: (0, Raw::default()),
+            whole: Raw::default(),
             done: FxHashSet::default(),
             activity: ask.activity.then(|| (Counter::new(over), Raw::default())),
             gathered: Gathered {
-                tallies: Vec::new(),
+                tallies: Vec::with_capacity(names.ids.accounts.len()),
                 book: FxHashMap::default(),
                 user_traits: FxHashMap::default(),
                 excluded: FxHashMap::default(),
@@ -359,9 +381,13 @@ impl<'a> Gather<'a> {
             self.close();
             self.current.0 = spot.account;
         }
-        let waits = spot.account == 0 || self.structure.gathers(account);
-        let raw = if waits { self.waiting.of(account) } else { &mut self.current.1 };
-        raw.push(user, spot.day, counts, &self.gathered.names);
+        let (names, waits) = (&self.gathered.names, spot.account == 0 || self.structure.gathers(account));
+        let raw = if waits {
+            self.waiting.push(account, user, spot.day, counts, names)
+        } else {
+            self.current.1.push(user, spot.day, counts, names);
+            &mut self.current.1
+        };
         raw.last = raw.last.max(Some(last));
         if self.ask.users {
             let own = raw.user_last.entry(user).or_insert(last);
@@ -376,18 +402,20 @@ impl<'a> Gather<'a> {
         if id == 0 || self.structure.gathers(id) {
             return;
         }
-        if let Some(mut waiting) = self.waiting.take(id) {
-            waiting.append(&raw);
-            self.settle(id, waiting);
+        let mut all = std::mem::take(&mut self.whole);
+        if self.waiting.take(id, &mut all) {
+            all.append(&raw);
+            self.settle(id, &mut all);
         } else if self.structure.parent(id) != 0 {
-            self.settle(id, raw);
+            self.settle(id, &mut raw);
         } else {
             raw.net();
             self.tally(id, &raw, raw.cells.len(), 0);
-            // Its memory serves the next one.
-            self.current.1.cells = raw.cells;
-            self.current.1.cells.clear();
         }
+        // Their memory serves the next one.
+        raw.clear();
+        all.clear();
+        (self.current.1, self.whole) = (raw, all);
     }
 
     fn finish(mut self) -> Gathered<'a> {
@@ -397,10 +425,13 @@ impl<'a> Gather<'a> {
         // Children before those that they are rolled up into.
         left.sort_unstable_by_key(|id| (std::cmp::Reverse(self.structure.depth(*id)), *id));
         left.dedup();
+        let mut raw = std::mem::take(&mut self.whole);
         for id in left {
-            let raw = self.waiting.take(id).unwrap_or_default();
-            self.settle(id, raw);
+            self.waiting.take(id, &mut raw);
+            self.settle(id, &mut raw);
+            raw.clear();
         }
+        self.waiting = Waiting::default();
         if self.model.exclude_users.is_some() {
             let told: Vec<Id> = self.user_traits.keys().copied().collect();
             for user in told {
@@ -427,7 +458,7 @@ impl<'a> Gather<'a> {
                 tally.features_used.retain(|_| left.next().is_none_or(|left| *left));
             }
         }
-        tallies.sort_by(|a, b| names.account(a.id).cmp(names.account(b.id)));
+        sort_by_name(tallies, names);
         // Past traits decide who is measured against whom, unless all are.
         if !self.model.measures_all() {
             gathered.book = self.book;
@@ -449,15 +480,15 @@ impl<'a> Gather<'a> {
     }
 
     /// Adds an account up with all that is rolled up into it, and rolls it up.
-    fn settle(&mut self, id: Id, mut raw: Raw) {
+    fn settle(&mut self, id: Id, raw: &mut Raw) {
         raw.net();
         let own = raw.cells.len();
         let (below, children) = self.below.remove(&id).unwrap_or_default();
         raw.roll_up(&below);
         let parent = self.structure.parent(id);
-        if self.tally(id, &raw, own, children) && parent != 0 {
+        if self.tally(id, raw, own, children) && parent != 0 {
             let (below, children) = self.below.entry(parent).or_default();
-            below.roll_up(&raw);
+            below.roll_up(raw);
             *children += 1;
         }
     }
@@ -522,6 +553,10 @@ impl<'a> Gather<'a> {
         }
         self.muster = muster;
         self.gathered.tallies.push(tally);
+        // Nobody asks again what was said of it, unless it decides who is measured against whom.
+        if self.model.measures_all() {
+            self.book.remove(&id);
+        }
         true
     }
 }

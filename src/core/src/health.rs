@@ -81,6 +81,11 @@ impl Bands {
         }
     }
 
+    /// True if a band is never held: that of a day is the one of its score.
+    pub fn forgets(&self) -> bool {
+        self.hold_days <= 1 && self.hold_points <= 0.0
+    }
+
     /// How many points a score lies beyond the bounds of a band; 0 or less within.
     fn beyond(&self, band: Band, score: f64) -> f64 {
         match band {

@@ -20,8 +20,10 @@ pub type Traits = ByName<Value>;
 
 /// Values of trait statements as of a time: the latest of each name.
 pub fn traits_at(statements: &[Stated<Traits>], at: Timestamp) -> Traits {
-    let mut traits = Traits::new();
-    for stated in statements.iter().take_while(|stated| stated.at <= at.0) {
+    let mut known = statements.iter().take_while(|stated| stated.at <= at.0);
+    // Mostly there is but one.
+    let mut traits = known.next().map(|stated| stated.value.clone()).unwrap_or_default();
+    for stated in known {
         for (name, value) in stated.value.shared() {
             traits.insert(Arc::clone(name), value.clone());
         }
@@ -93,7 +95,7 @@ impl Dated {
 
     /// Takes all statements about some ids, in any order. Nearly every id is said to stand for one thing: only where it is
     /// not, the order of what was said matters.
-    fn settle<'n>(&mut self, claims: &mut Vec<Claim>, horizon: Horizon, name: impl Fn(Id) -> &'n str) {
+    fn settle<'n>(&mut self, claims: &mut Claims, horizon: Horizon, name: impl Fn(Id) -> &'n str) {
         let last = claims.iter().map(|claim| claim.id as usize).max().unwrap_or_default();
         if self.one.len() <= last {
             self.one.resize(last + 1, 0);
@@ -102,7 +104,7 @@ impl Dated {
             let one = &mut self.one[claim.id as usize];
             *one = if *one == 0 || *one == claim.value { claim.value } else { MANY };
         }
-        claims.retain(|claim| self.one[claim.id as usize] == MANY);
+        let claims = &mut claims.take(|claim| self.one[claim.id as usize] == MANY);
         first_and_last(claims);
         claims.retain(|claim| claim.is_seen(horizon));
         // Of two at the same time the greater message id is later, then the greater name.
@@ -122,7 +124,6 @@ impl Dated {
             }
             self.many.insert(first.id, runs);
         }
-        claims.clear();
     }
 }
 
@@ -143,6 +144,35 @@ struct Claim {
 impl Claim {
     fn is_seen(&self, horizon: Horizon) -> bool {
         self.at <= horizon.at.0 && horizon.received.is_none_or(|until| self.day.plus(self.lag) <= until)
+    }
+}
+
+/// Many statements, none of which is moved for more.
+#[derive(Debug, Default)]
+struct Claims {
+    full: Vec<Vec<Claim>>,
+    last: Vec<Claim>,
+}
+
+impl Claims {
+    /// So many lie together.
+    const TOGETHER: usize = 4096;
+
+    fn push(&mut self, claim: Claim) {
+        if self.last.len() == Self::TOGETHER {
+            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(Self::TOGETHER)));
+        }
+        self.last.push(claim);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Claim> {
+        self.full.iter().flatten().chain(&self.last)
+    }
+
+    /// All that are wanted; from then on there are none.
+    fn take(&mut self, is_wanted: impl Fn(&Claim) -> bool) -> Vec<Claim> {
+        let full = std::mem::take(&mut self.full).into_iter().flatten();
+        full.chain(self.last.drain(..)).filter(is_wanted).collect()
     }
 }
 
@@ -171,13 +201,13 @@ pub struct Identity<'a> {
     horizon: Horizon,
     links: Dated,
     groups: Dated,
-    claims: Vec<Claim>,
+    claims: Claims,
 }
 
 impl<'a> Identity<'a> {
     /// Knows nobody yet.
     pub fn new(ids: &'a Ids, horizon: Horizon) -> Self {
-        Self { ids, horizon, links: Dated::default(), groups: Dated::default(), claims: Vec::new() }
+        Self { ids, horizon, links: Dated::default(), groups: Dated::default(), claims: Claims::default() }
     }
 
     /// Takes a link. [`Self::settle_links`] must follow before links of the same id are complete twice.
@@ -205,7 +235,7 @@ impl<'a> Identity<'a> {
     /// All memberships were told.
     pub fn settle_memberships(&mut self) {
         self.groups.settle(&mut self.claims, self.horizon, |id| self.ids.accounts.name(id));
-        self.claims = Vec::new();
+        self.claims = Claims::default();
     }
 
     /// The user behind an id on a day.

@@ -296,7 +296,7 @@ impl Default for Bands {
 }
 
 /// How well an account is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Band {
     /// Below the lower bound.
     AtRisk,

@@ -109,13 +109,13 @@ pub static HEALTH: &[Measure<Health>] = &[
     measure("change_30d", Type::Number, |health| health.change_30d.into()),
     measure("change_cycle", Type::Number, |health| health.change_cycle.into()),
     measure("days_healthy", Type::Number, |health| health.days_healthy.map(f64::from).into()),
-    measure("top_reason", Type::Text, |health| health.top_reason.clone().into()),
+    measure("top_reason", Type::Text, |health| health.top_reason.as_deref().into()),
     measure("size", Type::Number, |health| health.size.into()),
     measure("benchmark_group", Type::Text, |health| health.benchmark_group.clone().into()),
     measure("coverage", Type::Number, |health| health.coverage.into()),
     measure("override", Type::Text, |health| health.override_reason.clone().into()),
     measure("override_until", Type::Date, |health| health.override_until.map(Value::Date).unwrap_or_default()),
-    measure("story", Type::Text, |health| health.story.clone().into()),
+    measure("story", Type::Text, |health| health.story.as_deref().into()),
 ];
 
 /// The names of a user, below `user.`, besides those of its account and its traits.

@@ -96,6 +96,21 @@ pub fn days<'a>(
     })
 }
 
+/// What is said of one day, as [`days`] says it, where its band does not depend on the days before
+/// ([`Bands::forgets`]).
+pub fn day(
+    day: Day,
+    over: Day,
+    told: &[(Day, Snapshot)],
+    bands: Bands,
+    of: impl Fn(Day) -> Option<f64>,
+) -> Option<Daily> {
+    let told = on(told, day).filter(|_| day < over);
+    let score = told.map(|told| told.score).or_else(|| of(day))?;
+    let band = told.map_or_else(|| Some(bands.plain(score)), |told| told.band);
+    Some(Daily { day, score, band, stored: told.is_some() })
+}
+
 /// Since which day of a history the band is what it is on the last.
 pub fn band_since(history: &[Daily]) -> Option<Day> {
     let now = history.last()?.band?;
@@ -130,6 +145,21 @@ mod tests {
         let found = |day| on(days.of(7), Day(day)).map(|told| told.raw);
         assert_eq!([2, 3, 4, 9, 10].map(found), [None, Some(3), None, Some(9), None]);
         assert!(days.of(8).is_empty());
+    }
+
+    #[test]
+    fn a_day_alone_is_what_it_is_among_all_where_no_band_is_held() {
+        let bands = Bands { hold_days: 1, hold_points: 0.0, ..Bands::default() };
+        assert!(bands.forgets() && !Bands::default().forgets());
+        let told = |score: f64, band| Snapshot { raw: 1, divisor: None, benchmark: 2.0, usage: 1.0, score, band };
+        let told = [(2, told(90.0, None)), (5, told(20.0, Some(Band::Healthy))), (9, told(50.0, Some(Band::Normal)))];
+        let told = told.map(|(day, snapshot)| (Day(day), snapshot));
+        let of = |day: Day| [Some(80.0), Some(39.9), None, Some(40.0), Some(70.0)][day.0 as usize % 5];
+        for over in [4, 9, 10, 13].map(Day) {
+            let all: Vec<Daily> = days((Day(3), over), &told, bands, of).collect();
+            let alone: Vec<Daily> = (2..=over.0).filter_map(|on| day(Day(on), over, &told, bands, of)).collect();
+            assert_eq!(all, alone);
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::names::TraitNames;
 use crate::time::Day;
 use crate::window::Window;
 
-/// So many benchmarks are computed at once.
-const AT_ONCE: usize = 128;
+/// So many benchmarks are computed at once: each holds a raw score of every account.
+const AT_ONCE: usize = 32;
 
 /// By what a raw score of a day is divided; `None` where there is nothing to divide by.
 pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standing>, day: Day) -> Option<f64> {
@@ -39,9 +39,11 @@ struct Own<'t> {
 }
 
 impl<'t> Own<'t> {
-    fn of(tally: &'t Tally, place: usize, profile: &'t Profile) -> Option<Self> {
+    /// For raw scores from a day on.
+    fn of(tally: &'t Tally, place: usize, profile: &'t Profile, from: Day) -> Option<Self> {
         let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
-        let window = Window::new(points.daily.iter().copied(), profile.window);
+        let before = points.daily.partition_point(|(day, _)| *day <= from.plus(-profile.window));
+        let window = Window::new(points.daily.get(before..)?.iter().copied(), profile.window);
         Some(Self { tally, points, profile, place, window })
     }
 
@@ -53,6 +55,9 @@ impl<'t> Own<'t> {
         Some(health::points(raw) / size(self.profile, self.points, self.tally.standing.get(self.place), day)?)
     }
 }
+
+/// The raw scores of a day, and those of groups again, each with its group.
+type Raws<'t> = (Vec<f64>, Vec<(f64, &'t String)>);
 
 /// The benchmarks of one day.
 #[derive(Debug, Default)]
@@ -68,17 +73,16 @@ impl Pegs {
         Self { all: health::benchmark(raws.into_iter(), percent), groups: BTreeMap::new() }
     }
 
-    fn new(raws: Vec<(f64, Option<&String>)>, percent: f64) -> Self {
+    /// Of raw scores of which some are those of groups.
+    fn new(raws: Vec<f64>, grouped: &[(f64, &String)], percent: f64) -> Self {
         let mut by_group: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
-        for (raw, group) in &raws {
-            if let Some(group) = group {
-                by_group.entry(group).or_default().push(*raw);
-            }
+        for (raw, group) in grouped {
+            by_group.entry(group).or_default().push(*raw);
         }
         let enough = by_group.into_iter().filter(|(_, raws)| raws.len() >= FEW);
         let groups =
             enough.filter_map(|(group, raws)| Some((group.clone(), health::benchmark(raws.into_iter(), percent)?)));
-        Self { groups: groups.collect(), all: health::benchmark(raws.iter().map(|(raw, _)| *raw), percent) }
+        Self { groups: groups.collect(), ..Self::of_all(raws, percent) }
     }
 
     fn of(&self, group: Option<&String>) -> Option<Applied<'_>> {
@@ -104,6 +108,9 @@ pub(crate) struct Scale<'m> {
     /// The day after which it is not renewed, and its last day over.
     until: Option<(Day, Day)>,
     pegs: Benchmarks,
+    /// By day from `first` up to `over`, that being its last day over, the day whose benchmarks are in force.
+    in_force: Vec<Option<Day>>,
+    first: Day,
     /// The run's own day, which serves where no account had raw > 0 then.
     over: Day,
 }
@@ -120,7 +127,8 @@ impl<'m> Scale<'m> {
         (first, today, over): (Day, Day, Day),
         compute: impl Fn(&[Day]) -> Vec<Pegs>,
     ) -> Self {
-        let mut scale = Self { profile, place, until: None, pegs: FxHashMap::default(), over };
+        let (pegs, in_force) = (FxHashMap::default(), Vec::new());
+        let mut scale = Self { profile, place, until: None, pegs, in_force, first, over };
         scale.add(instants(profile, first, today, over), &compute);
         if !scale.is_pegged(over) {
             let from = |day: &Day| profile.benchmark.refresh.computed_from(*day, *day);
@@ -128,6 +136,7 @@ impl<'m> Scale<'m> {
             let alone = (first.0..over.0).map(Day).filter(alone).collect();
             scale.add(alone, &compute);
         }
+        scale.in_force = (first.0..=over.0).map(|day| scale.day_in_force(Day(day), Day(day))).collect();
         scale
     }
 
@@ -172,9 +181,16 @@ impl Scale<'_> {
     /// The benchmarks in force on a day, and the last day of the windows that they were computed from: where no account had
     /// raw > 0 then, the run's own day serves, and where none has now, the day's.
     fn in_force(&self, day: Day, over: Day) -> Option<(Day, &Pegs)> {
-        let from = self.profile.benchmark.refresh.computed_from(day, over)?;
-        let from = [from, self.over, over].into_iter().find(|from| self.is_pegged(*from))?;
+        // Each account asks of every one of its days.
+        let known = usize::try_from(day.0 - self.first.0).ok().filter(|_| day == over);
+        let known = known.and_then(|place| self.in_force.get(place).copied());
+        let from = known.unwrap_or_else(|| self.day_in_force(day, over))?;
         Some((from, self.pegs.get(&from)?))
+    }
+
+    fn day_in_force(&self, day: Day, over: Day) -> Option<Day> {
+        let from = self.profile.benchmark.refresh.computed_from(day, over)?;
+        [from, self.over, over].into_iter().find(|from| self.is_pegged(*from))
     }
 }
 
@@ -218,19 +234,23 @@ pub(crate) fn scale<'m>(
     let tallies = &gathered.tallies;
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
     let compute = |days: &[Day]| {
-        let mut raws: Vec<Vec<(f64, Option<&String>)>> = vec![Vec::new(); days.len()];
+        let Some(first) = days.first() else { return Vec::new() };
+        let mut raws: Vec<Raws<'_>> = vec![Default::default(); days.len()];
+        raws.iter_mut().for_each(|(raws, _)| raws.reserve_exact(tallies.len()));
         for tally in tallies {
             let groups = tally.standing.get(place).map(|standing| &standing.group);
-            let Some(mut own) = Own::of(tally, place, profile) else { continue };
-            for (day, raws) in days.iter().zip(&mut raws) {
+            let Some(mut own) = Own::of(tally, place, profile, *first) else { continue };
+            for (day, (raws, grouped)) in days.iter().zip(&mut raws) {
                 if let Some(raw) = own.raw_at(*day)
                     && belongs(tally, *day, place, gathered, model)
                 {
-                    raws.push((raw, groups.and_then(|groups| groups.at(*day))));
+                    raws.push(raw);
+                    grouped.extend(groups.and_then(|groups| groups.at(*day)).map(|group| (raw, group)));
                 }
             }
         }
-        raws.into_iter().map(|raws| Pegs::new(raws, profile.benchmark.percentile)).collect()
+        let percent = profile.benchmark.percentile;
+        raws.into_iter().map(|(raws, grouped)| Pegs::new(raws, &grouped, percent)).collect()
     };
     let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));
     Some(Scale { until, ..Scale::new(profile, place, (first, today, over), compute) })

@@ -3,11 +3,16 @@
 //! Both are written to CRMs, so they say nothing that changes with the day: no figure, no date, no name. The story is a
 //! function of the band and the leading reason alone, and is rewritten only when one of them changes.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
 use crate::cycle::Against;
 use crate::model::Band;
 
 /// What moved a score most, against another window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reason<'a> {
     /// Nothing scored was done.
     Silent,
@@ -80,6 +85,28 @@ impl Reason<'_> {
             Self::Steady => "Look at what they never started, and at who is not active.".into(),
         };
         format!("{first}{health}\n{because}\n{look}")
+    }
+}
+
+/// What was said before, to be shared: tens of thousands of accounts have a few hundred reasons and stories.
+#[derive(Debug, Default)]
+pub(crate) struct Words<'a>(RefCell<FxHashMap<Why<'a>, Said>>);
+
+/// The reason, the band, the window in days, and what it is held against.
+type Why<'a> = (Reason<'a>, Option<Band>, i32, Against);
+
+/// A reason and a story.
+type Said = (Arc<str>, Arc<str>);
+
+impl<'a> Words<'a> {
+    /// The reason and the story.
+    pub fn of(&self, reason: Reason<'a>, band: Option<Band>, window: i32, against: Against) -> Said {
+        let mut known = self.0.borrow_mut();
+        let said = known.entry((reason, band, window, against));
+        let said = said.or_insert_with_key(|(reason, ..)| {
+            (reason.said(window, against).into(), reason.story(band, window, against).into())
+        });
+        said.clone()
     }
 }
 

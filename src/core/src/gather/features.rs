@@ -10,8 +10,9 @@ use crate::usage::Id;
 pub(crate) struct Features {
     /// Their names.
     pub names: Arc<[String]>,
-    /// By the number of an event, the features that it uses.
-    by_event: Vec<Vec<u32>>,
+    /// By the number of an event, the features that it uses: from, until in `uses`.
+    by_event: Vec<(u32, u32)>,
+    uses: Vec<u32>,
     /// The events that the last of them are, where a wildcard scores these.
     by_wildcard: Vec<Id>,
 }
@@ -21,12 +22,15 @@ impl Features {
     /// that are seen ([`Features::settle`]). An event that is held out uses none, and a
     /// feature of which nothing else is left is none.
     pub fn of(profile: &Profile, model: &Model, names: &Names<'_>, held: impl Fn(&str) -> bool) -> Self {
-        let by_event = vec![Vec::new(); names.events()];
-        let mut features = Self { names: Arc::from([]), by_event, by_wildcard: Vec::new() };
+        let mut features =
+            Self { names: Arc::from([]), by_event: Vec::new(), uses: Vec::new(), by_wildcard: Vec::new() };
+        // Each with an event that uses it.
+        let mut uses: Vec<(Id, u32)> = Vec::new();
+        let mut used = |event: Option<Id>, feature: usize| uses.extend(event.map(|event| (event, feature as u32)));
         let mut all: Vec<String> = Vec::new();
         if profile.features.is_empty() {
             for event in profile.weights.keys().filter(|event| !held(event)) {
-                features.uses(names.find_event(event), all.len());
+                used(names.find_event(event), all.len());
                 all.push(model.display_event(event).to_owned());
             }
             let is_new = |event: &Id| {
@@ -38,7 +42,7 @@ impl Features {
                 features.by_wildcard.sort_unstable_by_key(|event| names.event(*event));
             }
             for event in features.by_wildcard.clone() {
-                features.uses(Some(event), all.len());
+                used(Some(event), all.len());
                 all.push(names.event(event).to_owned());
             }
         }
@@ -48,16 +52,22 @@ impl Features {
                 continue;
             }
             for event in exact {
-                features.uses(names.find_event(event), all.len());
+                used(names.find_event(event), all.len());
             }
             for event in names.events_of_today() {
                 if feature.wildcards.iter().any(|wildcard| wildcard.matches(names.event(event))) {
-                    features.uses(Some(event), all.len());
+                    used(Some(event), all.len());
                 }
             }
             all.push(feature.name.clone());
         }
         features.names = all.into();
+        uses.sort_by_key(|(event, _)| *event);
+        for event in 0..names.events() as Id {
+            let [from, until] = [event, event + 1].map(|end| uses.partition_point(|(of, _)| *of < end) as u32);
+            features.by_event.push((from, until));
+        }
+        features.uses = uses.into_iter().map(|(_, feature)| feature).collect();
         features
     }
 
@@ -73,14 +83,9 @@ impl Features {
         Some(left)
     }
 
-    fn uses(&mut self, event: Option<Id>, feature: usize) {
-        if let Some(uses) = event.and_then(|event| self.by_event.get_mut(event as usize)) {
-            uses.push(feature as u32);
-        }
-    }
-
     /// The places of the features that an event uses.
     pub fn used_by(&self, event: Id) -> &[u32] {
-        self.by_event.get(event as usize).map(Vec::as_slice).unwrap_or_default()
+        let (from, until) = self.by_event.get(event as usize).copied().unwrap_or_default();
+        self.uses.get(from as usize..until as usize).unwrap_or_default()
     }
 }

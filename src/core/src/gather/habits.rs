@@ -72,6 +72,8 @@ pub(super) struct Tables {
     by_age: Vec<u32>,
     /// By number of an account's user, the spans in which it did anything, and how much it did in the longest.
     users: Vec<(u8, u32)>,
+    /// By event, the spans in which it was done.
+    events: Vec<u8>,
     /// By feature, the spans in which it was used.
     features: Vec<u8>,
     gaps: Vec<u32>,
@@ -95,7 +97,7 @@ impl Tables {
         }
         let spans = Spans::default();
         let bits = spans.bits();
-        Self { spans: (spans, bits), signals, ..Self::default() }
+        Self { spans: (spans, bits), signals, events: vec![0; names.events()], ..Self::default() }
     }
 }
 
@@ -121,27 +123,37 @@ impl Gather<'_> {
         let left_out = LeftOut::under(&self.left_out, tally.chosen);
         let is_left_out = |age: usize| left_out.has(self.over.plus(-(age as i32)));
         let mut signals = [Counts::default(); Signal::ALL.len()];
-        for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0) {
-            let age = (self.over.0 - cell.day().0) as usize;
-            let Some(spans) = bits.get(age) else { continue };
-            let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
-            let told = tables.signals.get(event).copied().unwrap_or_default();
-            for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
-                let of_spans = counts.iter_mut().enumerate().filter(|(span, _)| spans & (1 << span) != 0);
-                of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
+        for (run, user) in muster.runs(cells) {
+            let own = &mut tables.users[user];
+            for cell in run.iter().filter(|cell| cell.count > 0) {
+                let age = (self.over.0 - cell.day().0) as usize;
+                let Some(spans) = bits.get(age) else { continue };
+                let (count, event) = (u32::from(cell.count.unsigned_abs()), cell.event as usize);
+                let told = tables.signals.get(event).copied().unwrap_or_default();
+                if told != 0 {
+                    for (_, counts) in signals.iter_mut().enumerate().filter(|(place, _)| told & (1 << place) != 0) {
+                        let of_spans = counts.iter_mut().enumerate().filter(|(span, _)| spans & (1 << span) != 0);
+                        of_spans.for_each(|(_, sum)| *sum = sum.saturating_add(count));
+                    }
+                }
+                let (is_plain, is_left_out) = (!names.is_derived(cell.event), is_left_out(age));
+                if is_plain {
+                    by_age[age] = by_age[age].saturating_add(count);
+                }
+                if is_left_out {
+                    continue;
+                }
+                if is_plain {
+                    let (seen, lately) = &mut *own;
+                    *seen |= spans;
+                    *lately = if LAST_90.contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
+                }
+                tables.events[event] |= spans;
             }
-            if !names.is_derived(cell.event) {
-                by_age[age] = by_age[age].saturating_add(count);
-            }
-            if is_left_out(age) {
-                continue;
-            }
-            if !names.is_derived(cell.event) {
-                let (seen, lately) = &mut tables.users[user];
-                *seen |= spans;
-                *lately = if LAST_90.contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
-            }
-            for feature in known.map(|known| known.used_by(cell.event)).unwrap_or_default() {
+        }
+        for (event, _) in muster.events() {
+            let spans = std::mem::take(&mut tables.events[event as usize]);
+            for feature in known.map(|known| known.used_by(event)).unwrap_or_default() {
                 tables.features[*feature as usize] |= spans;
             }
         }

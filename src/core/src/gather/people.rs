@@ -77,28 +77,32 @@ impl Gather<'_> {
         self.users.resize(muster.users.len(), Did::default());
         let mut days: Vec<bool> = vec![false; window as usize + 1];
         let since = member_since.min(active_since).min(before_since).min(scored_since);
-        for (cell, user) in muster.with(cells).filter(|(cell, _)| cell.count > 0 && cell.day() > since) {
-            let (day, user) = (cell.day(), &mut self.users[user]);
-            user.is_member |= day <= self.over && day > member_since;
-            let count = i64::from(cell.count);
-            if reasons
-                && day > scored_since
-                && let Ok(column) = columns.binary_search(&cell.event)
-                && !left_out_under.has(day)
-            {
-                let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
-                self.scored.add(place, count);
-            }
-            let weight = chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
-            if weight == 0 || left_out.has(day) {
-                continue;
-            }
-            user.is_active |= day <= self.over && day > active_since;
-            if day <= self.over && day > window_since {
-                days[(day.0 - window_since.0) as usize] = true;
-                user.points = user.points.saturating_add(weight.saturating_mul(count));
-            } else if day <= before && day > before_since {
-                user.before += count;
+        for (run, user) in muster.runs(cells) {
+            let user = &mut self.users[user];
+            for cell in run.iter().filter(|cell| cell.count > 0 && cell.day() > since) {
+                let day = cell.day();
+                user.is_member |= day <= self.over && day > member_since;
+                let count = i64::from(cell.count);
+                if reasons
+                    && day > scored_since
+                    && let Ok(column) = columns.binary_search(&cell.event)
+                    && !left_out_under.has(day)
+                {
+                    let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
+                    self.scored.add(place, count);
+                }
+                let weight =
+                    chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
+                if weight == 0 || left_out.has(day) {
+                    continue;
+                }
+                user.is_active |= day <= self.over && day > active_since;
+                if day <= self.over && day > window_since {
+                    days[(day.0 - window_since.0) as usize] = true;
+                    user.points = user.points.saturating_add(weight.saturating_mul(count));
+                } else if day <= before && day > before_since {
+                    user.before += count;
+                }
             }
         }
         let users = || muster.users.iter().zip(&self.users);

@@ -84,8 +84,8 @@ pub(super) struct Muster {
     round: u32,
     /// By number.
     pub users: Vec<Id>,
-    /// By cell, the number of its user.
-    of_cells: Vec<u32>,
+    /// Cells of one user mostly follow each other: of each such run the number of the user, and where it ends.
+    runs: Vec<(u32, u32)>,
     /// By event.
     when: Vec<When>,
     /// The events that were done.
@@ -97,18 +97,15 @@ impl Muster {
     pub(super) fn call(&mut self, cells: &[Cell], over: Day, left_out: &LeftOut) {
         self.round += 1;
         self.users.clear();
-        self.of_cells.clear();
+        self.runs.clear();
         self.done.drain(..).for_each(|event| self.when[event as usize] = When::NEVER);
-        let mut before: Option<(Id, u32)> = None;
-        for cell in cells {
-            // Cells of one user mostly follow each other.
-            let number = match before {
-                Some((user, number)) if user == cell.user => number,
-                _ => self.number_of(cell.user),
-            };
-            before = Some((cell.user, number));
-            self.of_cells.push(number);
-            if cell.count > 0 {
+        let mut end = 0;
+        for run in cells.chunk_by(|a, b| a.user == b.user) {
+            let Some(first) = run.first() else { continue };
+            let number = self.number_of(first.user);
+            end += run.len() as u32;
+            self.runs.push((number, end));
+            for cell in run.iter().filter(|cell| cell.count > 0) {
                 self.note(cell.event, cell.day(), cell.day() <= over && !left_out.has(cell.day()));
             }
         }
@@ -142,9 +139,14 @@ impl Muster {
         number.1
     }
 
-    /// The cells that were taken, each with the number of its user.
-    pub(super) fn with<'c>(&self, cells: &'c [Cell]) -> impl Iterator<Item = (&'c Cell, usize)> {
-        cells.iter().zip(self.of_cells.iter().map(|number| *number as usize))
+    /// The cells that were taken, run by run, with the number of the user of each.
+    pub(super) fn runs<'c>(&self, cells: &'c [Cell]) -> impl Iterator<Item = (&'c [Cell], usize)> {
+        let mut from = 0;
+        self.runs.iter().map(move |(number, end)| {
+            let run = cells.get(from..*end as usize).unwrap_or_default();
+            from = *end as usize;
+            (run, *number as usize)
+        })
     }
 
     /// The events that were done, and when.

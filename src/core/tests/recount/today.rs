@@ -114,8 +114,8 @@ fn reasons_speak_of_todays_names() {
     assert_eq!(reasons("b"), ["Report Shared: 0 in the last 7 days, 6 on 2026-03-02"]);
     let early = seen(&lines, &model, "2026-03-03T23:59:59Z");
     let told = |id: &str| of(&early, id).health.top_reason.clone().expect("a reason");
-    assert_eq!(told("a"), "more External Share than in the 7 days before");
-    assert_eq!(told("b"), "more Report Shared than in the 7 days before");
+    assert_eq!(&*told("a"), "more External Share than in the 7 days before");
+    assert_eq!(&*told("b"), "more Report Shared than in the 7 days before");
 }
 
 /// A rule can name an account above without end; the chain has an end all the same.

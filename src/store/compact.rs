@@ -1,6 +1,6 @@
 //! A copy in order, which takes the place of what sled made of the same keys over time: it never gives much space back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -70,19 +70,37 @@ impl Copy {
         large.try_for_each(|(key, value)| self.handle.put(&key, value))
     }
 
-    /// Closes it, opens it again and reads all of it: what sled says it wrote is not taken on trust. Its size and sum.
-    pub(super) fn finish(mut self) -> Result<(u64, Sum), Fault> {
+    /// Writes what is left and closes it.
+    pub(super) fn close(mut self) -> Result<Written, Fault> {
         self.lay()?;
-        let sum = self.sum;
-        self.handle.put(sum::KEY, sum.to_bytes().into())?;
+        self.handle.put(sum::KEY, self.sum.to_bytes().into())?;
         self.handle.sync()?;
         let path = self.handle.path().to_owned();
         self.handle.close()?;
-        let mut handle = Handle::open(&path)?;
-        sum.compare(Sum::of(&handle)?).map_err(|why| Fault::Damaged(format!("the copy is not equal: {why}")))?;
+        Ok(Written { path, sum: self.sum })
+    }
+
+    /// Closes and checks it. Its size and sum.
+    pub(super) fn finish(self) -> Result<(u64, Sum), Fault> {
+        self.close()?.check()
+    }
+}
+
+/// A copy that is closed.
+#[derive(Debug)]
+pub(super) struct Written {
+    path: PathBuf,
+    sum: Sum,
+}
+
+impl Written {
+    /// Opens it and reads all of it: what sled says it wrote is not taken on trust. Its size and sum.
+    fn check(&self) -> Result<(u64, Sum), Fault> {
+        let mut handle = Handle::open(&self.path)?;
+        self.sum.compare(Sum::of(&handle)?).map_err(|why| Fault::Damaged(format!("the copy is not equal: {why}")))?;
         let size = handle.size();
         handle.close()?;
-        Ok((size, sum))
+        Ok((size, self.sum))
     }
 }
 
@@ -108,7 +126,7 @@ impl Store {
     pub fn compact_in_use(&self, stop: &AtomicBool) -> Result<Option<Compacted>, StoreError> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.dir.join(recovery::COMPACTING);
-        let done = self.copy_to(&new, *sum, stop).and_then(|_| self.take_place(&mut sum));
+        let done = self.copy_to(&new, *sum, stop).and_then(|copy| self.take_place(&copy, &mut sum));
         if done.is_err() {
             // What is left of it is cleared away at the next open, too.
             let _ = std::fs::remove_dir_all(&new);
@@ -117,35 +135,39 @@ impl Store {
     }
 
     /// Puts the copy in the place of what it is a copy of, once nobody reads that. `sum` is held: nothing is changed.
-    fn take_place(&self, sum: &mut Sum) -> Result<Compacted, Option<StoreError>> {
+    fn take_place(&self, copy: &Written, sum: &mut Sum) -> Result<Compacted, Option<StoreError>> {
         let mut done = None;
         patiently(|| {
             let mut held = self.handle.write().unwrap_or_else(PoisonError::into_inner);
-            done = Arc::get_mut(&mut held).map(|handle| self.swap(handle, sum));
+            done = Arc::get_mut(&mut held).map(|handle| self.swap(copy, handle, sum));
             done.is_some()
         });
         done.ok_or(None)?.map_err(Some)
     }
 
-    fn swap(&self, handle: &mut Handle, sum: &mut Sum) -> Result<Compacted, StoreError> {
+    /// sled holds in memory what was read of a database, so the old one is closed before the copy is read.
+    fn swap(&self, copy: &Written, handle: &mut Handle, sum: &mut Sum) -> Result<Compacted, StoreError> {
         let bytes_before = handle.size();
         handle.close().map_err(|fault| self.fault(fault))?;
-        let swapped = recovery::swap(&self.dir, recovery::COMPACTING);
+        let checked = copy.check().map_err(|fault| self.fault(fault));
+        let swap = |_| recovery::swap(&self.dir, recovery::COMPACTING).map_err(|why| self.io(why));
+        let swapped = checked.and_then(swap);
         // Decided and not finished, it stays closed: the next start finishes it.
         if swapped.is_ok() || self.dir.join(recovery::COMPACTING).exists() {
             (*handle, *sum) = Self::open_checked(&self.dir)?;
         }
-        swapped.and_then(|()| recovery::clear_aside(&self.dir)).map_err(|why| self.io(why))?;
+        swapped?;
+        recovery::clear_aside(&self.dir).map_err(|why| self.io(why))?;
         Ok(Compacted { keys: sum.keys, bytes_before, bytes_after: handle.size() })
     }
 
-    pub(super) fn copy_to(&self, path: &Path, sum: Sum, stop: &AtomicBool) -> Result<(u64, Sum), Option<StoreError>> {
+    pub(super) fn copy_to(&self, path: &Path, sum: Sum, stop: &AtomicBool) -> Result<Written, Option<StoreError>> {
         let fault = |fault| Some(self.fault(fault));
         let mut copy = Copy::into(path).map_err(fault)?;
         self.each_of(sum, |key, value| match stop.load(Ordering::Relaxed) {
             true => Err(None),
             false => copy.put(key, value).map_err(fault),
         })?;
-        copy.finish().map_err(fault)
+        copy.close().map_err(fault)
     }
 }

@@ -53,6 +53,8 @@ impl Engine {
             let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
             if before.map_or(!since.is_empty(), |before| *before != since) {
                 batch.put_membership(&account.id, &since);
+                // Many at once take much memory. Whoever runs this again after a kill says the same of them.
+                self.store.spill(&mut batch)?;
             }
         }
         batch.put_meta("evaluated", &evaluation.at);

@@ -223,7 +223,7 @@ fn text(line: &[u8]) -> Result<&str, Rejection> {
     if line.len() > MAX_LINE {
         return Err(Rejection::TooLong);
     }
-    std::str::from_utf8(line).map_err(|_| Rejection::BadJson)
+    simdutf8::basic::from_utf8(line).map_err(|_| Rejection::BadJson)
 }
 
 pub(crate) fn careful(text: &str) -> Result<Fields<'_, Cow<'_, str>>, Rejection> {

@@ -13,7 +13,7 @@ use crate::call::{AccountPaths, Fields};
 
 mod walk;
 
-use walk::{Member, Walk};
+use walk::{Member, Walk, is_bare};
 
 /// The account paths that are looked for while scanning, at most. Others are followed afterwards.
 pub(crate) const LOOKED_FOR: usize = 4;
@@ -158,9 +158,7 @@ fn text<'a>(walk: &mut Walk<'a>, member: Member) -> Option<(Option<&'a str>, usi
 /// be asked. The value must have been found valid.
 pub(crate) fn loose(value: &str) -> Option<Option<&str>> {
     match value.as_bytes() {
-        [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
-            Some(value.get(1..value.len() - 1).filter(|text| !text.is_empty()))
-        }
+        [b'"', text @ .., b'"'] if is_bare(text) => Some(value.get(1..value.len() - 1).filter(|text| !text.is_empty())),
         [b'n' | b't' | b'f' | b'{' | b'[', ..] => Some(None),
         _ => is_whole(value).then_some(Some(value)),
     }

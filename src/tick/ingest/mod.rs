@@ -48,7 +48,7 @@ pub struct Grain {
 
 impl Default for Grain {
     fn default() -> Self {
-        Self { batch: 500_000, block: archive::BLOCK }
+        Self { batch: 1_000_000, block: archive::BLOCK }
     }
 }
 

@@ -29,8 +29,11 @@ pub struct Interner {
     /// Where names are found by those who read; else they are in `table`.
     near: Option<near::Near>,
     text: String,
-    /// Where each name lies in `text`: its begin and its length.
+    /// Where each name lies in `text`: its begin and its length. Of those that were forgotten nothing is left.
     spans: Vec<(u32, u32)>,
+    forgotten: usize,
+    /// So many names were told.
+    told: usize,
     table: HashTable<Slot>,
 }
 
@@ -91,8 +94,8 @@ impl Interner {
         let from = self.text.len();
         let whole = from + name.len() + 1;
         // Names are given up, not the program, where four billion bytes of them are full: all others are one.
-        if u32::try_from(whole).is_err() || self.spans.len() >= Id::MAX as usize - 1 {
-            return self.spans.len() as Id;
+        if u32::try_from(whole).is_err() || self.len() >= Id::MAX as usize - 1 {
+            return self.len() as Id;
         }
         self.text.extend(kind.map(char::from));
         self.text.push_str(name);
@@ -103,7 +106,7 @@ impl Interner {
     fn enter(&mut self, from: usize, hash: Hash) -> Id {
         let length = (self.text.len() - from) as u32;
         self.spans.push((from as u32, length));
-        let id = self.spans.len() as Id;
+        let id = self.len() as Id;
         match &mut self.near {
             Some(near) => near.add(hash, id),
             None => {
@@ -154,16 +157,19 @@ impl Interner {
         self.look(Some(kind), name, Hash::of(Some(kind), name))
     }
 
-    /// How many bytes all names have.
+    /// How many bytes the names have that are not forgotten.
     pub fn bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// The name of a number; empty for 0.
+    /// Where a number's name lies among those that are left.
+    fn place(&self, id: Id) -> Option<usize> {
+        (id as usize).checked_sub(1 + self.forgotten)
+    }
+
+    /// The name of a number; empty for 0, and for one that was told by who finds names without it.
     pub fn name(&self, id: Id) -> &str {
-        let Some((from, length)) = id.checked_sub(1).and_then(|index| self.spans.get(index as usize)) else {
-            return "";
-        };
+        let Some((from, length)) = self.place(id).and_then(|place| self.spans.get(place)) else { return "" };
         self.text.get(*from as usize..(*from + *length) as usize).unwrap_or_default()
     }
 
@@ -176,7 +182,7 @@ impl Interner {
         if let Ok(entry) = self.table.find_entry(spread(hash.short()), |slot| slot.id == id) {
             entry.remove();
         }
-        if let Some(span) = id.checked_sub(1).and_then(|index| self.spans.get_mut(index as usize)) {
+        if let Some(span) = self.place(id).and_then(|place| self.spans.get_mut(place)) {
             span.1 = 0;
         }
     }
@@ -192,14 +198,27 @@ impl Interner {
         }
     }
 
+    /// The names that came since the last time, in the order of their numbers. Who reads finds them by their hash and keeps no
+    /// text of what was told.
+    pub fn tell(&mut self) -> Vec<Box<str>> {
+        let new = (self.told + 1..=self.len()).map(|id| Box::from(self.name(id as Id))).collect();
+        self.told = self.len();
+        if self.near.is_some() {
+            self.forgotten = self.told;
+            self.text.clear();
+            self.spans.clear();
+        }
+        new
+    }
+
     /// How many names there are; they are numbered from 1 to this.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.forgotten + self.spans.len()
     }
 
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 }
 
@@ -244,6 +263,12 @@ mod tests {
             let kind = if n % 3 == 0 { b'u' } else { b'a' };
             assert_eq!(plain.id_of(kind, &name(n)), near.id_of(kind, &name(n)), "{n}");
         }
+        for interner in [&mut plain, &mut near] {
+            assert_eq!(interner.tell().len(), interner.len());
+            let new = interner.id_of(b'u', "new");
+            assert_eq!((interner.name(new), &*interner.tell()), ("unew", &["unew".into()][..]));
+        }
+        assert_eq!((plain.name(1), near.name(1), near.bytes(), plain.len()), ("u0", "", 0, near.len()));
         let id = near.id_of(b'u', &name(0));
         near.blank(id, true);
         assert_eq!(near.id_of(b'u', &name(0)) as usize, near.len(), "a forgotten name is not found");

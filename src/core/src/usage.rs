@@ -282,10 +282,11 @@ pub fn file(
         CallKind::Identify => file_traits(about(About::UserTraits, subject), call, &message, ids, filer),
         CallKind::Alias => {
             if let Some(previous) = call.previous_id.as_deref() {
+                let own = format!("{}{name}", char::from(kind));
                 // The spec lets the old id be of either kind.
                 for old in [ids.user(previous), ids.anonymous(previous)] {
                     if old != subject {
-                        filer.state(about(About::Link, old), stated(subject, ids.subjects.name(subject)));
+                        filer.state(about(About::Link, old), stated(subject, &own));
                     }
                 }
             }

@@ -15,7 +15,7 @@ use vitalsync_core::{Calendar, Day};
 use crate::source::archive::Block;
 
 /// A worker that knows so many names forgets them all.
-const NAMES: usize = 300_000;
+const NAMES: usize = 750_000;
 /// … or so many bytes of them.
 const BYTES: usize = 64 << 20;
 
@@ -109,7 +109,6 @@ fn no_names() -> Ids {
 pub struct Worker<'a> {
     number: usize,
     ids: Ids,
-    sent: [usize; 4],
     seed: u64,
     paths: &'a AccountPaths,
     calendar: &'a Calendar,
@@ -119,8 +118,7 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// A worker that knows no name yet. `seed` stands for the source in fingerprints.
     pub fn new(number: usize, seed: u64, paths: &'a AccountPaths, model: &'a Model) -> Self {
-        let (ids, sent) = (no_names(), [0; 4]);
-        Self { number, ids, sent, seed, paths, calendar: &model.calendar, conditions: Conditions::of(model) }
+        Self { number, ids: no_names(), seed, paths, calendar: &model.calendar, conditions: Conditions::of(model) }
     }
 
     /// Parses a block.
@@ -131,7 +129,6 @@ impl<'a> Worker<'a> {
             || all.iter().map(|names| names.bytes()).sum::<usize>() > BYTES;
         if anew {
             self.ids = no_names();
-            self.sent = [0; 4];
         }
         let mut parsed = Parsed {
             worker: self.number,
@@ -179,11 +176,8 @@ impl<'a> Worker<'a> {
             parsed.count += 1;
             parsed.rejected.push((parsed.count, Rejection::TooLong));
         }
-        let interners: [&Interner; 4] = [&self.ids.accounts, &self.ids.subjects, &self.ids.events, &self.ids.shapes];
-        for ((names, sent), new) in interners.into_iter().zip(&mut self.sent).zip(&mut parsed.names) {
-            new.extend((*sent + 1..=names.len()).map(|id| Box::from(names.name(id as Id))));
-            *sent = names.len();
-        }
+        let Ids { accounts, subjects, events, shapes } = &mut self.ids;
+        parsed.names = [accounts, subjects, events, shapes].map(Interner::tell);
         parsed.weight = parsed.weigh();
         parsed
     }

@@ -266,7 +266,8 @@ mod tests {
         for interner in [&mut plain, &mut near] {
             assert_eq!(interner.tell().len(), interner.len());
             let new = interner.id_of(b'u', "new");
-            assert_eq!((interner.name(new), &*interner.tell()), ("unew", &["unew".into()][..]));
+            assert_eq!(interner.name(new), "unew");
+            assert_eq!(*interner.tell(), ["unew".into()]);
         }
         assert_eq!((plain.name(1), near.name(1), near.bytes(), plain.len()), ("u0", "", 0, near.len()));
         let id = near.id_of(b'u', &name(0));

@@ -171,3 +171,39 @@ impl Store {
         copy.close().map_err(fault)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Batch;
+
+    #[test]
+    fn a_copy_that_is_not_equal_takes_no_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        for round in 0..40 {
+            let mut batch = Batch::default();
+            (0..50).for_each(|key| batch.put_meta(&format!("{key:02}"), &round.to_string().repeat(400)));
+            store.apply(batch).unwrap();
+        }
+        let (sum, never) = (*store.sum.lock().unwrap(), AtomicBool::new(false));
+        let new = dir.path().join(recovery::COMPACTING);
+        let copy = store.copy_to(&new, sum, &never).unwrap();
+        let mut handle = Handle::open(&new).unwrap();
+        handle.put(b"mx", b"that nobody wrote".into()).unwrap();
+        handle.sync().unwrap();
+        handle.close().unwrap();
+        let mut held = sum;
+        let refused = store.take_place(&copy, &mut held).unwrap_err().unwrap();
+        assert!(refused.to_string().contains("the copy is not equal"), "{refused}");
+        assert_eq!((held, store.verify().problem_count), (sum, 0), "the old one goes on");
+        let mut batch = Batch::default();
+        batch.put_meta("last", &1);
+        store.apply(batch).unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!((store.verify().problem_count, new.exists()), (0, false));
+        store.compact().unwrap();
+        assert_eq!(Store::open(dir.path()).unwrap().meta::<u8>("last").unwrap(), Some(1));
+    }
+}

@@ -318,7 +318,9 @@ fn is_a_moment(content: &Content, whole: &Content) -> bool {
 #[test]
 fn a_bit_that_rots_never_goes_unnoticed() {
     let made = Made::new();
-    let length = fs::metadata(made.path("db/db")).unwrap().len();
+    // sled makes room ahead of what it writes, sometimes more: nothing rots where nothing is.
+    let log = fs::read(made.path("db/db")).unwrap();
+    let length = log.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
     let rng = &mut TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let (mut harmless, mut earlier, mut noticed) = (0, 0, 0);
     for snapshots in [true, false] {

@@ -44,15 +44,11 @@ impl Engine {
             return Ok(());
         }
         let noted = self.store.memberships()?;
-        let mut batch = Batch::default();
+        let (mut batch, nothing) = (Batch::default(), Since::default());
         for account in &evaluation.accounts {
-            let before = noted.get(&account.id);
-            if before.is_some_and(|before| account.is_noted(before)) {
-                continue;
-            }
-            let since = account.since(before.unwrap_or(&Since::default()), evaluation.today);
-            if before.map_or(!since.is_empty(), |before| *before != since) {
-                batch.put_membership(&account.id, &since);
+            let before = noted.get(&account.id).unwrap_or(&nothing);
+            if !account.is_noted(before) {
+                batch.put_membership(&account.id, &account.since(before, evaluation.today));
                 // Many at once take much memory. Whoever runs this again after a kill says the same of them.
                 self.store.spill(&mut batch)?;
             }

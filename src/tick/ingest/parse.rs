@@ -16,7 +16,7 @@ use crate::source::archive::Block;
 
 /// A worker that knows so many names forgets them all.
 const NAMES: usize = 750_000;
-/// … or so many bytes of them.
+/// … or one that keeps so many bytes of those whose text it keeps.
 const BYTES: usize = 64 << 20;
 
 /// So many calls are filed together.

@@ -189,6 +189,7 @@ impl<T: AsRef<str>> Fields<'_, T> {
 }
 
 /// Reads one line.
+#[inline]
 pub fn parse<'a>(line: &'a [u8], accounts: &AccountPaths) -> Result<Call<'a>, Rejection> {
     let text = text(line)?;
     let mut fields = Fields::default();

@@ -188,16 +188,16 @@ impl<'a> Worker<'a> {
         let sought: Vec<Sought> = calls.iter().map(|(call, _)| Sought::of(call)).collect();
         Sought::warm(&sought, &self.ids);
         let mut last_hour = None;
-        for ((call, line), sought) in calls.drain(..).zip(sought) {
+        for ((call, line), sought) in calls.iter().zip(sought) {
             parsed.undated |= call.undated;
             let hour = call.received.0.div_euclid(HOUR_MS);
             if last_hour != Some(hour) {
                 parsed.hours.insert(hour);
                 last_hour = Some(hour);
             }
-            let print = fingerprint(self.seed, &call, line);
+            let print = fingerprint(self.seed, call, line);
             let from = parsed.lines.len();
-            if file(&call, sought, &mut self.ids, self.calendar, &self.conditions, parsed) {
+            if file(call, sought, &mut self.ids, self.calendar, &self.conditions, parsed) {
                 parsed.lines.iter_mut().skip(from).for_each(|line| line.print = print);
             } else {
                 let day = self.calendar.day(call.received);
@@ -205,6 +205,7 @@ impl<'a> Worker<'a> {
                 parsed.lines.push(Line { print, spot, event: 0, at: 0, derived: false });
             }
         }
+        calls.clear();
     }
 }
 

@@ -351,6 +351,14 @@ impl Store {
         self.append(std::mem::take(batch))
     }
 
+    /// Adds keys that certainly are not there to a batch, and spills what becomes too large.
+    pub fn put_all_new(&self, entries: Vec<(Vec<u8>, Vec<u8>)>, batch: &mut Batch) -> Result<(), StoreError> {
+        entries.into_iter().try_for_each(|(key, value)| {
+            batch.put_new(key, value);
+            self.spill(batch)
+        })
+    }
+
     /// Makes the last changes before those that make them count, as [`Store::spill`] does.
     fn append(&self, batch: Batch) -> Result<(), StoreError> {
         if batch.is_empty() {

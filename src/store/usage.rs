@@ -184,7 +184,8 @@ impl Store {
             self.spill(batch)
         };
         let mut cells = Vec::new();
-        for rows in rows.chunk_by(|a, b| a.place() == b.place()) {
+        // Id by id: an account may have most of all.
+        for rows in rows.chunk_by(|a, b| a.key >> 48 == b.key >> 48) {
             let Some(first) = rows.first() else { continue };
             cells.clear();
             cells.extend(rows.iter().filter(|row| row.count != 0).map(Row::cell));
@@ -192,31 +193,6 @@ impl Store {
             writer.add(first.place(), &cells, &mut put)?;
         }
         writer.finish(&mut put)
-    }
-
-    /// Adds statements of a generation, in any order, as parts of a write.
-    pub fn add_statements(
-        &self,
-        generation: Generation,
-        write: u32,
-        mut entries: Vec<Entry>,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        let place = |subject: &Subject| (subject.about, subject.id / SHARD, codec::month(subject.day));
-        entries.sort_unstable_by(|a, b| (place(&a.0), &a.0).cmp(&(place(&b.0), &b.0)));
-        let mut entries = entries.into_iter().peekable();
-        while let Some((first, _)) = entries.peek() {
-            let (about, shard, month) = place(first);
-            let mut of_place: Vec<Entry> = Vec::new();
-            while let Some(entry) = entries.next_if(|(subject, _)| place(subject) == (about, shard, month)) {
-                of_place.push(entry);
-            }
-            for (number, value) in values(month, &said(about, of_place)).into_iter().enumerate() {
-                batch.put_new(keys::statements(about, shard, generation, month, keys::part(write, number)), value);
-                self.spill(batch)?;
-            }
-        }
-        Ok(())
     }
 
     /// Removes the statements and fingerprints of writes of a generation that were not finished: those after the last that was.
@@ -319,6 +295,34 @@ impl Store {
     ) -> Result<(), StoreError> {
         codec::read_statements(about, month, value, take).map_err(|Broken| self.broken("a value of statements"))
     }
+}
+
+/// Statements of a generation, in any order, as the keys and values of a write, none of which is there yet.
+pub fn statements(generation: Generation, write: u32, mut entries: Vec<Entry>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let place = |subject: &Subject| (subject.about, subject.id / SHARD, codec::month(subject.day));
+    // The order of places, and nearly that of subjects in each: these are mostly large and compared more slowly.
+    entries.sort_by_cached_key(|(subject, _)| {
+        let (about, shard, month) = place(subject);
+        let day = subject.day.0 - codec::month_start_fast(month).0;
+        (about as u64) << 62
+            | u64::from(shard) << 39
+            | u64::from(month) << 23
+            | u64::from(subject.id % SHARD) << 14
+            | u64::from(day as u8 & 31)
+    });
+    let mut values = Vec::new();
+    let mut entries = entries.into_iter().peekable();
+    while let Some((first, _)) = entries.peek() {
+        let (about, shard, month) = place(first);
+        let mut of_place: Vec<Entry> = Vec::new();
+        while let Some(entry) = entries.next_if(|(subject, _)| place(subject) == (about, shard, month)) {
+            of_place.push(entry);
+        }
+        let those = self::values(month, &said(about, of_place)).into_iter().enumerate();
+        let key = |number| keys::statements(about, shard, generation, month, keys::part(write, number));
+        values.extend(those.map(|(number, value)| (key(number), value)));
+    }
+    values
 }
 
 /// Statements as values of about a page's worth, as long as there is a number for each; at least one.

@@ -25,7 +25,7 @@ use crate::config::Reading;
 use crate::report::{ReadingReport, ReadingStatus};
 use crate::store::records::{Kept, told};
 use crate::store::suppressed::ACCOUNT;
-use crate::store::{Batch, StoreError, codec};
+use crate::store::{Batch, StoreError, codec, usage};
 
 /// Everything is read again after so long.
 const FULL_MS: i64 = 24 * 3_600_000;
@@ -223,7 +223,7 @@ impl Engine {
         if !statements.is_empty() {
             let months: BTreeSet<u16> = statements.iter().map(|(subject, _)| codec::month(subject.day)).collect();
             let write = generation.write(months, &mut batch);
-            self.store.add_statements(generation.number, write, statements, &mut batch)?;
+            self.store.put_all_new(usage::statements(generation.number, write, statements), &mut batch)?;
             generation.save(&mut batch);
         }
         let written = filing.save(&self.store, BTreeSet::new(), &mut batch).and_then(|()| self.store.apply(batch));

@@ -34,7 +34,8 @@ use self::seen::{Print, Seen, Verdict};
 use crate::config::Source;
 use crate::source::SourceError;
 use crate::source::archive::{self, Block, Files, Progress};
-use crate::store::usage::Row;
+use crate::store::runs::Run;
+use crate::store::usage::{self, Row};
 use crate::store::{Batch, Store, StoreError, codec, keys};
 
 /// How finely reading is cut. Nothing that can be seen depends on it; tests cut small.
@@ -277,7 +278,7 @@ fn pass(
         kind,
         seen: Seen::default(),
         translations: Translations::default(),
-        gathered: Gathered::default(),
+        gathered: Gathered::with_room(grain.batch),
         rewritten: BTreeSet::new(),
         open: FxHashMap::default(),
         report,
@@ -317,6 +318,13 @@ struct Gathered {
     statements: Vec<(Subject, Stated<Content>)>,
     progress: BTreeMap<String, Progress>,
     deletions: BTreeSet<String>,
+}
+
+impl Gathered {
+    /// Room for the calls of a write: only what is used takes memory, and what would grow takes it twice.
+    fn with_room(calls: usize) -> Self {
+        Self { rows: Vec::with_capacity(calls), prints: Vec::with_capacity(calls), ..Self::default() }
+    }
 }
 
 /// The place of a print that has no row: a statement.
@@ -536,16 +544,46 @@ impl Filer<'_> {
     fn write(&mut self, filing: &mut Filing) -> Result<(), StoreError> {
         let (store, number) = (self.reading.store, self.generation.number);
         let mut batch = Batch::default();
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
         if gathered.prints.is_empty() && gathered.statements.is_empty() && gathered.progress.is_empty() {
             return Ok(());
         }
-        let (mut rows, mut prints) = (gathered.rows, gathered.prints);
-        let window = self.source.dedupe_days;
-        let forward = matches!(self.kind, Pass::Forward);
-        let months: BTreeSet<u16> = gathered.statements.iter().map(|(subject, _)| codec::month(subject.day)).collect();
+        let statements = std::mem::take(&mut gathered.statements);
+        self.gathered.statements.reserve(statements.len());
+        let months: BTreeSet<u16> = statements.iter().map(|(subject, _)| codec::month(subject.day)).collect();
         let write = self.generation.write(months, &mut batch);
-        for verdict in self.seen.judge(store, number, write, window, &mut prints, &mut batch)? {
+        let (run, statements) = std::thread::scope(|scope| {
+            let beside = scope.spawn(move || usage::statements(number, write, statements));
+            let run = self.calls(write, &mut gathered, &mut batch);
+            (run, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        self.generation.runs.extend(run?);
+        store.put_all_new(statements, &mut batch)?;
+        // The largest buffers serve the next write too.
+        gathered.rows.clear();
+        gathered.prints.clear();
+        (self.gathered.rows, self.gathered.prints) = (gathered.rows, gathered.prints);
+        for (path, progress) in gathered.progress {
+            batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
+        }
+        let window = self.source.dedupe_days;
+        if matches!(self.kind, Pass::Forward)
+            && let Some(floor) = self.generation.raise_floor(window)
+        {
+            self.seen.prune(store, number, floor, &mut batch)?;
+        }
+        self.generation.save(&mut batch);
+        filing.save(store, gathered.deletions, &mut batch)?;
+        store.apply(batch)?;
+        filing.saved();
+        Ok(())
+    }
+
+    /// Adds the fingerprints of a write, and as a run what counts of its rows.
+    fn calls(&mut self, write: u32, gathered: &mut Gathered, batch: &mut Batch) -> Result<Option<Run>, StoreError> {
+        let (store, number, window) = (self.reading.store, self.generation.number, self.source.dedupe_days);
+        let Gathered { rows, prints, derived, .. } = gathered;
+        for verdict in self.seen.judge(store, number, write, window, prints, batch)? {
             let (place, instead_of, repeated) = match verdict {
                 Verdict::Repeated { place, instead_of } => (place, instead_of, true),
                 Verdict::Earlier { place, instead_of } => (place, Some(instead_of), false),
@@ -562,7 +600,7 @@ impl Filer<'_> {
             self.report.events_counted =
                 self.report.events_counted.saturating_sub(u64::from(!held || instead_of.is_some()));
             let mut of_call = vec![place];
-            of_call.extend((place + 1..).take_while(|next| gathered.derived.contains(next)));
+            of_call.extend((place + 1..).take_while(|next| derived.contains(next)));
             for place in of_call {
                 let Some(row) = rows.get_mut(place as usize) else { continue };
                 // The other copy says the same and was received on another day.
@@ -577,24 +615,7 @@ impl Filer<'_> {
                 }
             }
         }
-        let run = store.add_counts(number, write, &mut rows, &mut batch)?;
-        self.generation.runs.extend(run);
-        // The largest buffers serve the next write too.
-        rows.clear();
-        prints.clear();
-        (self.gathered.rows, self.gathered.prints) = (rows, prints);
-        store.add_statements(number, write, gathered.statements, &mut batch)?;
-        for (path, progress) in gathered.progress {
-            batch.put(keys::file(number, &path), serde_json::to_vec(&progress).unwrap_or_default());
-        }
-        if forward && let Some(floor) = self.generation.raise_floor(window) {
-            self.seen.prune(store, number, floor, &mut batch)?;
-        }
-        self.generation.save(&mut batch);
-        filing.save(store, gathered.deletions, &mut batch)?;
-        store.apply(batch)?;
-        filing.saved();
-        Ok(())
+        store.add_counts(number, write, rows, batch)
     }
 }
 

@@ -2,18 +2,16 @@
 //!
 //! A call is known by a 64-bit fingerprint of its source and its own id, kept under the day of its receipt. Copies that
 //! were received at most `window` days apart belong together, also in a chain, and the one that was received first is
-//! the one that counts — whatever the order of reading. Of a batch only fingerprints are compared, sorted, with those of
-//! the days around it, which come from the state and are held while there is room. Where two different calls
-//! have the same fingerprint one is lost: of n calls within the window n²/2⁶⁵ in the mean, one in thirty thousand years
-//! at a million calls a day.
+//! the one that counts — whatever the order of reading. Of a batch only fingerprints are compared with those of the days
+//! around it, which come from the state and are held while there is room. Where two different calls have the same
+//! fingerprint one is lost: of n calls within the window n²/2⁶⁵ in the mean, one in thirty thousand years at a million
+//! calls a day.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-
-use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::keys::{self, Generation};
-use crate::store::{Batch, Store, StoreError, parts};
+use crate::store::{Batch, Store, StoreError};
 
 /// Fingerprints are kept in values of so many: 6 KiB, of which sled keeps up to sixteen in a page.
 const PART: usize = 768;
@@ -58,40 +56,32 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Compares a batch with what is known and with itself, keeps it, and says what does not simply count. Sorts the batch by
-    /// fingerprint.
+    /// Compares a batch with what is known and with itself, keeps it, and says what does not simply count.
     pub fn judge(
         &mut self,
         store: &Store,
         generation: Generation,
         write: u32,
         window: i32,
-        prints: &mut [Print],
+        prints: &[Print],
         batch: &mut Batch,
     ) -> Result<Vec<Verdict>, StoreError> {
         // They come file by file, so mostly with others of their day.
+        let runs =
+            || prints.chunk_by(|a, b| a.day == b.day).filter_map(|run| run.first().map(|first| (first.day, run)));
         let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
-        for of_day in prints.chunk_by(|a, b| a.day == b.day) {
-            *counts.entry(of_day.first().map_or(0, |print| print.day)).or_default() += of_day.len();
-        }
-        sort(prints);
-        let mut by_day: FxHashMap<i32, Vec<u64>> =
-            counts.iter().map(|(day, count)| (*day, Vec::with_capacity(*count))).collect();
-        let mut doubtful: Vec<u64> = Vec::new();
-        let mut previous = None;
-        for print in prints.iter() {
-            by_day.entry(print.day).or_default().push(print.print);
-            if previous == Some(print.print) {
-                doubtful.push(print.print);
-            }
-            previous = Some(print.print);
-        }
-        let mut known: FxHashMap<u64, Vec<i32>> = FxHashMap::default();
-        let table = Table::of(prints);
-        let mut around: Vec<i32> = counts.keys().flat_map(|day| day - window..=day + window).collect();
+        runs().for_each(|(day, run)| *counts.entry(day).or_default() += run.len());
+        let mut by_day: BTreeMap<i32, Vec<u64>> =
+            counts.into_iter().map(|(day, count)| (day, Vec::with_capacity(count))).collect();
+        runs().for_each(|(day, run)| by_day.entry(day).or_default().extend(run.iter().map(|print| print.print)));
+        // Nearly all are new. Those that perhaps are not are looked for, and only they are sorted.
+        let mut there = Filter::for_many(prints.len());
+        let mut suspects: Vec<u64> = prints.iter().map(|print| print.print).filter(|print| there.add(*print)).collect();
+        let mut around: Vec<i32> = by_day.keys().flat_map(|day| day - window..=day + window).collect();
         around.sort_unstable();
         around.dedup();
         self.days.retain(|day, _| around.binary_search(day).is_ok());
+        let mut known: Vec<(u64, i32)> = Vec::new();
         for day in around {
             let read;
             let kept = match self.days.get(&day) {
@@ -101,24 +91,32 @@ impl Seen {
                     &read
                 }
             };
-            for print in kept.iter().filter(|print| table.has(**print)) {
-                known.entry(*print).or_default().push(day);
-            }
+            known.extend(kept.iter().filter(|print| there.has(**print)).map(|print| (*print, day)));
         }
-        doubtful.extend(known.keys());
-        doubtful.sort_unstable();
-        doubtful.dedup();
+        known.sort_unstable();
+        suspects.extend(known.iter().map(|(print, _)| *print));
+        let mut suspected = Filter::for_many(suspects.len());
+        suspects.iter().for_each(|print| _ = suspected.add(*print));
+        suspects.sort_unstable();
+        let suspected = |print: u64| suspected.has(print) && suspects.binary_search(&print).is_ok();
+        let mut copies: Vec<Print> = prints.iter().copied().filter(|print| suspected(print.print)).collect();
+        copies.sort_unstable_by_key(|copy| (copy.print, copy.day, copy.place));
+        let mut repeated: BTreeSet<(i32, u64)> = BTreeSet::new();
         let mut verdicts = Vec::new();
-        for print in doubtful {
-            let from = prints.partition_point(|other| other.print < print);
-            let copies = prints.iter().skip(from).take_while(|other| other.print == print);
-            let mut days = known.get(&print).cloned().unwrap_or_default();
-            copies.for_each(|copy| verdicts.extend(place_copy(*copy, &mut days, window)));
+        for copies in copies.chunk_by(|a, b| a.print == b.print) {
+            let print = copies.first().map_or(0, |copy| copy.print);
+            let from = known.partition_point(|(other, _)| *other < print);
+            let mut days: Vec<i32> =
+                known.iter().skip(from).take_while(|(other, _)| *other == print).map(|(_, day)| *day).collect();
+            repeated.extend(days.iter().map(|day| (*day, print)));
+            copies.iter().for_each(|copy| verdicts.extend(place_copy(*copy, &mut days, window)));
         }
-        for day in counts.into_keys() {
-            let mut new = by_day.remove(&day).unwrap_or_default();
+        for (day, mut new) in by_day {
+            new.sort_unstable();
             new.dedup();
-            new.retain(|print| known.get(print).is_none_or(|days| !days.contains(&day)));
+            if repeated.range((day, 0)..=(day, u64::MAX)).next().is_some() {
+                new.retain(|print| !repeated.contains(&(day, *print)));
+            }
             append(generation, write, day, &new, batch);
             store.spill(batch)?;
             self.remember(store, generation, day, new)?;
@@ -167,13 +165,6 @@ impl Seen {
     }
 }
 
-/// Sorts by fingerprint, day and place. Fingerprints are evenly spread, so their first bits make even parts.
-fn sort(prints: &mut [Print]) {
-    const BITS: u32 = parts::PARTS.ilog2();
-    let part = |print: &Print| (print.print >> (u64::BITS - BITS)) as usize;
-    parts::sort(prints, part, |prints| prints.sort_unstable_by_key(|print| (print.print, print.day, print.place)));
-}
-
 /// Writes what is new of a day, as parts of a write.
 fn append(generation: Generation, write: u32, day: i32, new: &[u64], batch: &mut Batch) {
     // More parts than a write may make are made larger.
@@ -194,43 +185,36 @@ fn read_day(store: &Store, generation: Generation, day: i32) -> Result<Vec<u64>,
     Ok(prints)
 }
 
-/// Finds fingerprints in a sorted batch: they are evenly spread, so their first bits tell nearly where they are. Nearly all
-/// that are looked for are not there, which one bit tells most of the time.
-struct Table<'a> {
-    prints: &'a [Print],
-    begins: Vec<u32>,
+/// Tells of nearly all fingerprints that are not among some that they are not: of a hundred it lets one pass. They are evenly
+/// spread, so their first bits choose a word, and their last ones three bits in it.
+struct Filter {
+    words: Vec<u64>,
     shift: u32,
-    there: Vec<u64>,
-    there_shift: u32,
 }
 
-impl<'a> Table<'a> {
-    fn of(prints: &'a [Print]) -> Self {
-        // Some eight to a place, and sixteen bits for each.
-        let bits = (prints.len() / 8).max(2).ilog2().min(24);
-        let there_bits = (prints.len() * 16).max(64).ilog2().min(30);
-        let (shift, there_shift) = (64 - bits, 64 - there_bits);
-        let mut begins = vec![0u32; (1 << bits) + 1];
-        let mut there = vec![0u64; 1 << (there_bits - 6)];
-        for print in prints {
-            begins[(print.print >> shift) as usize + 1] += 1;
-            let bit = print.print >> there_shift;
-            there[(bit / 64) as usize] |= 1 << (bit % 64);
-        }
-        for place in 1..begins.len() {
-            begins[place] += begins[place - 1];
-        }
-        Self { prints, begins, shift, there, there_shift }
+impl Filter {
+    /// An empty one for so many: sixteen bits or more for each.
+    fn for_many(count: usize) -> Self {
+        let bits = (count / 4).max(2).next_power_of_two().ilog2();
+        Self { words: vec![0; 1 << bits], shift: u64::BITS - bits }
     }
 
+    fn place(&self, print: u64) -> (usize, u64) {
+        ((print >> self.shift) as usize, 1 << (print & 63) | 1 << (print >> 6 & 63) | 1 << (print >> 12 & 63))
+    }
+
+    /// Adds one; true if it perhaps was there.
+    fn add(&mut self, print: u64) -> bool {
+        let (word, bits) = self.place(print);
+        let there = self.words[word] & bits == bits;
+        self.words[word] |= bits;
+        there
+    }
+
+    /// True if it perhaps is there.
     fn has(&self, print: u64) -> bool {
-        let bit = print >> self.there_shift;
-        if self.there[(bit / 64) as usize] & 1 << (bit % 64) == 0 {
-            return false;
-        }
-        let place = (print >> self.shift) as usize;
-        let among = self.begins[place] as usize..self.begins[place + 1] as usize;
-        self.prints[among].iter().any(|other| other.print == print)
+        let (word, bits) = self.place(print);
+        self.words[word] & bits == bits
     }
 }
 
@@ -290,11 +274,11 @@ mod tests {
             for (round, size) in sizes.iter().cycle().enumerate() {
                 let (now, later) = rest.split_at((*size).min(rest.len()));
                 rest = later;
-                let mut prints: Vec<Print> = (0u32..).zip(now).map(|(place, (print, day))| {
+                let prints: Vec<Print> = (0u32..).zip(now).map(|(place, (print, day))| {
                     Print { print: print.wrapping_mul(0x9e37_79b9_7f4a_7c15), day: *day, place }
                 }).collect();
                 let mut batch = Batch::default();
-                let verdicts = seen.judge(&store, 1, round as u32 + 1, window, &mut prints, &mut batch).unwrap();
+                let verdicts = seen.judge(&store, 1, round as u32 + 1, window, &prints, &mut batch).unwrap();
                 store.apply(batch).unwrap();
                 let mut new: Vec<Option<(u64, i32)>> = now.iter().copied().map(Some).collect();
                 let mut gone: Vec<(u64, i32)> = Vec::new();
@@ -332,16 +316,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prints_are_sorted_however_they_are_spread(
-            raw in prop::collection::vec((prop_oneof![any::<u64>(), 0u64..4, any::<u64>().prop_map(|bits| bits | 0xff << 56)], 0i32..3), 0..400),
-        ) {
-            let order = |print: &Print| (print.print, print.day, print.place);
-            let mut prints: Vec<Print> =
-                (0u32..).zip(raw).map(|(place, (print, day))| Print { print, day, place }).collect();
-            let mut expected = prints.clone();
-            expected.sort_by_key(order);
-            sort(&mut prints);
-            prop_assert!(prints.iter().map(order).eq(expected.iter().map(order)));
+        fn a_filter_lets_all_pass_that_are_there(prints in prop::collection::vec(any::<u64>(), 0..400), others in prop::collection::vec(any::<u64>(), 400)) {
+            let mut filter = Filter::for_many(prints.len());
+            prints.iter().for_each(|print| _ = filter.add(*print));
+            prop_assert!(prints.iter().all(|print| filter.has(*print)));
+            let passed = others.iter().filter(|print| filter.has(**print)).count();
+            prop_assert!(passed < 40, "{passed}");
         }
     }
 

@@ -22,8 +22,8 @@ pub(super) const VALUE: usize = 6144;
 /// So many cells of one id at most are written in one piece, which must be well below [`VALUE`].
 const PIECE: usize = 64;
 /// So many runs of about the same size are put together. How many are read at once and how often a count is written anew
-/// hang on it: of a write every five minutes some twenty runs are left after a month, and each count was written four times.
-pub const MANY: usize = 12;
+/// hang on it: of a write every five minutes some thirty runs are left after a month, and each count was written four times.
+pub const MANY: usize = 16;
 /// Of about the same size are runs below this, and those within eight times, eight times that, …
 const SMALL: u64 = 32 << 10;
 

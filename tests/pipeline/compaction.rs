@@ -20,7 +20,7 @@ profiles:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_is_made_small_after_much_was_read_and_then_not_again() {
     let site = Site::new().await;
-    let accounts: Vec<String> = (0..1200).map(|n| format!("account-{n}")).collect();
+    let accounts: Vec<String> = (0..1500).map(|n| format!("account-{n}")).collect();
     let stories: Vec<Use<'_>> = accounts.iter().map(|account| Use(account, "Core", 0, 30, 1)).collect();
     site.customers("a.ndjson", &stories);
     let open = |from| {

@@ -28,11 +28,11 @@ use self::features::Features;
 pub use self::history::{History, Told};
 use self::left_out::LeftOut;
 use self::members::Members;
-use self::people::Did;
+use self::people::{Did, OfDays};
 pub(crate) use self::points::Points;
 pub(crate) use self::standing::Standing;
 use self::standing::{Standings, Whom};
-use self::steps::Steps;
+use self::steps::{Steps, is_first_time};
 use self::tables::{Marks, Muster, Sums};
 pub(crate) use self::tally::Tally;
 use crate::activity::{Activity, Counter};
@@ -144,8 +144,6 @@ struct Gather<'a> {
     below: FxHashMap<Id, (Raw, u32)>,
     /// The stated account whose counts pass.
     current: (Id, Raw),
-    /// What serves an account that waited, to have all of it together.
-    whole: Raw,
     done: FxHashSet<Id>,
     /// What is done, where it was asked for, and the counts that belong to no account.
     activity: Option<(Counter, Raw)>,
@@ -154,11 +152,15 @@ struct Gather<'a> {
     marks: Marks,
     muster: Muster,
     daily: Vec<i64>,
-    /// By event, how much it moved the raw score.
-    moved: Sums,
+    /// By event number, how much it moved the raw score.
+    moved: Vec<i64>,
     scored: Sums,
     users: Vec<Did>,
-    /// By event number, whether a step or milestone asks for it, and the cells of those.
+    of_days: OfDays,
+    /// By age in days, whether a scored event was done on a day of the window.
+    active: Vec<bool>,
+    /// By event number, whether a step or milestone asks for more than the first of it, and the cells of those; empty where
+    /// none does.
     stepped: Vec<bool>,
     step_cells: Vec<Cell>,
     tables: habits::Tables,
@@ -256,11 +258,12 @@ impl<'a> Gather<'a> {
         let milestones =
             milestones.map(|(event, count)| Step::new("", Done::Event { event: event.clone(), count: *count }));
         let milestones: Vec<Step> = milestones.collect();
-        let mut stepped = vec![false; names.events()];
-        for step in model.steps().chain(&milestones) {
+        let mut stepped = Vec::new();
+        for step in model.steps().chain(&milestones).filter(|step| !is_first_time(step)) {
             if let Done::Event { event, .. } = &step.done
                 && let Some(event) = names.find_event(event)
             {
+                stepped.resize(names.events(), false);
                 stepped[event as usize] = true;
             }
         }
@@ -273,6 +276,10 @@ impl<'a> Gather<'a> {
         Self {
             model,
             tables: habits::Tables::new(model, &names),
+            muster: Muster::new(names.events()),
+            moved: vec![0; names.events()],
+            of_days: OfDays::default(),
+            active: Vec::new(),
             ids: names.ids,
             ask,
             today,
@@ -291,7 +298,6 @@ impl<'a> Gather<'a> {
             waiting: Waiting::default(),
             below: FxHashMap::default(),
             current: (0, Raw::default()),
-            whole: Raw::default(),
             done: FxHashSet::default(),
             activity: ask.activity.then(|| (Counter::new(over), Raw::default())),
             gathered: Gathered {
@@ -313,9 +319,7 @@ impl<'a> Gather<'a> {
             },
             standings: Standings::new(model, ask),
             marks: Marks::default(),
-            muster: Muster::default(),
             daily: Vec::new(),
-            moved: Sums::default(),
             scored: Sums::default(),
             users: Vec::new(),
             stepped,
@@ -402,20 +406,11 @@ impl<'a> Gather<'a> {
         if id == 0 || self.structure.gathers(id) {
             return;
         }
-        let mut all = std::mem::take(&mut self.whole);
-        if self.waiting.take(id, &mut all) {
-            all.append(&raw);
-            self.settle(id, &mut all);
-        } else if self.structure.parent(id) != 0 {
-            self.settle(id, &mut raw);
-        } else {
-            raw.net();
-            self.tally(id, &raw, raw.cells.len(), 0);
-        }
-        // Their memory serves the next one.
+        self.waiting.take(id, &mut raw);
+        self.settle(id, &mut raw);
+        // Its memory serves the next one.
         raw.clear();
-        all.clear();
-        (self.current.1, self.whole) = (raw, all);
+        self.current.1 = raw;
     }
 
     fn finish(mut self) -> Gathered<'a> {
@@ -425,7 +420,7 @@ impl<'a> Gather<'a> {
         // Children before those that they are rolled up into.
         left.sort_unstable_by_key(|id| (std::cmp::Reverse(self.structure.depth(*id)), *id));
         left.dedup();
-        let mut raw = std::mem::take(&mut self.whole);
+        let mut raw = std::mem::take(&mut self.current.1);
         for id in left {
             self.waiting.take(id, &mut raw);
             self.settle(id, &mut raw);
@@ -541,9 +536,12 @@ impl<'a> Gather<'a> {
         let steps = Steps { names, user_traits: &self.user_traits, calendar, today: self.today };
         let cells = &mut self.step_cells;
         cells.clear();
-        let is_of_step = |cell: &&Cell| self.stepped.get(cell.event as usize).copied().unwrap_or_default();
-        cells.extend(raw.cells.iter().filter(is_of_step));
-        let day = |step: &Step| steps.by_account(step, own_traits, &muster.users, cells);
+        if !self.stepped.is_empty() {
+            let is_of_step = |cell: &&Cell| self.stepped.get(cell.event as usize).copied().unwrap_or_default();
+            cells.extend(raw.cells.iter().filter(is_of_step));
+        }
+        let cells = if muster.takes_back() { &raw.cells } else { &*cells };
+        let day = |step: &Step| steps.by_account(step, own_traits, &muster, cells);
         if let Some(list) = tally.checklist.and_then(|place| self.model.activation.get(place)) {
             tally.steps = list.steps.iter().map(day).collect();
         }

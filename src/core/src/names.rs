@@ -1,7 +1,9 @@
 //! The one namespace of rules, mappings and JSON: which names there are, and what stands behind them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 
 use crate::component::USAGE;
 use crate::evaluate::{Account, Evaluation, Health, User};
@@ -163,9 +165,9 @@ fn percent(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0)
 }
 
-type Table<S> = LazyLock<HashMap<&'static str, fn(&S) -> Value>>;
+type Table<S> = LazyLock<FxHashMap<&'static str, fn(&S) -> Value>>;
 
-fn table<S>(measures: &'static [Measure<S>]) -> HashMap<&'static str, fn(&S) -> Value> {
+fn table<S>(measures: &'static [Measure<S>]) -> FxHashMap<&'static str, fn(&S) -> Value> {
     measures.iter().map(|measure| (measure.name, measure.of)).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::time::Day;
 use crate::window::Window;
 
 /// So many benchmarks are computed at once: each holds a raw score of every account.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 
 /// By what a raw score of a day is divided; `None` where there is nothing to divide by.
 pub(crate) fn size(profile: &Profile, points: &Points, standing: Option<&Standing>, day: Day) -> Option<f64> {
@@ -35,16 +35,19 @@ struct Own<'t> {
     points: &'t Points,
     profile: &'t Profile,
     place: usize,
+    /// Whether it is measured whatever the day.
+    always: bool,
     window: Window<Copied<slice::Iter<'t, (Day, i64)>>>,
 }
 
 impl<'t> Own<'t> {
-    /// For raw scores from a day on.
-    fn of(tally: &'t Tally, place: usize, profile: &'t Profile, from: Day) -> Option<Self> {
+    /// For raw scores from a day on; none of one that was not used yet.
+    fn of(tally: &'t Tally, place: usize, profile: &'t Profile, model: &Model, from: Day) -> Option<Self> {
         let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
         let before = points.daily.partition_point(|(day, _)| *day <= from.plus(-profile.window));
         let window = Window::new(points.daily.get(before..)?.iter().copied(), profile.window);
-        Some(Self { tally, points, profile, place, window })
+        let always = model.measures_all() && tally.left.first().is_none();
+        Some(Self { tally, points, profile, place, always, window })
     }
 
     /// Its raw score on a day. Days come in their order.
@@ -120,7 +123,7 @@ type Benchmarks = FxHashMap<Day, Pegs>;
 
 impl<'m> Scale<'m> {
     /// A profile's, with every benchmark in force from `first` up to `over`. `compute` makes those of some days, which come in
-    /// their order.
+    /// their order, [`AT_ONCE`].
     pub fn new(
         profile: &'m Profile,
         place: usize,
@@ -142,9 +145,7 @@ impl<'m> Scale<'m> {
 
     fn add(&mut self, days: BTreeSet<Day>, compute: &impl Fn(&[Day]) -> Vec<Pegs>) {
         let days: Vec<Day> = days.into_iter().collect();
-        for days in days.chunks(AT_ONCE) {
-            self.pegs.extend(days.iter().copied().zip(compute(days)));
-        }
+        self.pegs.extend(days.iter().copied().zip(compute(&days)));
     }
 
     /// True if an account had raw > 0 in the windows that end on a day.
@@ -235,22 +236,28 @@ pub(crate) fn scale<'m>(
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
     let compute = |days: &[Day]| {
         let Some(first) = days.first() else { return Vec::new() };
-        let mut raws: Vec<Raws<'_>> = vec![Default::default(); days.len()];
-        raws.iter_mut().for_each(|(raws, _)| raws.reserve_exact(tallies.len()));
-        for tally in tallies {
-            let groups = tally.standing.get(place).map(|standing| &standing.group);
-            let Some(mut own) = Own::of(tally, place, profile, *first) else { continue };
-            for (day, (raws, grouped)) in days.iter().zip(&mut raws) {
-                if let Some(raw) = own.raw_at(*day)
-                    && belongs(tally, *day, place, gathered, model)
-                {
-                    raws.push(raw);
-                    grouped.extend(groups.and_then(|groups| groups.at(*day)).map(|group| (raw, group)));
+        // Accounts lie far from each other: each is gone through once.
+        let own = |tally| Own::of(tally, place, profile, model, *first);
+        let mut all: Vec<Own<'_>> = tallies.iter().filter_map(own).collect();
+        let at_once = |days: &[Day]| {
+            let mut raws: Vec<Raws<'_>> = vec![Default::default(); days.len()];
+            raws.iter_mut().for_each(|(raws, _)| raws.reserve_exact(all.len()));
+            for own in &mut all {
+                let tally = own.tally;
+                let groups = tally.standing.get(place).map(|standing| &standing.group);
+                for (day, (raws, grouped)) in days.iter().zip(&mut raws) {
+                    if let Some(raw) = own.raw_at(*day)
+                        && (own.always || belongs(tally, *day, place, gathered, model))
+                    {
+                        raws.push(raw);
+                        grouped.extend(groups.and_then(|groups| groups.at(*day)).map(|group| (raw, group)));
+                    }
                 }
             }
-        }
-        let percent = profile.benchmark.percentile;
-        raws.into_iter().map(|(raws, grouped)| Pegs::new(raws, &grouped, percent)).collect()
+            let percent = profile.benchmark.percentile;
+            raws.into_iter().map(|(raws, grouped)| Pegs::new(raws, &grouped, percent)).collect::<Vec<_>>()
+        };
+        days.chunks(AT_ONCE).flat_map(at_once).collect()
     };
     let until = ask.unrenewed_since.map(|at| (model.calendar.day(at), model.calendar.last_over(at)));
     Some(Scale { until, ..Scale::new(profile, place, (first, today, over), compute) })

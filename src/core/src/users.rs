@@ -14,7 +14,7 @@ use crate::gather::{Ask, Gathered, Tally};
 use crate::health::{self, CURVE, Holding};
 use crate::identity::{start, stated_start, tenure, traits_at};
 use crate::model::{Band, Model};
-use crate::scale::{Pegs, Scale, belongs};
+use crate::scale::{AT_ONCE, Pegs, Scale, belongs};
 use crate::time::Day;
 use crate::usage::Id;
 use crate::window::Window;
@@ -226,7 +226,7 @@ fn scale<'a>(
 ) -> Option<Scale<'a>> {
     let profile = model.profiles.get(place)?;
     let members = &gathered.members;
-    let compute = |days: &[Day]| {
+    let at_once = |days: &[Day]| {
         let ours = |day: &Day| {
             let ours = tallies.iter().filter(|tally| belongs(tally, *day, place, gathered, model));
             ours.map(|tally| tally.id).collect()
@@ -242,8 +242,9 @@ fn scale<'a>(
                 }
             }
         }
-        raws.into_iter().map(|raws| Pegs::of_all(raws, profile.benchmark.percentile)).collect()
+        raws.into_iter().map(|raws| Pegs::of_all(raws, profile.benchmark.percentile)).collect::<Vec<_>>()
     };
+    let compute = |days: &[Day]| days.chunks(AT_ONCE).flat_map(at_once).collect();
     Some(Scale::new(profile, place, range, compute))
 }
 

@@ -67,14 +67,6 @@ impl Raw {
         self.last = None;
         self.user_last.clear();
     }
-
-    pub fn append(&mut self, other: &Self) {
-        self.roll_up(other);
-        for (user, last) in &other.user_last {
-            let own = self.user_last.entry(*user).or_insert(*last);
-            *own = (*own).max(*last);
-        }
-    }
 }
 
 /// A user's counts of a day, from [`FIRST_DAY`] on, as cells.
@@ -154,10 +146,10 @@ impl Waiting {
         &mut own.rest
     }
 
-    /// Gives all of an account, which waits no longer, to one without anything; false if it did not wait.
-    pub fn take(&mut self, account: Id, raw: &mut Raw) -> bool {
+    /// Adds all that waits of an account, which does so no longer.
+    pub fn take(&mut self, account: Id, raw: &mut Raw) {
         let place = self.places.get_mut(account as usize).map(std::mem::take).unwrap_or_default();
-        let Some(own) = (place as usize).checked_sub(1).and_then(|place| self.all.get_mut(place)) else { return false };
+        let Some(own) = (place as usize).checked_sub(1).and_then(|place| self.all.get_mut(place)) else { return };
         let mut number = own.first;
         while number != 0 {
             let block = block(&mut self.blocks, number);
@@ -165,9 +157,11 @@ impl Waiting {
             raw.cells.extend_from_slice(&block.cells[..used]);
             number = block.next;
         }
-        raw.last = own.rest.last;
-        raw.user_last = std::mem::take(&mut own.rest.user_last);
-        true
+        raw.last = raw.last.max(own.rest.last);
+        for (user, last) in std::mem::take(&mut own.rest.user_last) {
+            let own = raw.user_last.entry(user).or_insert(last);
+            *own = (*own).max(last);
+        }
     }
 
     /// All accounts that wait.

@@ -124,7 +124,7 @@ impl Gather<'_> {
         let is_left_out = |age: usize| left_out.has(self.over.plus(-(age as i32)));
         let mut signals = [Counts::default(); Signal::ALL.len()];
         for (run, user) in muster.runs(cells) {
-            let own = &mut tables.users[user];
+            let (mut seen, mut lately) = tables.users[user];
             for cell in run.iter().filter(|cell| cell.count > 0) {
                 let age = (self.over.0 - cell.day().0) as usize;
                 let Some(spans) = bits.get(age) else { continue };
@@ -144,12 +144,12 @@ impl Gather<'_> {
                     continue;
                 }
                 if is_plain {
-                    let (seen, lately) = &mut *own;
-                    *seen |= spans;
-                    *lately = if LAST_90.contains(&(age as i32)) { lately.saturating_add(count) } else { *lately };
+                    seen |= spans;
+                    lately = lately.saturating_add(if LAST_90.contains(&(age as i32)) { count } else { 0 });
                 }
                 tables.events[event] |= spans;
             }
+            tables.users[user] = (seen, lately);
         }
         for (event, _) in muster.events() {
             let spans = std::mem::take(&mut tables.events[event as usize]);

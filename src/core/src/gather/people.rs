@@ -5,6 +5,7 @@ use super::left_out::LeftOut;
 use super::tables::Muster;
 use super::{CORE, Cell, Gather, Tally};
 use crate::cycle::Against;
+use crate::time::Day;
 use crate::usage::{Id, Interner};
 
 /// So many of those who stopped are named.
@@ -16,17 +17,39 @@ fn first_few(mut users: Vec<(i64, Id)>, names: &Interner) -> Vec<Id> {
     users.iter().take(NAMED).map(|(_, user)| *user).collect()
 }
 
+/// A day in the span of all users.
+const MEMBER: u8 = 1;
+/// A day in the span of active users; this and what follows only of days that do not leave the windows.
+const ACTIVE: u8 = 2;
+/// A day in the window.
+const NOW: u8 = 4;
+/// A day in the window that this one is held against.
+const THEN: u8 = 8;
+
+/// What days are to the users of an account: the same for nearly all accounts.
+#[derive(Debug, Default)]
+pub(super) struct OfDays {
+    /// What it was made for: the place of a profile, and the end of the window that its window is held against.
+    of: Option<(Option<usize>, Day)>,
+    /// By age in days, what a day is, a bit each.
+    bits: Vec<u8>,
+}
+
 /// What a user of an account did, as far as the account's profile asks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Did {
-    /// Anything in the span of all users.
-    is_member: bool,
-    /// A scored event in the span of active users.
-    is_active: bool,
+    /// On what days: anything on a [`MEMBER`], a scored event on the others.
+    days: u8,
     /// Points in the window, in millionths.
     points: i64,
     /// Scored events in the window that this one is held against.
     before: i64,
+}
+
+impl Did {
+    fn is(self, days: u8) -> bool {
+        self.days & days != 0
+    }
 }
 
 impl Gather<'_> {
@@ -75,14 +98,27 @@ impl Gather<'_> {
         }
         self.users.clear();
         self.users.resize(muster.users.len(), Did::default());
-        let mut days: Vec<bool> = vec![false; window as usize + 1];
-        let since = member_since.min(active_since).min(before_since).min(scored_since);
+        let weights = chosen.map(|(_, weights)| weights.as_slice()).unwrap_or_default();
+        if self.of_days.of != Some((tally.chosen, before)) {
+            let since = member_since.min(active_since).min(window_since).min(before_since);
+            let bits = |age: i32| {
+                let day = self.over.plus(-age);
+                let bit = |is: bool, bit: u8| if is { bit } else { 0 };
+                let scored = bit(day > active_since, ACTIVE)
+                    | bit(day > window_since, NOW)
+                    | bit(day <= window_since && day <= before && day > before_since, THEN);
+                bit(day > member_since, MEMBER) | if left_out.has(day) { 0 } else { scored }
+            };
+            let bits = (0..self.over.0 - since.0).map(bits).collect();
+            self.of_days = OfDays { of: Some((tally.chosen, before)), bits };
+        }
+        let of_days = &self.of_days.bits;
+        self.active.clear();
+        self.active.resize(of_days.len(), false);
         for (run, user) in muster.runs(cells) {
-            let user = &mut self.users[user];
-            for cell in run.iter().filter(|cell| cell.count > 0 && cell.day() > since) {
-                let day = cell.day();
-                user.is_member |= day <= self.over && day > member_since;
-                let count = i64::from(cell.count);
+            let mut did = self.users[user];
+            for cell in run.iter().filter(|cell| cell.count > 0) {
+                let (day, count) = (cell.day(), i64::from(cell.count));
                 if reasons
                     && day > scored_since
                     && let Ok(column) = columns.binary_search(&cell.event)
@@ -91,24 +127,23 @@ impl Gather<'_> {
                     let place = (day.0 - scored_since.0 - 1) as usize * columns.len() + column;
                     self.scored.add(place, count);
                 }
-                let weight =
-                    chosen.and_then(|(_, weights)| weights.get(cell.event as usize)).copied().unwrap_or_default();
-                if weight == 0 || left_out.has(day) {
-                    continue;
-                }
-                user.is_active |= day <= self.over && day > active_since;
-                if day <= self.over && day > window_since {
-                    days[(day.0 - window_since.0) as usize] = true;
-                    user.points = user.points.saturating_add(weight.saturating_mul(count));
-                } else if day <= before && day > before_since {
-                    user.before += count;
-                }
+                let age = (self.over.0 - day.0) as usize;
+                let (Some(of_day), Some(active)) = (of_days.get(age), self.active.get_mut(age)) else { continue };
+                // Hardly a branch: which cells are scored is no pattern that a processor could foresee.
+                let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
+                let days = of_day & if weight == 0 { MEMBER } else { u8::MAX };
+                did.days |= days;
+                *active |= days & NOW != 0;
+                let points = if days & NOW == 0 { 0 } else { weight };
+                did.points = did.points.saturating_add(points.saturating_mul(count));
+                did.before += if days & THEN == 0 { 0 } else { count };
             }
+            self.users[user] = did;
         }
         let users = || muster.users.iter().zip(&self.users);
-        tally.total_users = users().filter(|(_, did)| did.is_member).count() as u32;
-        tally.active_users = users().filter(|(_, did)| did.is_active).count() as u32;
-        let stopped = users().filter(|(_, did)| did.before > 0 && !did.is_active);
+        tally.total_users = users().filter(|(_, did)| did.is(MEMBER)).count() as u32;
+        tally.active_users = users().filter(|(_, did)| did.is(ACTIVE)).count() as u32;
+        let stopped = users().filter(|(_, did)| did.before > 0 && !did.is(ACTIVE));
         let stopped: Vec<(i64, Id)> = stopped.map(|(user, did)| (did.before, *user)).collect();
         tally.stopped_users = stopped.len() as u32;
         tally.who_stopped = first_few(stopped, &self.ids.subjects);
@@ -117,7 +152,7 @@ impl Gather<'_> {
             users().filter(|(_, did)| did.points > 0).map(|(user, did)| (*user, did.points)).collect(),
         );
         tally.features_ever = features_ever.iter().filter(|used| **used).count();
-        tally.active_days = days.iter().filter(|active| **active).count() as u32;
+        tally.active_days = self.active.iter().filter(|active| **active).count() as u32;
         let scored = self.scored.drain().filter_map(|(place, count)| {
             let day = scored_since.plus(1 + (place / columns.len()) as i32);
             Some((day, *columns.get(place % columns.len())?, u32::try_from(count).unwrap_or(u32::MAX)))

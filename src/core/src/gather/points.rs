@@ -32,26 +32,26 @@ impl Gather<'_> {
         self.daily.clear();
         self.daily.resize(days, 0);
         let then = Against::of(profile, Some(first), self.over).end(self.over);
-        let is_within = |end: Day, day: Day| day <= end && day > end.plus(-profile.window);
+        let is_within = |end: Day, day: Day| ((end.0 - day.0) as u32) < profile.window as u32;
         for cell in cells {
-            let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
-            let day = cell.day();
-            if weight == 0 || day > self.over || left_out.has(day) {
+            let (event, day) = (cell.event as usize, cell.day());
+            let (Some(weight), Some(moved)) = (weights.get(event), self.moved.get_mut(event)) else { continue };
+            let Some(sum) = self.daily.get_mut((day.0 - first.0) as usize).filter(|_| !left_out.has(day)) else {
                 continue;
-            }
+            };
+            // Also where the weight is 0: which cells are scored is no pattern that a processor could foresee.
             let points = weight.saturating_mul(i64::from(cell.count));
-            let sum = &mut self.daily[(day.0 - first.0) as usize];
             *sum = sum.saturating_add(points);
-            let (is_now, was_then) = (is_within(self.over, day), is_within(then, day));
-            if is_now != was_then {
-                self.moved.add(cell.event as usize, if is_now { points } else { -points });
-            }
+            let sign = i64::from(is_within(self.over, day)) - i64::from(is_within(then, day));
+            *moved = moved.saturating_add(sign * points);
         }
         let mut daily = Vec::with_capacity(self.daily.iter().filter(|points| **points != 0).count());
         let with_points = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
         daily.extend(with_points.map(|(index, points)| (first.plus(index as i32), *points)));
         // Of two that moved as much the one whose name comes first.
-        let moved = self.moved.drain().map(|(event, points)| (points, event as Id)).max_by(|a, b| {
+        let columns = self.columns.get(place).into_iter().flatten();
+        let moved = columns.map(|event| (std::mem::take(&mut self.moved[*event as usize]), *event));
+        let moved = moved.filter(|(points, _)| *points != 0).max_by(|a, b| {
             let names = |event| self.gathered.names.event(event);
             a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
         });

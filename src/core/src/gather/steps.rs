@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::Cell;
+use super::tables::Muster;
 use crate::checklist::{Done, Step};
 use crate::identity::Traits;
 use crate::time::{Calendar, Day};
@@ -21,10 +22,14 @@ pub(super) struct Steps<'g> {
 }
 
 impl Steps<'_> {
-    /// The day on which an account with these traits, users and counts of steps had done a step. Where so many users are asked
-    /// for, each has to have done it alone, and the account's own trait is nobody's.
-    pub fn by_account(&self, step: &Step, traits: &[Stated<Traits>], users: &[Id], cells: &[Cell]) -> Option<Day> {
+    /// The day on which an account with these traits that was mustered had done a step; `cells` are those of events that it
+    /// is not enough to do once. Where so many users are asked for, each has to have done it alone, and the account's own
+    /// trait is nobody's.
+    pub fn by_account(&self, step: &Step, traits: &[Stated<Traits>], muster: &Muster, cells: &[Cell]) -> Option<Day> {
         let mut days: Vec<Day> = match &step.done {
+            Done::Event { event, .. } if is_first_time(step) && !muster.takes_back() => {
+                return muster.first_of(self.names.find_event(event)?);
+            }
             Done::Event { event, count } => {
                 let event = self.names.find_event(event)?;
                 let of_event = cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
@@ -36,7 +41,7 @@ impl Steps<'_> {
             }
             Done::Trait(name) => {
                 let own = self.first_set(traits, name).filter(|_| step.by.is_none());
-                users.iter().filter_map(|user| self.user_set(*user, name)).chain(own).collect()
+                muster.users.iter().filter_map(|user| self.user_set(*user, name)).chain(own).collect()
             }
         };
         days.sort_unstable();
@@ -74,6 +79,11 @@ impl Steps<'_> {
         }
         since
     }
+}
+
+/// Whether a step is done as soon as anybody does its event once.
+pub(super) fn is_first_time(step: &Step) -> bool {
+    step.by.is_none() && matches!(step.done, Done::Event { count: ..=1, .. })
 }
 
 /// The day on which counts, in the order of their days, come to so many.

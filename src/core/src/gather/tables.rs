@@ -90,40 +90,46 @@ pub(super) struct Muster {
     when: Vec<When>,
     /// The events that were done.
     done: Vec<Id>,
+    /// True if a cell takes back more than there was.
+    takes_back: bool,
 }
 
 impl Muster {
+    /// For so many events.
+    pub(super) fn new(events: usize) -> Self {
+        Self { when: vec![When::NEVER; events], ..Self::default() }
+    }
+
     /// Takes the cells of another account.
     pub(super) fn call(&mut self, cells: &[Cell], over: Day, left_out: &LeftOut) {
         self.round += 1;
         self.users.clear();
         self.runs.clear();
         self.done.drain(..).for_each(|event| self.when[event as usize] = When::NEVER);
+        self.takes_back = false;
         let mut end = 0;
         for run in cells.chunk_by(|a, b| a.user == b.user) {
             let Some(first) = run.first() else { continue };
             let number = self.number_of(first.user);
             end += run.len() as u32;
             self.runs.push((number, end));
-            for cell in run.iter().filter(|cell| cell.count > 0) {
-                self.note(cell.event, cell.day(), cell.day() <= over && !left_out.has(cell.day()));
+            for cell in run {
+                if cell.count > 0 {
+                    self.note(cell.event, cell.day(), cell.day() <= over && !left_out.has(cell.day()));
+                } else {
+                    self.takes_back = true;
+                }
             }
         }
     }
 
     fn note(&mut self, event: Id, day: Day, in_windows: bool) {
-        let place = event as usize;
-        if self.when.len() <= place {
-            self.when.resize(place + 1, When::NEVER);
-        }
-        let when = &mut self.when[place];
+        let Some(when) = self.when.get_mut(event as usize) else { return };
         if when.first == When::NEVER.first {
             self.done.push(event);
         }
         when.first = when.first.min(day);
-        if in_windows {
-            when.last = when.last.max(day);
-        }
+        when.last = when.last.max(if in_windows { day } else { When::NEVER.last });
     }
 
     fn number_of(&mut self, user: Id) -> u32 {
@@ -157,5 +163,15 @@ impl Muster {
     /// The first day on which anything was done.
     pub(super) fn first(&self) -> Option<Day> {
         self.events().map(|(_, when)| when.first).min()
+    }
+
+    /// The first day on which an event was done.
+    pub(super) fn first_of(&self, event: Id) -> Option<Day> {
+        self.when.get(event as usize).map(|when| when.first).filter(|first| *first != When::NEVER.first)
+    }
+
+    /// Whether a cell takes back more than there was: then the first day of an event is not the one by which it was done.
+    pub(super) fn takes_back(&self) -> bool {
+        self.takes_back
     }
 }

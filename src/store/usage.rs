@@ -407,17 +407,17 @@ impl<'a> Kept<'a> {
 }
 
 /// Tells what so many writes said, and forgets it.
-fn tell(about: About, entries: &mut Vec<Entry>, writes: usize, take: &mut dyn FnMut(Told<'_>)) {
+fn tell(about: About, entries: &mut Vec<Entry>, writes: usize, take: &mut dyn FnMut(Told)) {
     if writes > 1 {
         *entries = said(about, std::mem::take(entries));
     }
-    entries.drain(..).for_each(|(subject, stated)| take(Told::Statement(&subject, &stated)));
+    entries.drain(..).for_each(|(subject, stated)| take(Told::Statement(subject, stated)));
 }
 
 impl History for Kept<'_> {
     type Error = StoreError;
 
-    fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), StoreError> {
+    fn statements(&self, about: About, take: &mut dyn FnMut(Told)) -> Result<(), StoreError> {
         // Traits that were said of the same in several writes are put together as if it had been one.
         let mut current: Option<(u32, Generation, u16)> = None;
         let mut entries: Vec<Entry> = Vec::new();
@@ -439,7 +439,7 @@ impl History for Kept<'_> {
             current = Some(now);
             writes += 1;
             if about.is_id() {
-                let tell = |subject, stated| take(Told::Statement(&subject, &stated));
+                let tell = |subject, stated| take(Told::Statement(subject, stated));
                 self.store.read_entries(about, month, &value, tell)?;
             } else {
                 self.store.read_entries(about, month, &value, |subject, stated| entries.push((subject, stated)))?;

@@ -176,12 +176,12 @@ pub(crate) fn gather<'a, H: History>(
 ) -> Result<Gathered<'a>, H::Error> {
     let mut identity = Identity::new(ids, ask.horizon);
     history.statements(About::Link, &mut |told| match told {
-        Told::Statement(subject, stated) => identity.link(subject, stated),
+        Told::Statement(subject, stated) => identity.link(&subject, stated),
         Told::Settled => identity.settle_links(),
     })?;
     history.statements(About::Membership, &mut |told| {
         if let Told::Statement(subject, stated) = told {
-            identity.membership(subject, stated);
+            identity.membership(&subject, stated);
         }
     })?;
     identity.settle_memberships();
@@ -193,7 +193,7 @@ pub(crate) fn gather<'a, H: History>(
         Told::Statement(subject, stated) => {
             let account = names.account_today(subject.id);
             let traits = if names.is_merged(account) { &mut of_merged } else { &mut told_traits };
-            traits.add(account, ask.horizon, subject, stated);
+            traits.add(account, ask.horizon, &subject, stated);
         }
         Told::Settled => told_traits.settle(ids, &mut book),
     })?;
@@ -203,7 +203,7 @@ pub(crate) fn gather<'a, H: History>(
     if ask.users || steps_ask || components_ask || model.exclude_users.is_some() {
         history.statements(About::UserTraits, &mut |told| {
             if let Told::Statement(subject, stated) = told {
-                told_traits.add(identity.user(subject.id, subject.day), ask.horizon, subject, stated);
+                told_traits.add(identity.user(subject.id, subject.day), ask.horizon, &subject, stated);
             }
         })?;
         told_traits.settle(ids, &mut user_traits);

@@ -211,7 +211,7 @@ impl<'a> Identity<'a> {
     }
 
     /// Takes a link. [`Self::settle_links`] must follow before links of the same id are complete twice.
-    pub fn link(&mut self, subject: &Subject, stated: &Stated<Content>) {
+    pub fn link(&mut self, subject: &Subject, stated: Stated<Content>) {
         self.claim(subject.id, subject, stated);
     }
 
@@ -221,14 +221,14 @@ impl<'a> Identity<'a> {
     }
 
     /// Takes a membership, when all links are settled: it is that of the person, whichever of the ids it was stated with.
-    pub fn membership(&mut self, subject: &Subject, stated: &Stated<Content>) {
+    pub fn membership(&mut self, subject: &Subject, stated: Stated<Content>) {
         self.claim(self.user(subject.id, subject.day), subject, stated);
     }
 
-    fn claim(&mut self, id: Id, subject: &Subject, stated: &Stated<Content>) {
+    fn claim(&mut self, id: Id, subject: &Subject, stated: Stated<Content>) {
         if let Content::Id(value) = stated.value {
             let Subject { id: of, day, lag, .. } = *subject;
-            self.claims.push(Claim { id, stated: of, value, day, lag, at: stated.at, message: stated.message.clone() });
+            self.claims.push(Claim { id, stated: of, value, day, lag, at: stated.at, message: stated.message });
         }
     }
 
@@ -285,11 +285,11 @@ impl TraitBook {
     }
 
     /// Takes a statement about whom it is about in the end.
-    pub fn add(&mut self, whose: Id, horizon: Horizon, subject: &Subject, stated: &Stated<Content>) {
-        if let Content::Traits(values) = &stated.value
+    pub fn add(&mut self, whose: Id, horizon: Horizon, subject: &Subject, stated: Stated<Content>) {
+        if let Content::Traits(values) = stated.value
             && horizon.sees(subject, stated.at)
         {
-            self.statements.push((whose, (stated.at, stated.message.clone(), subject.part, values.clone())));
+            self.statements.push((whose, (stated.at, stated.message, subject.part, values)));
         }
     }
 
@@ -349,9 +349,9 @@ mod tests {
     fn answers(ids: &Ids, horizon: Horizon, told: &[(Subject, Stated<Content>)]) -> Vec<(Id, Option<Id>)> {
         let mut identity = Identity::new(ids, horizon);
         let of = |about| told.iter().filter(move |(subject, _)| subject.about == about);
-        of(About::Link).for_each(|(subject, stated)| identity.link(subject, stated));
+        of(About::Link).for_each(|(subject, stated)| identity.link(subject, stated.clone()));
         identity.settle_links();
-        of(About::Membership).for_each(|(subject, stated)| identity.membership(subject, stated));
+        of(About::Membership).for_each(|(subject, stated)| identity.membership(subject, stated.clone()));
         identity.settle_memberships();
         let all = (1..=ids.subjects.len() as Id).flat_map(|id| (-1..5).map(move |day| (id, Day(day))));
         all.map(|(id, day)| (identity.user(id, day), identity.account(identity.user(id, day), day))).collect()

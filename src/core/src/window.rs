@@ -2,41 +2,46 @@
 //!
 //! Days are asked for in their order: what is done on one enters once and leaves once, however many windows it is in.
 
-use std::iter::Peekable;
-
 use crate::time::Day;
 
 /// A window over points by day, which come in the order of their days.
 pub(crate) struct Window<I: Iterator<Item = (Day, i64)>> {
     days: i32,
-    entering: Peekable<I>,
-    leaving: Peekable<I>,
+    /// What enters next, and what comes after it.
+    enters: Option<(Day, i64)>,
+    entering: I,
+    /// What leaves next, and what comes after it.
+    leaves: Option<(Day, i64)>,
+    leaving: I,
     /// In no order of entering and leaving it overflows.
     sum: i128,
 }
 
 impl<I: Iterator<Item = (Day, i64)> + Clone> Window<I> {
     /// A window of so many days over points in millionths.
-    pub fn new(points: I, days: i32) -> Self {
-        Self { days, entering: points.clone().peekable(), leaving: points.peekable(), sum: 0 }
+    pub fn new(mut points: I, days: i32) -> Self {
+        let first = points.next();
+        Self { days, enters: first, entering: points.clone(), leaves: first, leaving: points, sum: 0 }
     }
 
     /// The raw score in millionths of the window that ends on a day; no earlier one may be asked for afterwards.
     pub fn ending(&mut self, day: Day) -> i64 {
-        while let Some((_, points)) = self.entering.next_if(|(on, _)| *on <= day) {
+        while let Some((_, points)) = self.enters.filter(|(on, _)| *on <= day) {
             self.sum += i128::from(points);
+            self.enters = self.entering.next();
         }
         let before = day.plus(-self.days);
-        while let Some((_, points)) = self.leaving.next_if(|(on, _)| *on <= before) {
+        while let Some((_, points)) = self.leaves.filter(|(on, _)| *on <= before) {
             self.sum -= i128::from(points);
+            self.leaves = self.leaving.next();
         }
         i64::try_from(self.sum).unwrap_or(if self.sum < 0 { i64::MIN } else { i64::MAX })
     }
 
     /// The first day after the one that was asked for last on which the raw score may be another; `None` if it stays.
-    pub fn changes(&mut self) -> Option<Day> {
-        let enters = self.entering.peek().map(|(on, _)| *on);
-        let leaves = self.leaving.peek().map(|(on, _)| on.plus(self.days));
+    pub fn changes(&self) -> Option<Day> {
+        let enters = self.enters.map(|(on, _)| on);
+        let leaves = self.leaves.map(|(on, _)| on.plus(self.days));
         enters.into_iter().chain(leaves).min()
     }
 }

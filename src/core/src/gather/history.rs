@@ -9,7 +9,7 @@ pub trait History {
 
     /// Hands out the statements of a kind. All about one id come between two times of [`Told::Settled`]. Of traits only those
     /// that stand; of memberships and links also others of the same day.
-    fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), Self::Error>;
+    fn statements(&self, about: About, take: &mut dyn FnMut(Told)) -> Result<(), Self::Error>;
 
     /// Hands out the counts with the latest moment of each spot, in the order of their stated accounts, those without one
     /// (0) first. A spot may come in parts.
@@ -19,9 +19,9 @@ pub trait History {
 
 /// A part of what a history says.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum Told {
     /// A statement.
-    Statement(&'a Subject, &'a Stated<Content>),
+    Statement(Subject, Stated<Content>),
     /// All statements about the ids so far were told.
     Settled,
 }
@@ -29,9 +29,9 @@ pub enum Told<'a> {
 impl History for Usage {
     type Error = std::convert::Infallible;
 
-    fn statements(&self, about: About, take: &mut dyn FnMut(Told<'_>)) -> Result<(), Self::Error> {
+    fn statements(&self, about: About, take: &mut dyn FnMut(Told)) -> Result<(), Self::Error> {
         let wanted = self.statements.iter().filter(|(subject, _)| subject.about == about);
-        wanted.for_each(|(subject, stated)| take(Told::Statement(subject, stated)));
+        wanted.for_each(|(subject, stated)| take(Told::Statement(*subject, stated.clone())));
         take(Told::Settled);
         Ok(())
     }

@@ -28,11 +28,11 @@ enum Stage {
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    let Some(location) = arguments.next().map(PathBuf::from) else {
+    let Some(location) = arguments.next().map(PathBuf::from).filter(|location| location.is_dir()) else {
         println!("cargo bench --bench stages -- DIR [ROUNDS]: DIR holds NDJSON files, plain or gzip");
         return;
     };
-    let rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).unwrap_or(3).max(1);
     for (stage, name) in [(Stage::Read, "read"), (Stage::Parse, "read, parse")] {
         let mut runs: Vec<(f64, f64, u64)> = (0..rounds).map(|_| run(&location, stage)).collect();
         runs.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -48,7 +48,7 @@ fn run(location: &std::path::Path, stage: Stage) -> (f64, f64, u64) {
     let tasks = tasks(location, &ledger, &|line| received(line, &paths)).expect("the archive can be read");
     let (files, seed, failed) = (Files::new(&tasks, BLOCK), fingerprint_seed("archive"), AtomicBool::new(false));
     let calls = AtomicU64::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);
     std::thread::scope(|scope| {
         for number in 0..threads {
             let (files, paths, model, calls, failed) = (&files, &paths, &model, &calls, &failed);

@@ -27,3 +27,22 @@ pub fn sort<T>(items: &mut [T], part: impl Fn(&T) -> usize, mut sort: impl FnMut
         begin = end;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn items_are_sorted_however_they_are_spread(
+            items in prop::collection::vec((prop_oneof![0..PARTS, Just(0), Just(PARTS - 1)], any::<u8>()), 0..400),
+        ) {
+            let (mut sorted, mut expected) = (items.clone(), items);
+            sort(&mut sorted, |item| item.0, |part| part.sort_unstable());
+            expected.sort_unstable();
+            prop_assert_eq!(sorted, expected);
+        }
+    }
+}

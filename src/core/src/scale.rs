@@ -43,6 +43,7 @@ struct Own<'t> {
 impl<'t> Own<'t> {
     /// For raw scores from a day on; none of one that was not used yet.
     fn of(tally: &'t Tally, place: usize, profile: &'t Profile, model: &Model, from: Day) -> Option<Self> {
+        tally.first?;
         let points = tally.own.get(place).or_else(|| tally.points.get(place))?;
         let before = points.daily.partition_point(|(day, _)| *day <= from.plus(-profile.window));
         let window = Window::new(points.daily.get(before..)?.iter().copied(), profile.window);
@@ -236,7 +237,7 @@ pub(crate) fn scale<'m>(
     let first = tallies.iter().filter_map(|tally| tally.first).filter(|day| *day <= over).min().unwrap_or(over);
     let compute = |days: &[Day]| {
         let Some(first) = days.first() else { return Vec::new() };
-        // Accounts lie far from each other: each is gone through once.
+        // Accounts lie far from each other: what is needed of each is found once.
         let own = |tally| Own::of(tally, place, profile, model, *first);
         let mut all: Vec<Own<'_>> = tallies.iter().filter_map(own).collect();
         let at_once = |days: &[Day]| {

@@ -195,7 +195,7 @@ struct Filter {
 impl Filter {
     /// An empty one for so many: sixteen bits or more for each.
     fn for_many(count: usize) -> Self {
-        let bits = (count / 4).max(2).next_power_of_two().ilog2();
+        let bits = count.div_ceil(4).max(2).next_power_of_two().ilog2();
         Self { words: vec![0; 1 << bits], shift: u64::BITS - bits }
     }
 

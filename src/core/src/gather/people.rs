@@ -1,6 +1,7 @@
 //! Who did what, as far as an account's own profile asks: its users, those who stopped, its active days, features and scored
 //! events.
 
+use super::cells::FIRST_DAY;
 use super::left_out::LeftOut;
 use super::tables::Muster;
 use super::{CORE, Cell, Gather, Tally};
@@ -100,7 +101,8 @@ impl Gather<'_> {
         self.users.resize(muster.users.len(), Did::default());
         let weights = chosen.map(|(_, weights)| weights.as_slice()).unwrap_or_default();
         if self.of_days.of != Some((tally.chosen, before)) {
-            let since = member_since.min(active_since).min(window_since).min(before_since);
+            // Spans may be as long as anybody likes; what is counted begins somewhere.
+            let since = member_since.min(active_since).min(window_since).min(before_since).max(Day(FIRST_DAY - 1));
             let bits = |age: i32| {
                 let day = self.over.plus(-age);
                 let bit = |is: bool, bit: u8| if is { bit } else { 0 };
@@ -114,7 +116,7 @@ impl Gather<'_> {
         }
         let of_days = &self.of_days.bits;
         self.active.clear();
-        self.active.resize(of_days.len(), false);
+        self.active.resize(of_days.len().min(window as usize), false);
         for (run, user) in muster.runs(cells) {
             let mut did = self.users[user];
             for cell in run.iter().filter(|cell| cell.count > 0) {
@@ -128,12 +130,14 @@ impl Gather<'_> {
                     self.scored.add(place, count);
                 }
                 let age = (self.over.0 - day.0) as usize;
-                let (Some(of_day), Some(active)) = (of_days.get(age), self.active.get_mut(age)) else { continue };
+                let Some(of_day) = of_days.get(age) else { continue };
                 // Hardly a branch: which cells are scored is no pattern that a processor could foresee.
                 let weight = weights.get(cell.event as usize).copied().unwrap_or_default();
                 let days = of_day & if weight == 0 { MEMBER } else { u8::MAX };
                 did.days |= days;
-                *active |= days & NOW != 0;
+                if let Some(active) = self.active.get_mut(age) {
+                    *active |= days & NOW != 0;
+                }
                 let points = if days & NOW == 0 { 0 } else { weight };
                 did.points = did.points.saturating_add(points.saturating_mul(count));
                 did.before += if days & THEN == 0 { 0 } else { count };

@@ -106,8 +106,15 @@ fn an_account_of_three_hangs_on_who_makes_more_than_sixty_percent() {
 fn how_long_a_user_counts_is_settable() {
     let (old, older) = (day(39), day(40));
     let tracks: Tracks<'_> = &[("a", "u", "A", LAST, 1), ("a", "v", "A", &old, 1), ("a", "w", "Looked", &older, 1)];
-    for (active, total, found) in [(None, 90, (1, 3)), (Some(40), 20, (2, 2)), (Some(1), 41, (1, 3)), (None, 1, (1, 1))]
-    {
+    let ever = i32::MAX;
+    for (active, total, found) in [
+        (None, 90, (1, 3)),
+        (Some(40), 20, (2, 2)),
+        (Some(1), 41, (1, 3)),
+        (None, 1, (1, 1)),
+        (None, ever, (1, 3)),
+        (Some(ever), 1, (2, 3)),
+    ] {
         let model =
             Model { user_spans: UserSpans { active, total }, ..of(profile(&[("A", 1.0)], 30, Refresh::EveryRun)) };
         let account = only(tracks, &model, AT);

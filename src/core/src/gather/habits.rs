@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::left_out::LeftOut;
 use super::tables::Muster;
-use super::{Cell, Gather, Tally};
+use super::{Cell, Frame, Tally};
 use crate::cycle::{self, Cycle};
 use crate::habits::{Deeds, Habits, Lately, RHYTHM_DAYS, Rhythm};
 use crate::identity::Traits;
@@ -101,14 +101,13 @@ impl Tables {
     }
 }
 
-impl Gather<'_> {
+impl Frame<'_> {
     /// The habits of an account that was mustered.
-    pub(super) fn habits(&mut self, tally: &Tally, cells: &[Cell], muster: &Muster) -> Habits {
-        let known = tally.chosen.and_then(|place| self.gathered.features.get(place));
+    pub(super) fn habits(&self, tally: &Tally, cells: &[Cell], muster: &Muster, tables: &mut Tables) -> Habits {
+        let known = tally.chosen.and_then(|place| self.features.get(place));
         let profile = tally.chosen.and_then(|place| self.model.profiles.get(place));
         let asked = Spans::new(profile.and_then(|profile| profile.cycle), tally.first, self.over);
-        let names = &self.gathered.names;
-        let tables = &mut self.tables;
+        let names = &self.names;
         tables.users.clear();
         tables.users.resize(muster.users.len(), (0, 0));
         tables.features.clear();
@@ -219,7 +218,7 @@ impl Gather<'_> {
 
     /// What an account did by name and day, up to the last day that is over.
     pub(super) fn deeds(&self, cells: &[Cell], first: Option<Day>) -> Deeds {
-        let plain = |cell: &&Cell| !self.gathered.names.is_derived(cell.event);
+        let plain = |cell: &&Cell| !self.names.is_derived(cell.event);
         let past = || cells.iter().filter(|cell| cell.count > 0 && cell.day() <= self.over);
         let week = first.map(|first| first..first.plus(7));
         let events_where = |within: &dyn Fn(Day) -> bool| -> Vec<Id> {

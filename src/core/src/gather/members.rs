@@ -2,7 +2,8 @@
 //!
 //! What is rolled up into an account belongs to the account below: a user is a member where the event was done.
 
-use super::{Cell, Gather, Gathered, Raw, Steps, Tally};
+use super::tables::Marks;
+use super::{Cell, Frame, Raw, Tally};
 use crate::time::{Day, Timestamp};
 use crate::usage::Id;
 
@@ -60,14 +61,29 @@ impl Members {
     }
 }
 
-impl Gather<'_> {
+/// Tables that serve one account after the other.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// The account's own cells, user by user.
+    cells: Vec<Cell>,
+    /// The features that a user used.
+    used: Marks,
+}
+
+impl Frame<'_> {
     /// Counts the members of an account; its own cells come first.
-    pub(super) fn count_members(&mut self, tally: &Tally, raw: &Raw, own: usize) {
+    pub(super) fn count_members(
+        &self,
+        tally: &Tally,
+        raw: &Raw,
+        own: usize,
+        members: &mut Members,
+        Tables { cells, used }: &mut Tables,
+    ) {
         if raw.user_last.is_empty() {
             return;
         }
-        let Self { model, gathered, weights, marks: used, user_traits, today, over, own_cells: cells, .. } = self;
-        let Gathered { names, features, members, .. } = gathered;
+        let Self { model, weights, features, over, .. } = self;
         cells.clear();
         cells.extend(raw.cells.iter().take(own).filter(|cell| cell.count > 0));
         let order = |cell: &Cell| (cell.user, cell.day());
@@ -78,7 +94,6 @@ impl Gather<'_> {
         let window = tally.chosen.and_then(|place| model.profiles.get(place)).map_or(0, |profile| profile.window);
         let features = tally.chosen.and_then(|place| features.get(place));
         let list = tally.checklist.and_then(|place| model.activation.get(place));
-        let steps = Steps { names, user_traits, calendar: &model.calendar, today: *today };
         for (user, last) in &raw.user_last {
             let from = cells.partition_point(|cell| cell.user < *user);
             let until = cells.partition_point(|cell| cell.user <= *user);
@@ -87,7 +102,7 @@ impl Gather<'_> {
             let in_window = cells.iter().filter(|cell| cell.day() <= *over && cell.day() > over.plus(-window));
             let uses = in_window.flat_map(|cell| features.map(|all| all.used_by(cell.event)).unwrap_or_default());
             let features_used = uses.filter(|feature| used.mark(**feature)).count();
-            let done = |step: &&_| steps.by_user(step, *user, cells);
+            let done = |step: &&_| self.done_by_user(step, *user, cells);
             let first_row = members.days.len();
             for of_day in cells.chunk_by(|a, b| a.day() == b.day()) {
                 let Some(day) = of_day.first().map(|cell| cell.day()).filter(|day| day <= over) else { continue };

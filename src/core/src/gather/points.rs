@@ -1,7 +1,7 @@
 //! One account's points by day under one profile, what moved them, and how many users made them.
 
 use super::left_out::LeftOut;
-use super::{Cell, Gather};
+use super::{Cell, Frame};
 use crate::by_day::ByDay;
 use crate::cycle::Against;
 use crate::model::Per;
@@ -20,23 +20,40 @@ pub(crate) struct Points {
     pub moved: Option<(i64, Id)>,
 }
 
-impl Gather<'_> {
+/// Tables that serve one account after the other.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// By day since the first one, its points.
+    daily: Vec<i64>,
+    /// By event, how much it moved the raw score.
+    moved: Vec<i64>,
+}
+
+impl Tables {
+    /// For so many events.
+    pub(super) fn new(events: usize) -> Self {
+        Self { daily: Vec::new(), moved: vec![0; events] }
+    }
+}
+
+impl Frame<'_> {
     /// Points by day under a profile, and what moved them.
-    pub(super) fn points(&mut self, place: usize, cells: &[Cell], first: Option<Day>) -> Points {
+    pub(super) fn points(&self, place: usize, cells: &[Cell], first: Option<Day>, tables: &mut Tables) -> Points {
+        let Tables { daily: by_day, moved: all_moved } = tables;
         let (Some(weights), Some(profile)) = (self.weights.get(place), self.model.profiles.get(place)) else {
             return Points::default();
         };
         let left_out = LeftOut::under(&self.left_out, Some(place));
         let Some(first) = first.filter(|day| *day <= self.over) else { return Points::default() };
         let days = (self.over.0 - first.0 + 1) as usize;
-        self.daily.clear();
-        self.daily.resize(days, 0);
+        by_day.clear();
+        by_day.resize(days, 0);
         let then = Against::of(profile, Some(first), self.over).end(self.over);
         let is_within = |end: Day, day: Day| ((end.0 - day.0) as u32) < profile.window as u32;
         for cell in cells {
             let (event, day) = (cell.event as usize, cell.day());
-            let (Some(weight), Some(moved)) = (weights.get(event), self.moved.get_mut(event)) else { continue };
-            let Some(sum) = self.daily.get_mut((day.0 - first.0) as usize).filter(|_| !left_out.has(day)) else {
+            let (Some(weight), Some(moved)) = (weights.get(event), all_moved.get_mut(event)) else { continue };
+            let Some(sum) = by_day.get_mut((day.0 - first.0) as usize).filter(|_| !left_out.has(day)) else {
                 continue;
             };
             // Also where the weight is 0: which cells are scored is no pattern that a processor could foresee.
@@ -45,14 +62,14 @@ impl Gather<'_> {
             let sign = i64::from(is_within(self.over, day)) - i64::from(is_within(then, day));
             *moved = moved.saturating_add(sign * points);
         }
-        let mut daily = Vec::with_capacity(self.daily.iter().filter(|points| **points != 0).count());
-        let with_points = self.daily.iter().enumerate().filter(|(_, points)| **points != 0);
+        let mut daily = Vec::with_capacity(by_day.iter().filter(|points| **points != 0).count());
+        let with_points = by_day.iter().enumerate().filter(|(_, points)| **points != 0);
         daily.extend(with_points.map(|(index, points)| (first.plus(index as i32), *points)));
         // Of two that moved as much the one whose name comes first.
         let columns = self.columns.get(place).into_iter().flatten();
-        let moved = columns.map(|event| (std::mem::take(&mut self.moved[*event as usize]), *event));
+        let moved = columns.map(|event| (std::mem::take(&mut all_moved[*event as usize]), *event));
         let moved = moved.filter(|(points, _)| *points != 0).max_by(|a, b| {
-            let names = |event| self.gathered.names.event(event);
+            let names = |event| self.names.event(event);
             a.0.abs().cmp(&b.0.abs()).then_with(|| names(b.1).cmp(names(a.1)))
         });
         let active = match profile.per {

@@ -2,30 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-
-use super::Cell;
 use super::tables::Muster;
+use super::{Cell, Frame};
 use crate::checklist::{Done, Step};
 use crate::identity::Traits;
-use crate::time::{Calendar, Day};
-use crate::today::Names;
+use crate::time::Day;
 use crate::usage::{Id, Stated};
 use crate::value::Value;
 
-/// What steps are looked up in.
-pub(super) struct Steps<'g> {
-    pub names: &'g Names<'g>,
-    pub user_traits: &'g FxHashMap<Id, Vec<Stated<Traits>>>,
-    pub calendar: &'g Calendar,
-    pub today: Day,
-}
-
-impl Steps<'_> {
+impl Frame<'_> {
     /// The day on which an account with these traits that was mustered had done a step; `cells` are those of events that it
     /// is not enough to do once. Where so many users are asked for, each has to have done it alone, and the account's own
     /// trait is nobody's.
-    pub fn by_account(&self, step: &Step, traits: &[Stated<Traits>], muster: &Muster, cells: &[Cell]) -> Option<Day> {
+    pub(super) fn done_by_account(
+        &self,
+        step: &Step,
+        traits: &[Stated<Traits>],
+        muster: &Muster,
+        cells: &[Cell],
+    ) -> Option<Day> {
         let mut days: Vec<Day> = match &step.done {
             Done::Event { event, .. } if is_first_time(step) && !muster.takes_back() => {
                 return muster.first_of(self.names.find_event(event)?);
@@ -49,7 +44,7 @@ impl Steps<'_> {
     }
 
     /// Whether a user with these counts has done a step alone; an account's trait is not the user's.
-    pub fn by_user(&self, step: &Step, user: Id, cells: &[Cell]) -> bool {
+    pub(super) fn done_by_user(&self, step: &Step, user: Id, cells: &[Cell]) -> bool {
         match &step.done {
             Done::Event { event, count } => self.names.find_event(event).is_some_and(|event| {
                 let of_event = cells.iter().filter(|cell| cell.event == event && cell.day() <= self.today);
@@ -71,7 +66,7 @@ impl Steps<'_> {
         for stated in statements {
             if let Some(value) = stated.value.get(name) {
                 let set = !matches!(value, Value::Null | Value::Bool(false)) && value.as_text() != Some("");
-                ends.insert(self.calendar.day(stated.time()), set);
+                ends.insert(self.model.calendar.day(stated.time()), set);
             }
         }
         for (day, set) in ends {

@@ -125,8 +125,23 @@ fn moved(report: &ExplainReport, out: &mut String) {
 
 fn story(report: &ExplainReport) -> String {
     let account = &report.account;
-    let of = |name: &str| account.number(name);
     let mut out = format!("{} ({})\n", account.text("name").unwrap_or(account.id()), account.id());
+    health(report, &mut out);
+    moved(report, &mut out);
+    made_of(report, &mut out);
+    activation(report, &mut out);
+    use_of_it(report, &mut out);
+    wellness(report, &mut out);
+    scored(report, &mut out);
+    out.push_str(&risk(report));
+    told(report, &mut out);
+    out
+}
+
+/// Score and band, and the course of the last days.
+fn health(report: &ExplainReport, out: &mut String) {
+    let account = &report.account;
+    let of = |name: &str| account.number(name);
     let _ = writeln!(
         out,
         "  health      {}, {}{}; {} in 7 days, {} in 30 days{}",
@@ -143,7 +158,12 @@ fn story(report: &ExplainReport) -> String {
     for line in account.text("health.story").into_iter().flat_map(str::lines) {
         let _ = writeln!(out, "              {line}");
     }
-    moved(report, &mut out);
+}
+
+/// What the score is made of, and what it is measured against; where the account stands besides.
+fn made_of(report: &ExplainReport, out: &mut String) {
+    let account = &report.account;
+    let of = |name: &str| account.number(name);
     let _ = writeln!(
         out,
         "  raw score   {}{}; a score of 100 takes {}",
@@ -173,6 +193,12 @@ fn story(report: &ExplainReport) -> String {
     if of("children").is_some_and(|children| children > 0.0) {
         let _ = writeln!(out, "  rolled up   {} accounts into it", whole(of("children")));
     }
+}
+
+/// The steps of its checklist.
+fn activation(report: &ExplainReport, out: &mut String) {
+    let account = &report.account;
+    let of = |name: &str| account.number(name);
     let _ = writeln!(
         out,
         "  activation  {} of {} steps, activated at {}",
@@ -186,6 +212,12 @@ fn story(report: &ExplainReport) -> String {
     if account.get("activation.stalled") == Some(&true.into()) {
         let _ = writeln!(out, "                stalled: no new step for {} days", whole(of("activation.days_stalled")));
     }
+}
+
+/// Users, days and features, and who carries it.
+fn use_of_it(report: &ExplainReport, out: &mut String) {
+    let account = &report.account;
+    let of = |name: &str| account.number(name);
     let _ = writeln!(
         out,
         "  use         {} of {} users active, {} of {} days, {} % of the features (ever: {} %)",
@@ -215,6 +247,12 @@ fn story(report: &ExplainReport) -> String {
         let risk = if risk { "; one alone carries the account" } else { "" };
         let _ = writeln!(out, "  champions   {}{risk}", all.join(", "));
     }
+}
+
+/// Its users' health, the rules that it is in, and since when it is a customer.
+fn wellness(report: &ExplainReport, out: &mut String) {
+    let account = &report.account;
+    let of = |name: &str| account.number(name);
     let _ = writeln!(
         out,
         "  well        {} of the users, the account for {} days in a row; readiness for more {}",
@@ -229,6 +267,10 @@ fn story(report: &ExplainReport) -> String {
     }
     let days = whole(of("tenure_days"));
     let _ = writeln!(out, "  last active {}, customer for {days} days\n", text(account.text("last_active")));
+}
+
+/// The scored events of the window.
+fn scored(report: &ExplainReport, out: &mut String) {
     if !report.parts.is_empty() {
         let rows: Vec<Vec<String>> = report
             .parts
@@ -246,7 +288,10 @@ fn story(report: &ExplainReport) -> String {
         out.push_str(&table(&["what makes the score", "count", "weight", "points", &report.against], &rows));
         out.push('\n');
     }
-    out.push_str(&risk(report));
+}
+
+/// What each tool was told, and what it refused.
+fn told(report: &ExplainReport, out: &mut String) {
     if report.told.is_empty() {
         out.push_str("no tool was told anything about it yet\n");
     }
@@ -265,7 +310,6 @@ fn story(report: &ExplainReport) -> String {
     for refused in &report.quarantined {
         let _ = writeln!(out, "refused by {} {} at {}: {}", refused.destination, refused.slot, refused.at, refused.why);
     }
-    out
 }
 
 /// The churn risk and what it is made of.

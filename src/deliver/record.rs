@@ -1,10 +1,11 @@
 //! What a tool confirmed or refused is written before anything else is sent for that record.
 
+use vitalsync_core::Timestamp;
 use vitalsync_core::connector::{KnownRecord, Mode, Operation, Outcome};
 
 use super::{Lanes, Progress, Settled, lock, operation_hash};
 use crate::clock;
-use crate::store::records::{Parked, Quarantined};
+use crate::store::records::{Kept, Parked, Quarantined};
 use crate::store::{Batch, StoreError};
 
 impl Lanes<'_> {
@@ -13,58 +14,7 @@ impl Lanes<'_> {
         let mut batch = Batch::default();
         for (operation, outcome) in &confirmed {
             let mut kept = self.store.kept_slot(&progress.namespace, &operation.slot)?;
-            match outcome {
-                Outcome::Done { remote_id } | Outcome::Partly { remote_id, .. } => {
-                    if remote_id.is_some() {
-                        kept.record.remote_id.clone_from(remote_id);
-                    }
-                    for (name, change) in &operation.fields {
-                        if outcome.leaves(name) {
-                            // A plain refusal leaves no doubt, but for one that was there before.
-                            if kept.record.fields.get(name).cloned().unwrap_or_default() == change.old {
-                                kept.begun.remove(name);
-                            }
-                            continue;
-                        }
-                        kept.record.fields.insert(name.clone(), change.new.clone());
-                        kept.differs.remove(name);
-                        kept.begun.remove(name);
-                    }
-                    kept.absent_since = None;
-                    kept.record.gone = false;
-                    kept.record.instead_of = None;
-                    kept.told_at = Some(self.at);
-                    kept.seen = Some(clock::system());
-                    kept.subject.clone_from(&operation.subject);
-                }
-                // What is known stays what we told it: whose a field is decides what follows from a difference.
-                Outcome::Found { remote_id, differs } => {
-                    if remote_id.is_some() {
-                        kept.record.remote_id.clone_from(remote_id);
-                    }
-                    kept.differs.retain(|name, _| !operation.fields.contains_key(name));
-                    kept.differs.extend(differs.clone());
-                    // What was in doubt and asked for is known now, and nobody else's doing.
-                    for name in operation.fields.keys() {
-                        if kept.begun.remove(name).is_some()
-                            && let Some(found) = kept.differs.remove(name)
-                        {
-                            kept.record.fields.insert(name.clone(), found);
-                        }
-                    }
-                    kept.absent_since = None;
-                    kept.seen = Some(clock::system());
-                }
-                Outcome::Gone { .. } => {
-                    kept.record = KnownRecord { gone: true, ..KnownRecord::default() };
-                    kept.differs.clear();
-                    kept.begun.clear();
-                    kept.absent_since = Some(self.at);
-                }
-                Outcome::Absent { .. } | Outcome::Rejected { .. } | Outcome::Refused { .. } => {
-                    kept.absent_since = Some(self.at);
-                }
-            }
+            settle(&mut kept, operation, outcome, self.at, clock::system());
             if self.is_forgotten(operation)? {
                 continue;
             }
@@ -85,6 +35,12 @@ impl Lanes<'_> {
             }
         }
         self.store.apply(batch)?;
+        self.count(confirmed, progress);
+        Ok(())
+    }
+
+    /// Counts what a tool confirmed, and notes what became of each record in this pass.
+    fn count(&self, confirmed: Vec<(Operation, Outcome)>, progress: &Progress) {
         let mut report = lock(&progress.report);
         let mut settled = lock(&progress.settled);
         for (operation, outcome) in confirmed {
@@ -123,7 +79,6 @@ impl Lanes<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     fn quarantined(&self, operation: &Operation, why: String) -> Quarantined {
@@ -188,5 +143,61 @@ impl Lanes<'_> {
             self.store.apply(batch)?;
         }
         Ok(())
+    }
+}
+
+/// What is kept of a record after a tool answered about it `now`, in a pass as of a time.
+fn settle(kept: &mut Kept, operation: &Operation, outcome: &Outcome, at: Timestamp, now: Timestamp) {
+    match outcome {
+        Outcome::Done { remote_id } | Outcome::Partly { remote_id, .. } => {
+            if remote_id.is_some() {
+                kept.record.remote_id.clone_from(remote_id);
+            }
+            for (name, change) in &operation.fields {
+                if outcome.leaves(name) {
+                    // A plain refusal leaves no doubt, but for one that was there before.
+                    if kept.record.fields.get(name).cloned().unwrap_or_default() == change.old {
+                        kept.begun.remove(name);
+                    }
+                    continue;
+                }
+                kept.record.fields.insert(name.clone(), change.new.clone());
+                kept.differs.remove(name);
+                kept.begun.remove(name);
+            }
+            kept.absent_since = None;
+            kept.record.gone = false;
+            kept.record.instead_of = None;
+            kept.told_at = Some(at);
+            kept.seen = Some(now);
+            kept.subject.clone_from(&operation.subject);
+        }
+        // What is known stays what we told it: whose a field is decides what follows from a difference.
+        Outcome::Found { remote_id, differs } => {
+            if remote_id.is_some() {
+                kept.record.remote_id.clone_from(remote_id);
+            }
+            kept.differs.retain(|name, _| !operation.fields.contains_key(name));
+            kept.differs.extend(differs.clone());
+            // What was in doubt and asked for is known now, and nobody else's doing.
+            for name in operation.fields.keys() {
+                if kept.begun.remove(name).is_some()
+                    && let Some(found) = kept.differs.remove(name)
+                {
+                    kept.record.fields.insert(name.clone(), found);
+                }
+            }
+            kept.absent_since = None;
+            kept.seen = Some(now);
+        }
+        Outcome::Gone { .. } => {
+            kept.record = KnownRecord { gone: true, ..KnownRecord::default() };
+            kept.differs.clear();
+            kept.begun.clear();
+            kept.absent_since = Some(at);
+        }
+        Outcome::Absent { .. } | Outcome::Rejected { .. } | Outcome::Refused { .. } => {
+            kept.absent_since = Some(at);
+        }
     }
 }

@@ -52,6 +52,9 @@ pub(super) struct Fired {
     pub notes: Vec<String>,
 }
 
+/// What became of a rule, and for whom; nobody where it is about a source.
+type Happening<'a> = (&'a AlertRule, Option<Whom<'a>>, Edge);
+
 impl Engine {
     /// Runs the alert rules of a destination.
     pub(super) fn fire(
@@ -101,7 +104,7 @@ impl Engine {
             past: past.as_ref(),
         };
         let mut batch = Batch::default();
-        let mut happenings: Vec<(&AlertRule, Option<Whom<'_>>, Edge)> = Vec::new();
+        let mut happenings: Vec<Happening<'_>> = Vec::new();
         for rule in rules {
             for whom in of(rule) {
                 let before = state(rule, whom);
@@ -112,55 +115,8 @@ impl Engine {
                 happenings.push((rule, Some(*whom), happened));
             }
         }
-        let stale = self.stale(evaluation.at)?;
-        for rule in rules.iter().filter(|rule| rule.trigger == Trigger::DataStopped) {
-            for source in &self.config.sources {
-                let subject = stopped_subject(&source.name);
-                let before = remembered.get(&edge_name(&rule.name, &subject));
-                let since = stale.get(&source.name).copied();
-                let (next, happened) =
-                    data_stopped(&destination.name, rule, &source.name, since, evaluation.at, before);
-                if before != Some(&next) {
-                    batch.put_edge(&destination.name, &rule.name, &subject, &next);
-                }
-                happenings.push((rule, None, happened));
-            }
-        }
-        let mut alerts: Vec<Alert> = Vec::new();
-        let mut notes: Vec<String> = Vec::new();
-        for (rule, whom, happened) in happenings {
-            let counts = &mut fired.alerts;
-            let mut alert = match happened {
-                Edge::Quiet => continue,
-                Edge::Held => {
-                    counts.undecided += 1;
-                    continue;
-                }
-                Edge::NotTheirs => {
-                    counts.not_theirs += 1;
-                    continue;
-                }
-                Edge::Suppressed => {
-                    counts.suppressed += 1;
-                    continue;
-                }
-                Edge::Fired(alert) => *alert,
-                // Whoever was not told that it began is not told that it is over.
-                Edge::Over(alert) => match self.told_before(destination, *alert, evaluation.at)? {
-                    Some(alert) => alert,
-                    None => continue,
-                },
-            };
-            counts.fired += 1;
-            alert.links = self.links(destination, whom.as_ref(), evaluation.at)?;
-            if let Err(why) = tell(&mut alert, rule, whom.as_ref()) {
-                let note = format!("the alerts of {} are put as usual: {why}", rule.name);
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
-            }
-            alerts.push(alert);
-        }
+        self.silences(destination, evaluation.at, &remembered, &mut batch, &mut happenings)?;
+        let (alerts, mut notes) = self.told(destination, evaluation.at, happenings, &mut fired.alerts)?;
         fired.notes = self.summed_up(evaluation, last.as_ref(), fired.alerts.not_theirs);
         fired.notes.append(&mut notes);
         let wanted = Wanted { alerts, ..Wanted::default() };
@@ -188,6 +144,74 @@ impl Engine {
             self.store.apply(batch)?;
         }
         Ok(fired)
+    }
+
+    /// The rules about sources that fell silent.
+    fn silences<'a>(
+        &self,
+        destination: &'a Destination,
+        now: Timestamp,
+        remembered: &HashMap<String, EdgeState>,
+        batch: &mut Batch,
+        happenings: &mut Vec<Happening<'a>>,
+    ) -> Result<(), StoreError> {
+        let stale = self.stale(now)?;
+        let rules = destination.connector.alert_rules().iter();
+        for rule in rules.filter(|rule| rule.trigger == Trigger::DataStopped) {
+            for source in &self.config.sources {
+                let subject = stopped_subject(&source.name);
+                let before = remembered.get(&edge_name(&rule.name, &subject));
+                let since = stale.get(&source.name).copied();
+                let (next, happened) = data_stopped(&destination.name, rule, &source.name, since, now, before);
+                if before != Some(&next) {
+                    batch.put_edge(&destination.name, &rule.name, &subject, &next);
+                }
+                happenings.push((rule, None, happened));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is told of all that happened, what did not come to be told in numbers, and what could not be put as asked.
+    fn told(
+        &self,
+        destination: &Destination,
+        now: Timestamp,
+        happenings: Vec<Happening<'_>>,
+        counts: &mut Alerts,
+    ) -> Result<(Vec<Alert>, Vec<String>), StoreError> {
+        let (mut alerts, mut notes) = (Vec::new(), Vec::new());
+        for (rule, whom, happened) in happenings {
+            let fired = match happened {
+                Edge::Quiet => None,
+                Edge::Held => {
+                    counts.undecided += 1;
+                    None
+                }
+                Edge::NotTheirs => {
+                    counts.not_theirs += 1;
+                    None
+                }
+                Edge::Suppressed => {
+                    counts.suppressed += 1;
+                    None
+                }
+                Edge::Fired(alert) => Some(*alert),
+                // Whoever was not told that it began is not told that it is over.
+                Edge::Over(alert) => self.told_before(destination, *alert, now)?,
+            };
+            let Some(mut alert) = fired else { continue };
+            counts.fired += 1;
+            alert.links = self.links(destination, whom.as_ref(), now)?;
+            if let Err(why) = tell(&mut alert, rule, whom.as_ref()) {
+                let note = format!("the alerts of {} are put as usual: {why}", rule.name);
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            alerts.push(alert);
+        }
+        Ok((alerts, notes))
     }
 
     /// The last pass looked at anew, and the present where a rule that may fire is about scores.

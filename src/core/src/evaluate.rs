@@ -137,6 +137,13 @@ struct Shared<'a> {
     segments: Vec<Named<'a>>,
 }
 
+impl Shared<'_> {
+    /// The id of a user; `None` for a device that was never identified.
+    fn user_id(&self, user: Id) -> Option<String> {
+        self.gathered.names.ids.user_id(user).map(str::to_owned)
+    }
+}
+
 /// A rule with its full name.
 type Named<'a> = (String, &'a Expr);
 
@@ -146,94 +153,14 @@ fn named<'a>(kind: &str, rules: &'a [(String, Expr)]) -> Vec<Named<'a>> {
 }
 
 fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
-    let name = cx.gathered.names.account(tally.id);
-    let mut account = Account {
-        id: name.to_owned(),
-        parent: Some(tally.parent).filter(|id| *id != 0).map(|id| cx.gathered.names.account(id).to_owned()),
-        children: tally.children,
-        traits: std::mem::take(&mut tally.traits),
-        last_active: tally.last,
-        days_since_last_active: tally.last.map(|last| (cx.today.0 - cx.model.calendar.day(last).0).max(0)),
-        active_users: tally.active_users,
-        total_users: tally.total_users,
-        active_days: tally.active_days,
-        stopped_users: tally.stopped_users,
-        who_stopped: tally
-            .who_stopped
-            .iter()
-            .map(|user| cx.gathered.names.ids.user_id(*user).map(str::to_owned))
-            .collect(),
-        scored: std::mem::take(&mut tally.scored),
-        habits: tally.first.map(|_| tally.habits),
-        deeds: std::mem::take(&mut tally.deeds),
-        ..Account::default()
-    };
-    let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
-    account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
-    account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
-    account.start = start(stated_start(&account.traits, &cx.model.calendar), tally.first, cx.today);
-    account.tenure_days = tenure(account.start, cx.today);
-    account.first_key_action = tally.first_key_action;
-
-    // Of one that was never used the start may be yet to come: where nobody is new, that one is not either.
-    let begins_after = cx.today.plus(-cx.model.new_days);
-    account.is_new = cx.model.new_days > 0 && account.start.is_some_and(|start| start > begins_after);
-    account.has_left = tally.has_left(cx.today);
-    account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
-
-    let with_history = cx.ask.history_of.as_ref().is_some_and(|text| account.named(text).is_some());
+    let mut account = known(&mut tally, cx);
     account.profiles = ByName::with_capacity(cx.scales.len());
     for scale in cx.scales {
-        let Some(course) = Course::of(&tally, scale, cx.today, cx.over) else { continue };
-        let told = cx.ask.past.of(&scale.profile.name, tally.id);
-        let mut health = health_of(&tally, &course, scale, told, account.is_new, cx);
-        if tally.chosen == Some(scale.place) {
-            if with_history {
-                account.history = daily(&course, scale, told, cx).collect();
-            }
-            let days = (cx.over.0 - cx.ask.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
-            account.recent.reserve_exact(days.clone().count());
-            account.recent.extend(days.filter_map(|day| Some((Day(day), course.since(Day(day))?))));
-            let usual = |cycle| cycle::scores(cycle, &account.recent, |day| course.since(day));
-            account.usual = scale.profile.cycle.map(usual).unwrap_or_default();
-            if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
-                health.band = Some(stated.band);
-                health.override_reason = Some(stated.reason.clone());
-                health.override_until = Some(stated.until);
-            }
-        }
-        account.profiles.insert(&*scale.profile.name, health);
-    }
-    let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
-    account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
-    account.stale = cx.ask.windows_end.is_some();
-    account.silent_days = account.days_since_last_active;
-    if let Some(profile) = chosen {
-        let left_out = |from: Day, to: Day| cx.model.gaps.within(&profile.name, from, to);
-        account.window_days -= left_out(cx.over.plus(1 - profile.window), cx.over);
-        account.silent_days = account.silent_days.map(|days| days - left_out(cx.today.plus(1 - days), cx.today) as i32);
-    }
-    if let (Some(profile), Some(place)) = (chosen, tally.chosen) {
-        account.profile = Some(profile.name.clone());
-        account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
-        if let Some(features) = cx.gathered.features.get(place) {
-            account.features = Arc::clone(&features.names);
-            account.features_used = std::mem::take(&mut tally.features_used);
-            account.adoption_window = share(account.used_features(), account.features.len());
-            account.adoption_all_time = share(tally.features_ever, account.features.len());
+        if let Some(course) = Course::of(&tally, scale, cx.today, cx.over) {
+            score(&mut account, &tally, scale, &course, cx);
         }
     }
-    if chosen.is_some() {
-        account.healthy_users = cx.healthy.as_ref().map(|healthy| healthy.get(&tally.id).copied().unwrap_or_default());
-    }
-    account.champions = tally
-        .champions
-        .iter()
-        .map(|(user, points)| Champion {
-            user: cx.gathered.names.ids.user_id(*user).map(str::to_owned),
-            share: *points as f64 / tally.window_points as f64 * 100.0,
-        })
-        .collect();
+    by_own_profile(&mut account, &mut tally, cx);
     if let Some(list) = tally.checklist.and_then(|place| cx.model.activation.get(place)) {
         list.judge(&tally.steps, &mut account, cx.today);
     }
@@ -256,6 +183,90 @@ fn account(mut tally: Tally, cx: &Shared<'_>) -> Account {
     tell(&mut account, &cx.ready, |account| &mut account.ready);
     tell(&mut account, &cx.segments, |account| &mut account.rules);
     account
+}
+
+/// What is known of an account before anything is scored.
+fn known(tally: &mut Tally, cx: &Shared<'_>) -> Account {
+    let name = cx.gathered.names.account(tally.id);
+    let mut account = Account {
+        id: name.to_owned(),
+        parent: Some(tally.parent).filter(|id| *id != 0).map(|id| cx.gathered.names.account(id).to_owned()),
+        children: tally.children,
+        traits: std::mem::take(&mut tally.traits),
+        last_active: tally.last,
+        days_since_last_active: tally.last.map(|last| (cx.today.0 - cx.model.calendar.day(last).0).max(0)),
+        active_users: tally.active_users,
+        total_users: tally.total_users,
+        active_days: tally.active_days,
+        stopped_users: tally.stopped_users,
+        who_stopped: tally.who_stopped.iter().map(|user| cx.user_id(*user)).collect(),
+        scored: std::mem::take(&mut tally.scored),
+        habits: tally.first.map(|_| tally.habits),
+        deeds: std::mem::take(&mut tally.deeds),
+        ..Account::default()
+    };
+    let trait_names = TraitNames { id: name, id_name: "account", traits: &account.traits, model: Some(cx.model) };
+    account.name = cx.model.name.as_ref().and_then(|expr| expr.value(&trait_names).as_key());
+    account.owner = cx.model.owner.as_ref().map(|expr| expr.value(&trait_names)).unwrap_or_default();
+    account.start = start(stated_start(&account.traits, &cx.model.calendar), tally.first, cx.today);
+    account.tenure_days = tenure(account.start, cx.today);
+    account.first_key_action = tally.first_key_action;
+
+    // Of one that was never used the start may be yet to come: where nobody is new, that one is not either.
+    let begins_after = cx.today.plus(-cx.model.new_days);
+    account.is_new = cx.model.new_days > 0 && account.start.is_some_and(|start| start > begins_after);
+    account.has_left = tally.has_left(cx.today);
+    account.churned_on = tally.left.at(cx.today).copied().filter(|day| *day > Day(i32::MIN));
+    account
+}
+
+/// The health of an account under a profile; under its own one also how it came about.
+fn score<'a>(account: &mut Account, tally: &Tally, scale: &Scale<'a>, course: &Course<'_>, cx: &Shared<'a>) {
+    let told = cx.ask.past.of(&scale.profile.name, tally.id);
+    let mut health = health_of(tally, course, scale, told, account.is_new, cx);
+    if tally.chosen == Some(scale.place) {
+        if cx.ask.history_of.as_ref().is_some_and(|text| account.named(text).is_some()) {
+            account.history = daily(course, scale, told, cx).collect();
+        }
+        let days = (cx.over.0 - cx.ask.recent_days).max(course.first().unwrap_or(cx.over).0)..=cx.over.0;
+        account.recent.reserve_exact(days.clone().count());
+        account.recent.extend(days.filter_map(|day| Some((Day(day), course.since(Day(day))?))));
+        let usual = |cycle| cycle::scores(cycle, &account.recent, |day| course.since(day));
+        account.usual = scale.profile.cycle.map(usual).unwrap_or_default();
+        if let Some(stated) = cx.model.stated_band(&account.id, cx.today) {
+            health.band = Some(stated.band);
+            health.override_reason = Some(stated.reason.clone());
+            health.override_until = Some(stated.until);
+        }
+    }
+    account.profiles.insert(&*scale.profile.name, health);
+}
+
+/// What is measured by the windows, weights and features of the profile that is an account's health, if it has one.
+fn by_own_profile(account: &mut Account, tally: &mut Tally, cx: &Shared<'_>) {
+    let chosen = tally.chosen.and_then(|place| cx.model.profiles.get(place));
+    account.window_days = chosen.map_or(30, |profile| profile.window) as u32;
+    account.stale = cx.ask.windows_end.is_some();
+    account.silent_days = account.days_since_last_active;
+    if let Some(profile) = chosen {
+        let left_out = |from: Day, to: Day| cx.model.gaps.within(&profile.name, from, to);
+        account.window_days -= left_out(cx.over.plus(1 - profile.window), cx.over);
+        account.silent_days = account.silent_days.map(|days| days - left_out(cx.today.plus(1 - days), cx.today) as i32);
+        account.profile = Some(profile.name.clone());
+        account.health = account.profiles.get(&profile.name).cloned().unwrap_or_default();
+        account.healthy_users = cx.healthy.as_ref().map(|healthy| healthy.get(&tally.id).copied().unwrap_or_default());
+    }
+    if let Some(features) = tally.chosen.and_then(|place| cx.gathered.features.get(place)) {
+        account.features = Arc::clone(&features.names);
+        account.features_used = std::mem::take(&mut tally.features_used);
+        account.adoption_window = share(account.used_features(), account.features.len());
+        account.adoption_all_time = share(tally.features_ever, account.features.len());
+    }
+    let champion = |(user, points): &(Id, i64)| Champion {
+        user: cx.user_id(*user),
+        share: *points as f64 / tally.window_points as f64 * 100.0,
+    };
+    account.champions = tally.champions.iter().map(champion).collect();
 }
 
 /// Notes which named rules hold. Each finds those that it uses noted already: none is evaluated twice, however often it is

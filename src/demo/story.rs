@@ -1,8 +1,8 @@
 //! The demo's customers: an invented product, a collaborative reporting tool, and four months of its use.
 //!
 //! Lifelike enough to tell stories: most accounts thrive, Northwind Traders slips badly in its last week, one never gets
-//! started, one comes back after five quiet weeks, one fades slowly, one is brand-new. Who they are stands in [`cast`], how
-//! they work in [`rhythm`]. Pure: the same day gives the same bytes, so there is no clock and no true randomness here.
+//! started, one comes back after five quiet weeks, one fades slowly, one is brand-new. Who they are stands in `cast`, how
+//! they work in `rhythm`. Pure: the same day gives the same bytes, so there is no clock and no true randomness here.
 //! Deliberately without faults; broken lines, repeats and late files belong to the tests of the source.
 
 mod cast;

@@ -1,10 +1,10 @@
 //! The state: one sled database in one directory, behind one small type.
 //!
 //! Everything that must be true together is one batch in one tree, and a batch that was acknowledged survives power loss:
-//! sled's own `flush` does not fsync, so this type does. sled's traps are kept from everybody else: [`handle`] has its panics
-//! and locks, [`recovery`] its files, [`sum`] notices what it loses in silence. What keys mean is in [`keys`], how values are
-//! encoded in [`codec`] and [`records`], how counts lie in [`runs`], what each kind is called in [`check`]; [`portable`] and
-//! [`compact`] make copies, [`upgrade`] one in a newer layout.
+//! sled's own `flush` does not fsync, so this type does. sled's traps are kept from everybody else: `handle` has its panics
+//! and locks, `recovery` its files, `sum` notices what it loses in silence. What keys mean is in [`keys`], how values are
+//! encoded in [`codec`] and [`records`], how counts lie in [`runs`], what each kind is called in [`check`](mod@check); [`portable`] and
+//! [`compact`] make copies, `upgrade` one in a newer layout.
 //! Nothing here knows sources, tools or schedules.
 
 pub mod check;

@@ -1,6 +1,6 @@
 //! Usage in the state: how a batch of counts and statements is merged into what is kept, and read back.
 //!
-//! Counts are sorted runs, one a write: [`runs`](super::runs). Of statements one value holds what one write added for some
+//! Counts are sorted runs, one a write: [`runs`]. Of statements one value holds what one write added for some
 //! ids, a generation and a month; parts are put together when there are many of them. sled pays dearly for values that are
 //! read and written again, so a write only adds. Names lie 128 together.
 

@@ -2,8 +2,8 @@
 //!
 //! A rule looks for something that was not so and is so now: a fall, a band, a segment, a step. It starts silent: the first
 //! time it meets an account or a user it only remembers how they stand. It never fires twice for one occasion, and only for
-//! what the customer did: [`edge`] says how that is told from what a config, a benchmark or late data do. Whether what fired is
-//! told at once, later, together with others or not at all says [`dispatch`].
+//! what the customer did: `edge` says how that is told from what a config, a benchmark or late data do. Whether what fired is
+//! told at once, later, together with others or not at all says `dispatch`.
 //!
 //! Deliberately not here: alerts about what several accounts do together, and how a message looks: that is the destination's.
 

@@ -24,7 +24,7 @@ pub enum Auth {
         /// The key of the headers.
         headers: &'static str,
     },
-    /// `oauth:` in the config, an app of the user's own that somebody logs in to once, by [`Connector::oauth`];
+    /// `oauth:` in the config, an app of the user's own that somebody logs in to once, by [`Connector::oauth`](crate::connector::Connector::oauth);
     /// `Authorization: Bearer` with a token that is renewed when it expires.
     OAuth,
 }

@@ -33,7 +33,7 @@ pub enum Outcome {
         /// Why, without personal data.
         why: String,
     },
-    /// The answer to a [`Mode::Read`]: what the tool holds now.
+    /// The answer to a [`Mode::Read`](super::Mode::Read): what the tool holds now.
     Found {
         /// The vendor's id of the record; another one than was asked for where records were merged.
         remote_id: Option<String>,

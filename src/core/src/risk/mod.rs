@@ -1,6 +1,6 @@
 //! Churn risk: how like an account is to one that leaves, 0–100, and why.
 //!
-//! `risk = 100 / (1 + e^(−z))`, `z = base + Σ weight × signal` over the signals that have a value ([`signs`]); one without is
+//! `risk = 100 / (1 + e^(−z))`, `z = base + Σ weight × signal` over the signals that have a value (`signs`); one without is
 //! left out, which is what a neutral account has. The weights are set by hand from what is known of subscriptions, need no
 //! training data and can be set in the config; `backtest --fit` proposes others. So the figure ranks accounts and says why; it
 //! is a probability only as far as a backtest of the same customers shows it to be one.

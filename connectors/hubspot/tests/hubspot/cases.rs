@@ -1,11 +1,11 @@
-//! The cases: replies in, steps out. A case is a text file that begins with a sentence on why; `UPDATE=1` rewrites what
-//! is expected, and a case that no longer agrees fails.
-
-#![expect(clippy::disallowed_methods, reason = "the cases are text files; the crate itself reads none")]
+//! Conversations as text: `--- name argument` and what belongs to it, from the config and what is wanted to the replies; below
+//! `--- expect` the plan, or the steps that must follow.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::Value as Json;
+use vitalsync_cases::{answer, hold};
 use vitalsync_core::connector::{Known, KnownRecord, Operation, Outcome, Reply, Step, account_operation};
 use vitalsync_core::{Connector, Value};
 
@@ -33,7 +33,7 @@ fn json(text: &str) -> Json {
 /// `503 retry-after=3`, `lost`; a body that begins with `text` is no JSON.
 fn reply(argument: &str, body: &str) -> Reply {
     if argument == "lost" {
-        return Reply::Lost { at: vitalsync_core::Timestamp(0) };
+        return Reply::Lost { at: vitalsync_cases::NOW };
     }
     let mut words = argument.split(' ');
     let status = words.next().unwrap().parse().unwrap();
@@ -43,7 +43,7 @@ fn reply(argument: &str, body: &str) -> Reply {
         None if body.trim().is_empty() => String::new(),
         None => json(body).to_string(),
     };
-    common::answer(status, &headers, body)
+    answer(status, &headers, body)
 }
 
 fn known_from(connector: &dyn Connector, body: &str) -> Known {
@@ -176,24 +176,9 @@ fn run(text: &str) -> String {
 }
 
 #[test]
-fn cases() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
-    let mut wrong = Vec::new();
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(!text.starts_with("---"), "{} begins with no sentence on why", path.display());
-        let (given, expected) = text.split_once("--- expect\n").unwrap_or((&text, ""));
-        let got = run(given);
-        count += 1;
-        if got != expected {
-            if std::env::var_os("UPDATE").is_some() {
-                std::fs::write(&path, format!("{given}--- expect\n{got}")).unwrap();
-            }
-            wrong.push(format!("{}\nexpected:\n{expected}\ngot:\n{got}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(count >= 20, "only {count} cases found");
+fn every_case_is_answered_as_written() {
+    hold(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases"), 20, |written| {
+        let given = written.split_once("--- expect\n").map_or(written, |(given, _)| given);
+        format!("{given}--- expect\n{}", run(given))
+    });
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Answer, Known, Operation, Outcome, Receipt, Reply, Wanted};
-use vitalsync_core::expr::{Names, Scope, Scopes};
+use vitalsync_core::connector::{Known, Operation, Outcome, Receipt, Wanted};
+use vitalsync_core::expr::Names;
 use vitalsync_core::mapping::Level;
 use vitalsync_core::section::{Fault, Faults, Kind, Node, Place, Text};
-use vitalsync_core::{Calendar, Connector, Timestamp, Type, Value};
+use vitalsync_core::{Calendar, Connector, Timestamp, Value};
 use vitalsync_hubspot::HUBSPOT;
 
 /// A config node; every node of a section stands on a line of its own.
@@ -39,25 +39,9 @@ fn build(json: &Json, line: &mut u32) -> Node {
     Node { place, kind }
 }
 
-pub fn scopes() -> Scopes {
-    let mut account = Scope::default();
-    account.name("account", Type::Text);
-    account.name("health.score", Type::Number);
-    account.words("health.band", &["healthy", "normal", "at_risk"]);
-    account.name("lifecycle.customer", Type::Bool);
-    account.name("last_active", Type::Time);
-    account.open("traits");
-    let mut user = Scope::default();
-    account.nest_into("account", &mut user);
-    user.name("account.id", Type::Text);
-    user.name("user.id", Type::Text);
-    user.open("user.traits");
-    Scopes { account, user }
-}
-
 pub fn read(section: &Json) -> (Option<Box<dyn Connector>>, Vec<Fault>) {
     let mut faults = Faults::default();
-    let connector = (HUBSPOT.read)(&node(section), &scopes(), &mut faults);
+    let connector = (HUBSPOT.read)(&node(section), &vitalsync_cases::scopes(), &mut faults);
     (connector, faults.into_sorted())
 }
 
@@ -94,11 +78,6 @@ pub fn wanted(connector: &dyn Connector, subjects: &[Json]) -> Wanted {
         records.extend(subjects.iter().filter_map(record));
     }
     Wanted { records, ..Wanted::default() }
-}
-
-pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) -> Reply {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Reply::Answer(Answer { status, headers, body: body.into(), at: Timestamp(0) })
 }
 
 /// Schema that HubSpot has confirmed: everything that a first plan asks for.

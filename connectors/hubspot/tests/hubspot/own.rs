@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 use vitalsync_core::connector::{ACCOUNT, Known, Operation, Outcome, Reply, Step, account_operation};
 use vitalsync_core::{Connector, Timestamp};
 
-use crate::common::{answer, batch, both, by_slot, connector, wanted, with_refs, with_schema};
+use crate::common::{batch, both, by_slot, connector, wanted, with_refs, with_schema};
+use vitalsync_cases::answer;
 
 fn sample() -> Box<dyn Connector> {
     connector(&json!({

@@ -103,7 +103,7 @@ fn tags_move_in_lists_that_are_full() {
             let body: Json = serde_json::from_str(request.body.as_deref().unwrap()).unwrap();
             assert!(body["companies"].as_array().unwrap().len() <= 50);
             calls += 1;
-            replies.push(support::answer(200, &[], r#"{"type":"tag","id":"81"}"#));
+            replies.push(vitalsync_cases::answer(200, &[], r#"{"type":"tag","id":"81"}"#));
         }
         assert!(matches!(connector.step(&batch, &replies), Step::Done(receipts) if receipts.len() == batch.len()));
     }
@@ -170,7 +170,7 @@ fn a_group_that_somebody_else_changed_is_made_exclusive_again() {
     known.confirm(&questions[3], &Outcome::Found { remote_id: None, differs });
     let mut plan = connector.plan(&asked, &known);
     fill(&mut plan, &known);
-    let step = support::shown(&connector.step(&plan, &[]));
+    let step = vitalsync_cases::shown(&connector.step(&plan, &[]));
     assert!(step.contains("\"untag\":true") && step.contains("Health: at risk"), "{step}");
 }
 

@@ -37,7 +37,9 @@ fn what_does_not_fit_into_the_workspace_is_foreseen_over_all_attributes_together
     let listed = r#"{"data":[{"id":1,"model":"contact","full_name":"custom_attributes.b","data_type":"float"}]}"#;
     let mut refused = Vec::new();
     for batch in support::batches(&*connector, questions) {
-        let Step::Done(receipts) = connector.step(&batch, &[support::answer(200, &[], listed)]) else { panic!() };
+        let Step::Done(receipts) = connector.step(&batch, &[vitalsync_cases::answer(200, &[], listed)]) else {
+            panic!()
+        };
         refused.extend(receipts.into_iter().filter(|one| matches!(one.outcome, Outcome::Rejected { .. })));
     }
     assert_eq!(refused.len(), 1 + 130 + 130 - 250, "{refused:?}");

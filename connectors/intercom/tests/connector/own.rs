@@ -75,11 +75,11 @@ fn a_band_change_removes_the_old_tag_and_sets_the_new() {
     let mut lines = Vec::new();
     loop {
         let step = connector.step(&plan, &replies);
-        lines.push(support::shown(&step));
+        lines.push(vitalsync_cases::shown(&step));
         if !matches!(step, Step::Send(_)) {
             break;
         }
-        replies.push(support::answer(200, &[], r#"{"id":"t"}"#));
+        replies.push(vitalsync_cases::answer(200, &[], r#"{"id":"t"}"#));
     }
     assert_eq!(
         lines,
@@ -117,8 +117,8 @@ fn a_record_that_is_met_first_loses_what_it_carries_of_a_group_of_which_it_is_to
     let find = |slot: &str| plan.iter().find(|one| one.slot == slot).cloned().into_iter().collect::<Vec<_>>();
     let both = r#"{"id":"c1","tags":{"data":[{"id":"81"},{"id":"82"},{"id":"7"}],"total_count":3,"has_more":false}}"#;
     let said = |operations: &[Operation], answers: &[&str]| {
-        let replies: Vec<_> = answers.iter().map(|body| support::answer(200, &[], body)).collect();
-        let lines = (0..=replies.len()).map(|n| support::shown(&connector.step(operations, &replies[..n])));
+        let replies: Vec<_> = answers.iter().map(|body| vitalsync_cases::answer(200, &[], *body)).collect();
+        let lines = (0..=replies.len()).map(|n| vitalsync_cases::shown(&connector.step(operations, &replies[..n])));
         lines.collect::<Vec<_>>()
     };
     assert_eq!(
@@ -193,7 +193,7 @@ fn the_tag_of_a_group_that_left_the_config_is_removed() {
     let mut plan = support::read(&config).unwrap().plan(&wanted(vec![now]), &known);
     fill(&mut plan, &known);
     assert_eq!(plan[0].fields["tags.health"].new, Value::Null);
-    let step = support::shown(&connector().step(&plan, &[]));
+    let step = vitalsync_cases::shown(&connector().step(&plan, &[]));
     assert_eq!(step, "> DELETE /contacts/id%20of%20contact%2Fu1/tags/id%20of%20tag%2FHealth%3A%20healthy");
 }
 

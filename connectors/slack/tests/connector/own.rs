@@ -73,7 +73,7 @@ fn an_owner_is_found_and_a_fallback_takes_the_place_of_nobody() {
         post.refs = refs.iter().map(|(slot, id)| ((*slot).to_owned(), (*id).to_owned())).collect();
         match connector.step(&[post], &[]) {
             Step::Send(request) => serde_json::from_str(&request.body.unwrap()).unwrap(),
-            step => json!({ "step": support::shown(&step) }),
+            step => json!({ "step": vitalsync_cases::shown(&step) }),
         }
     };
     let owner = sent(&[("user/jo@us.example", "D1"), ("channel/#cs-alerts", "C1")], &owned);
@@ -103,9 +103,10 @@ fn a_webhook_gets_the_message_and_nothing_else() {
         (path.as_str(), body.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")),
         ("", "blocks text".into())
     );
-    let ends = |config: &Json, replies: &[Reply]| support::shown(&support::read(config).unwrap().step(&plan, replies));
-    let said = |status: u16, body: &str| vec![support::answer(status, &[], body)];
-    let lost = vec![Reply::Lost { at: support::NOW }];
+    let ends =
+        |config: &Json, replies: &[Reply]| vitalsync_cases::shown(&support::read(config).unwrap().step(&plan, replies));
+    let said = |status: u16, body: &str| vec![vitalsync_cases::answer(status, &[], body)];
+    let lost = vec![Reply::Lost { at: vitalsync_cases::NOW }];
     assert_eq!(ends(&config, &said(200, "ok")), "= done; alert/0a1b is –");
     assert!(ends(&config, &said(404, "no_service")).starts_with("= needs login"));
     assert!(ends(&config, &said(410, "channel_is_archived")).starts_with("= reject: the webhook can't post"));
@@ -258,9 +259,9 @@ fn reply() -> impl Strategy<Value = Reply> {
         1 => ("[a-z_]{1,9}", "\\PC{0,20}").prop_map(|(key, text)| json!({ key: text, "ok": false, "error": text }).to_string()),
     ];
     prop_oneof![
-        2 => Just(Reply::Lost { at: support::NOW }),
+        2 => Just(Reply::Lost { at: vitalsync_cases::NOW }),
         12 => (status, body, "[0-9.x-]{0,20}").prop_map(|(status, body, wait)| {
-            support::answer(status, &[("retry-after", &wait)], &body)
+            vitalsync_cases::answer(status, &[("retry-after", &wait)], &body)
         }),
     ]
 }
@@ -309,7 +310,7 @@ fn the_longest_conversation_ends() {
         while let Step::Send(request) = connector.step(&batches[which], &replies) {
             let (channels, last) = if request.path.contains("postMessage") {
                 history = 0;
-                replies.push(Reply::Lost { at: support::NOW });
+                replies.push(Reply::Lost { at: vitalsync_cases::NOW });
                 continue;
             } else if request.path.contains("conversations.list") {
                 list += 1;
@@ -320,7 +321,7 @@ fn the_longest_conversation_ends() {
             };
             let next = json!({ "next_cursor": if last { "" } else { "n" } });
             let page = json!({ "ok": true, "channels": channels, "messages": [], "response_metadata": next });
-            replies.push(support::answer(200, &[], &page.to_string()));
+            replies.push(vitalsync_cases::answer(200, &[], page.to_string()));
             assert!(replies.len() <= 80);
         }
     }

@@ -1,17 +1,16 @@
-//! Conversations as text. Each file of `cases/` says in its first line why it is there. `config` the section, `known` slots
-//! with their fields, `record` one wanted record as `kind/id {fields}`, `alert` what differs from an alert that everything is known
-//! of, or `account` the question whose account it is; `<` a
-//! reply (status, `name=value` headers, body; or `lost`), `>` and `=` the steps that must follow. `UPDATE=1` rewrites them.
-
-#![expect(clippy::disallowed_methods, reason = "the cases are text files; the crate itself reads none")]
+//! Conversations as text: `config` the section, `known` slots with their fields, `record` one wanted record as `kind/id {fields}`,
+//! `alert` what differs from an alert that everything is known of, or `account` the question whose account it is; `<` a reply,
+//! `>` and `=` the steps that must follow.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use vitalsync_cases::{conversation, hold};
+use vitalsync_core::Value;
 use vitalsync_core::alert::Alert;
-use vitalsync_core::connector::{Known, Reply, Step, Wanted, account_operation};
+use vitalsync_core::connector::{Known, Step, Wanted, account_operation};
 use vitalsync_core::mapping::WantedRecord;
-use vitalsync_core::{Timestamp, Value};
 
 use crate::support;
 
@@ -43,20 +42,11 @@ fn alert(text: &str) -> Alert {
     serde_json::from_value(alert).expect("an alert as the state keeps it")
 }
 
-fn reply(text: &str) -> Reply {
-    if text == "lost" {
-        return Reply::Lost { at: Timestamp(0) };
-    }
-    let (status, mut rest) = text.split_once(' ').unwrap_or((text, ""));
-    let mut headers = Vec::new();
-    while let Some((name, after)) =
-        rest.split_once('=').filter(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
-    {
-        let (value, after) = after.split_once(' ').unwrap_or((after, ""));
-        headers.push((name, value));
-        rest = after;
-    }
-    support::answer(status.parse().expect("a status"), &headers, rest)
+/// What is asked, with the headers in the place of the path, which is the config's.
+fn shown(step: &Step) -> String {
+    let Step::Send(request) = step else { return vitalsync_cases::shown(step) };
+    let headers: String = request.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!("> {}{headers} {}", request.method.as_str(), request.body.as_deref().unwrap_or_default())
 }
 
 /// What the lines of a case come to.
@@ -74,39 +64,10 @@ fn run(written: &str) -> String {
     if written.lines().any(|line| line == "account") {
         operations.push(account_operation());
     }
-    let given = written.lines().filter(|line| !line.starts_with(['<', '>', '=']));
-    let mut out: Vec<String> = given.map(Into::into).collect();
-    let mut replies = Vec::new();
-    out.push(support::shown(&connector.step(&operations, &replies)));
-    for line in lines("<") {
-        replies.push(reply(line));
-        let step = connector.step(&operations, &replies);
-        out.extend([format!("< {line}"), support::shown(&step)]);
-        if !matches!(step, Step::Send(_)) {
-            replies.pop();
-        }
-    }
-    out.join("\n") + "\n"
+    conversation(&*connector, &operations, written, shown)
 }
 
 #[test]
 fn every_case_is_answered_as_written() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("cases").map(|entry| entry.expect("a file").path()).collect();
-    files.sort();
-    assert!(files.len() >= 12, "cases are missing");
-    let mut wrong = Vec::new();
-    for file in files {
-        let written = std::fs::read_to_string(&file).expect("a case");
-        assert!(written.starts_with("# "), "{}: say why", file.display());
-        let came = run(&written);
-        if came != written {
-            if std::env::var_os("UPDATE").is_some() {
-                std::fs::write(&file, &came).expect("a case written");
-            }
-            wrong.push(format!("{}: this is what came:\n{came}", file.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    hold(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases"), 12, run);
 }

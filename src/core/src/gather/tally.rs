@@ -145,11 +145,13 @@ impl Frame<'_> {
         let parent = self.structure.parent(id);
         let mut tally =
             Tally { id, parent, children, chosen, checklist, first, last: raw.last, traits, ..Tally::default() };
-        for place in 0..self.model.profiles.len() {
-            tally.points.push(self.points(place, &raw.cells, first, points));
-            if children > 0 {
-                tally.own.push(self.points(place, &raw.cells[..own], first, points));
-            }
+        let mut of_profiles = |cells| {
+            let places = 0..self.model.profiles.len();
+            places.map(|place| self.points(place, cells, first, points)).collect()
+        };
+        tally.points = of_profiles(&raw.cells);
+        if children > 0 {
+            tally.own = of_profiles(&raw.cells[..own]);
         }
         let whom = Whom { id: name, statements, first, chosen };
         tally.standing = standings.of(whom, &raw.cells);

@@ -25,6 +25,9 @@ pub const BLOCK: usize = 256 << 10;
 const HEAD: usize = 64 << 10;
 /// Calls shrink about so much: progress within a file is told by it.
 const SHRINKS: u64 = 8;
+/// The reason of a fault that may pass: the file can't be read now.
+pub const UNREADABLE: &str = "unreadable_file";
+
 /// What is remembered of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {

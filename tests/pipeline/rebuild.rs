@@ -204,6 +204,26 @@ async fn an_expired_archive_keeps_its_history() {
 }
 
 #[tokio::test]
+async fn what_repeats_an_expired_call_is_not_counted_by_a_part_counted_anew() {
+    let site = story().await;
+    append(&site, &file(10), &call("twice", "Core", 10, 0));
+    append(&site, &file(13), &call("twice", "Core", 10, 3));
+    ingest(&site);
+    let before = figures(&site);
+    std::fs::remove_file(site.archive().join(file(10))).unwrap();
+    for span in [(13, 13), (12, 15), (11, 60), (5, 20)] {
+        let report = rebuild(&site, Some(span));
+        assert!(report.days_kept > 0 && report.files_gone == [file(10)], "{span:?}: {report:?}");
+        same(&figures(&site), &before);
+    }
+    // Nobody knows any more which of that day's calls are repetitions.
+    append(&site, &file(13), &call("new13", "Core", 13, 0));
+    let report = ingest(&site);
+    assert!(report.days_kept > 0 && report.files_gone == [file(10)], "{report:?}");
+    same(&figures(&site), &before);
+}
+
+#[tokio::test]
 async fn a_condition_counts_from_when_it_is_written_until_all_is_counted_anew() {
     let site = Site::new().await;
     for at in 0..=LAST {
@@ -352,6 +372,62 @@ async fn a_file_that_is_rewritten_while_it_is_counted_anew_is_counted_as_it_is()
     site.write(&file(3), &call("other", "Core", 3, 0));
     ingest(&site);
     same(&figures(&site), &fresh(&site, MODEL).await);
+}
+
+#[tokio::test]
+async fn a_file_that_expires_while_a_recount_waits_keeps_its_days() {
+    for span in [None, Some((10, 40))] {
+        let site = story().await;
+        ingest(&site);
+        let before = figures(&site);
+        interrupted(&site, &order(true, span), Phase::Recounting, 0);
+        std::fs::remove_file(site.archive().join(file(30))).unwrap();
+        let report = ingest(&site);
+        assert!(report.days_kept > 0 && report.files_gone == [file(30)], "{report:?}");
+        same(&figures(&site), &before);
+        let engine = site.open_with(MODEL);
+        assert_eq!(vitalsync::tick::ingest::generation::taken(&engine.store).unwrap().len(), 1, "no leftovers");
+    }
+}
+
+/// Removes a file once all are listed, or puts in its place what can't be read.
+struct Removes {
+    path: std::path::PathBuf,
+    unreadable: bool,
+    now: AtomicBool,
+}
+
+impl Watch for Removes {
+    fn phase(&self, phase: Phase) {
+        self.now.store(phase == Phase::Recounting, Ordering::Relaxed);
+    }
+
+    fn begins(&self, _files: usize, _bytes: u64) {
+        if self.now.load(Ordering::Relaxed) && self.path.is_file() {
+            std::fs::remove_file(&self.path).unwrap();
+            if self.unreadable {
+                // It is listed, but reading it fails, whoever asks.
+                std::os::unix::fs::symlink("/proc/self/mem", &self.path).unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_vanishes_or_fails_while_it_is_counted_anew_keeps_its_days() {
+    for (span, unreadable) in [(None, false), (Some((10, 40)), false), (None, true), (Some((10, 40)), true)] {
+        let site = story().await;
+        ingest(&site);
+        let before = figures(&site);
+        let engine = site.open_with(MODEL);
+        let path = site.archive().join(file(30));
+        let removes = |_: &str| -> Box<dyn Watch> {
+            Box::new(Removes { path: path.clone(), unreadable, now: AtomicBool::new(false) })
+        };
+        let report = engine.backfill(&order(true, span), &removes).unwrap().sources.remove("product").unwrap();
+        assert!(report.days_kept > 0 && report.files_gone == [file(30)], "{report:?}");
+        same(&asked(&engine), &before);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use vitalsync_core::call::MAX_LINE;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::super::inflate::{Room, content};
-use super::{BLOCK, Block, Progress, Task, stamp};
+use super::{BLOCK, Block, Progress, Task, UNREADABLE, stamp};
 
 /// A block and the longest begin of a line.
 const BUFFER: usize = BLOCK + MAX_LINE + 2;
@@ -174,7 +174,7 @@ impl<'a> FileReader<'a> {
             Ok(Some(content)) => self.lines(content, buffer),
             Ok(None) => self.block(buffer, 0, 0, self.known.clone(), true),
             Err(error) => {
-                let fault = Some(("unreadable_file".to_owned(), error.to_string()));
+                let fault = Some((UNREADABLE.to_owned(), error.to_string()));
                 let progress = Progress { fault, size: 0, modified: 0, ..self.known.clone() };
                 self.block(buffer, 0, 0, progress, true)
             }
@@ -271,7 +271,7 @@ impl<'a> FileReader<'a> {
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
                 ("damaged_gzip", format!("the gzip data is damaged: {error}"))
             }
-            _ => ("unreadable_file", error.to_string()),
+            _ => (UNREADABLE, error.to_string()),
         });
         let mut length = 0;
         if fault.is_none() && !rest.iter().all(u8::is_ascii_whitespace) {
@@ -289,7 +289,7 @@ impl<'a> FileReader<'a> {
         let mut progress = self.after(&content);
         progress.open = length > 0;
         // An error of the disk may pass: such a file is read again. What ends early or is damaged waits until it changes.
-        if fault.as_ref().is_none_or(|(reason, _)| *reason != "unreadable_file") {
+        if fault.as_ref().is_none_or(|(reason, _)| *reason != UNREADABLE) {
             (progress.size, progress.modified) = content.stamp;
         }
         progress.fault = fault.map(|(reason, why)| (reason.to_owned(), why));

@@ -5,7 +5,9 @@
 //! days of the dedupe window after them are counted again too: whether a repetition there counts hangs on them. So a
 //! repetition behind those, which is copied, always follows one that was there before. It goes on after a kill where the
 //! last write stood: a copy that was begun is made again over itself, since the same generation gives the same keys. Days
-//! of which a file is gone keep what was counted of them: an archive that expires takes no history with it.
+//! of which a file is gone keep what was counted of them: an archive that expires takes no history with it. A file that goes
+//! while days are counted anew, or can't be read then, is noticed before the new generation takes the old one's place; then
+//! all of it is made again without that file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -16,7 +18,7 @@ use super::generation::{self, ALWAYS, Generation};
 use super::names::Filing;
 use super::{IngestError, Pass, Phase, Reading, SourceReport, pass};
 use crate::config::Source;
-use crate::source::archive::{self, Progress};
+use crate::source::archive::{self, Progress, UNREADABLE};
 use crate::store::runs::{self, Left};
 use crate::store::{Batch, Store, StoreError, codec, keys};
 
@@ -185,36 +187,54 @@ impl archive::Ledger for Files<'_> {
     }
 }
 
+/// Of the days that a file holds, those that are asked for and can't be counted without it: its own, and those after them
+/// whose repetitions of theirs are known from it alone, because their fingerprints are older than `floor`.
+fn held_by<'d>(
+    runs: &'d [(i32, i32)],
+    days: &'d Days,
+    floor: Option<i32>,
+    window: i32,
+) -> impl Iterator<Item = i32> + use<'d> {
+    let all = runs.iter().flat_map(|(from, to)| *from..=*to);
+    let with_those_after = all.flat_map(move |day| {
+        let forgotten = floor.is_some_and(|floor| day < floor);
+        day..=if forgotten { day.saturating_add(window) } else { day }
+    });
+    with_those_after.filter(|day| days.asks(*day))
+}
+
 /// Counts days anew, as far as the files that held them are there.
 pub fn recount(reading: &Reading<'_>, filing: &mut Filing, source: &Source, days: Days) -> Result<Done, IngestError> {
+    start(reading, filing, source, days.with_window(source.dedupe_days), BTreeSet::new())
+}
+
+/// Begins with days of which none is left out yet. The files `lost` are as if they were gone.
+fn start(
+    reading: &Reading<'_>,
+    filing: &mut Filing,
+    source: &Source,
+    mut days: Days,
+    lost: BTreeSet<String>,
+) -> Result<Done, IngestError> {
     let (store, window) = (reading.store, source.dedupe_days);
     let mut old = generation::current(store, &source.name)?;
     old.clear(store)?;
-    let mut days = days.with_window(window);
-    // Days of files that are gone can't be counted again.
-    let there: BTreeSet<String> =
-        archive::list(&source.location).map_err(IngestError::Source)?.into_iter().map(|(path, _)| path).collect();
-    let (mut gone, mut files_gone) = (BTreeSet::new(), Vec::new());
+    let there = there(source)?;
+    let (mut except, mut files_gone) = (BTreeSet::new(), Vec::new());
     let mut unknown = false;
-    for (path, known) in ledger(store, old.number)?.into_iter().filter(|(path, _)| !there.contains(path)) {
-        let before = gone.len();
+    let known = ledger(store, old.number)?;
+    for (path, known) in known.into_iter().filter(|(path, _)| !there.contains(path) || lost.contains(path)) {
+        let before = except.len();
         match &known.days {
-            Some(runs) => {
-                gone.extend(runs.iter().flat_map(|(from, to)| *from..=*to).filter(|day| days.asks(*day)));
-            }
+            Some(runs) => except.extend(held_by(runs, &days, old.floor, window)),
             None => unknown |= known.consumed > 0,
         }
-        if (gone.len() > before || known.days.is_none()) && files_gone.len() < NAMED {
+        if (except.len() > before || known.days.is_none()) && files_gone.len() < NAMED {
             files_gone.push(path);
         }
     }
-    // Nor can days after them whose repetitions of theirs are not known any more.
-    let forgotten = |day: i32| old.floor.is_some_and(|floor| day < floor);
-    let after = gone.iter().filter(|day| forgotten(**day)).flat_map(|day| *day..=day.saturating_add(window));
-    let after: Vec<i32> = after.filter(|day| days.asks(*day)).collect();
-    gone.extend(after);
-    let kept = gone.len() as u64;
-    days.except.extend(gone);
+    let kept = except.len() as u64;
+    days.except = except;
     if unknown || !days.only.is_empty() && days.only.iter().all(|day| days.except.contains(day)) {
         old.stale.retain(|day| !unknown && !days.asks(*day));
         old.all_stale = false;
@@ -229,20 +249,55 @@ pub fn recount(reading: &Reading<'_>, filing: &mut Filing, source: &Source, days
     let begun = Begun { from: old.number, to, days, copied: false, kept, files_gone };
     batch.put_meta(&meta(&source.name), &Some(&begun));
     store.apply(batch)?;
-    go_on(reading, filing, source, begun)
+    go_on(reading, filing, source, begun, lost)
+}
+
+/// The files that a source has now.
+fn there(source: &Source) -> Result<BTreeSet<String>, IngestError> {
+    Ok(archive::list(&source.location).map_err(IngestError::Source)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The files without which days were counted that can't be: they went, or could not be read.
+fn lost_meanwhile(
+    old: &Generation,
+    begun: &Begun,
+    files: &Files<'_>,
+    source: &Source,
+) -> Result<BTreeSet<String>, IngestError> {
+    let (there, read) = (there(source)?, ledger(files.store, begun.to)?);
+    let needed = |known: &Progress| {
+        let runs = known.days.as_deref();
+        runs.is_none_or(|runs| {
+            held_by(runs, &begun.days, old.floor, source.dedupe_days).any(|day| begun.days.contains(day))
+        })
+    };
+    let is_lost = |path: &str, known: &Progress| {
+        let read = read.get(path);
+        let whole = read.map_or(0, |read| read.consumed) >= known.consumed;
+        let unreadable = read.and_then(|read| read.fault.as_ref()).is_some_and(|(reason, _)| reason == UNREADABLE);
+        !whole && (unreadable || !there.contains(path)) && needed(known)
+    };
+    let all = files.old.iter().filter(|(path, known)| is_lost(path, known));
+    Ok(all.map(|(path, _)| path.clone()).collect())
 }
 
 /// Finishes a recount that was begun, if one was.
 pub fn resume(reading: &Reading<'_>, filing: &mut Filing, source: &Source) -> Result<Option<Done>, IngestError> {
     let begun = reading.store.meta::<Option<Begun>>(&meta(&source.name))?.flatten();
-    begun.map(|begun| go_on(reading, filing, source, begun)).transpose()
+    begun.map(|begun| go_on(reading, filing, source, begun, BTreeSet::new())).transpose()
 }
 
-fn go_on(reading: &Reading<'_>, filing: &mut Filing, source: &Source, mut begun: Begun) -> Result<Done, IngestError> {
+fn go_on(
+    reading: &Reading<'_>,
+    filing: &mut Filing,
+    source: &Source,
+    mut begun: Begun,
+    mut lost: BTreeSet<String>,
+) -> Result<Done, IngestError> {
     let store = reading.store;
     let mut done = Done { days: begun.days.clone(), ..Done::default() };
+    let old = Generation::load(store, begun.from)?;
     if !begun.copied {
-        let old = Generation::load(store, begun.from)?;
         reading.watch.phase(Phase::Copying);
         if !copy(reading, &begun, old.kept_from)? {
             return Ok(done);
@@ -266,6 +321,16 @@ fn go_on(reading: &Reading<'_>, filing: &mut Filing, source: &Source, mut begun:
     pass(reading, filing, source, &mut new, Pass::Recount(&begun.days), &files, None, &mut done.report)?;
     if reading.stop.load(Ordering::Relaxed) {
         return Ok(done);
+    }
+    let more = lost_meanwhile(&old, &begun, &files, source)?;
+    if !more.is_empty() {
+        let mut batch = Batch::default();
+        generation::drop_later(store, begun.to, &mut batch)?;
+        batch.put_meta(&meta(&source.name), &None::<Begun>);
+        store.apply(batch)?;
+        generation::drop_leftovers(store)?;
+        lost.extend(more);
+        return start(reading, filing, source, Days { except: BTreeSet::new(), ..begun.days }, lost);
     }
     done.report.days_kept = begun.kept;
     done.report.days_recounted = counted(&files.old, &ledger(store, begun.to)?, &begun.days);

@@ -1,8 +1,8 @@
 //! Attribution: the evaluations from which [`vitalsync_core::attribution`] tells what moved a score between two days.
 //!
-//! The first day's score is its snapshot, else what comes of what was received by then. What came late since, who is
-//! somebody else now and another config are each seen by measuring one of the two days again with just that changed. Most
-//! of it is left out where the snapshot says that nothing came late.
+//! The first day's score is its snapshot, else what comes of what was received by then, by the benchmark that trends measure
+//! that day with. What came late since, who is somebody else now and another config are each seen by measuring one of the
+//! two days again with just that changed. Most of it is left out where the snapshot says that nothing came late.
 
 use std::collections::BTreeMap;
 
@@ -68,15 +68,20 @@ impl Look<'_> {
 
     /// Measures everything under a profile as it was; `None` if the account has no score then.
     fn seen(&self, profile: &Profile, horizon: Horizon, from: Day) -> anyhow::Result<Option<Seen>> {
-        let model = self.model(profile);
-        let ask = Ask {
-            reasons_of: Some((self.account.to_owned(), profile.name.clone())),
-            reasons: true,
-            recent_days: self.span,
-            ..Ask::of(horizon)
-        };
-        let evaluation = self.engine.ask(&model, ask)?;
+        let ask = Ask { reasons: true, recent_days: self.span, ..self.ask(profile, horizon) };
+        let evaluation = self.engine.ask(&self.model(profile), ask)?;
         Ok(self.of(profile, &evaluation, from))
+    }
+
+    /// By which a past day is measured at a horizon, as its trends do; `None` if it has no score.
+    fn ruler_on(&self, profile: &Profile, horizon: Horizon, day: Day) -> anyhow::Result<Option<Ruler>> {
+        let ask = Ask { measured_on: Some(day), ..self.ask(profile, horizon) };
+        let evaluation = self.engine.ask(&self.model(profile), ask)?;
+        Ok(evaluation.find(self.account).and_then(|account| account.measured.as_ref()).map(Ruler::of))
+    }
+
+    fn ask(&self, profile: &Profile, horizon: Horizon) -> Ask {
+        Ask { reasons_of: Some((self.account.to_owned(), profile.name.clone())), ..Ask::of(horizon) }
     }
 
     fn of(&self, profile: &Profile, evaluation: &Evaluation, from: Day) -> Option<Seen> {
@@ -254,7 +259,10 @@ impl Engine {
             }
             None => {
                 let Some(seen) = look.on(first, from, Some(from))? else { return Ok(None) };
-                (way.from, way.ruler, way.then) = (seen.snapshot.score, Ruler::of(&seen.snapshot), seen.snapshot.raw);
+                // In its first quarter a profile has no benchmark of that day: the one of now serves, as it does for trends.
+                let ruler = look.ruler_on(first, Horizon { at, received }, from)?;
+                (way.ruler, way.then) = (ruler.unwrap_or_else(|| Ruler::of(&seen.snapshot)), seen.snapshot.raw);
+                way.from = way.ruler.score(way.then);
             }
         }
         if way.then != resolved {

@@ -73,6 +73,28 @@ async fn an_edited_profile_changes_no_past() {
     assert_eq!(engine.store.scan(b"p").count(), 2);
 }
 
+/// No account was used yet when the quarter of the first days began: the benchmark of now serves, for trends, for the days of the
+/// history and for what moved the score.
+#[tokio::test]
+async fn before_the_first_renewal_a_change_is_one_number() {
+    let site = Site::new().await;
+    site.customers(
+        "use.ndjson",
+        &[Use("a0", "Core", 0, 60, 1), Use("a1", "Minor", 0, 20, 1), Use("a1", "Core", 30, 60, 3)],
+    );
+    let config = config(5.0, "").replace("benchmark: { fixed: 70 }, ", "");
+    let engine = site.open_with(&config);
+    engine.ingest(&engine.config.sources[0].clone()).unwrap();
+    for account in ["a0", "a1"] {
+        let explained = explained(&engine, account, 50);
+        let change = &explained["attribution"];
+        let (from, moved) = (change["score_from"].as_f64().unwrap(), change["change"].as_f64().unwrap());
+        let day = explained["history"].as_array().unwrap().iter().find(|day| day["day"] == change["from"]).unwrap();
+        assert!((day["score"].as_f64().unwrap() - from).abs() < 1e-9, "{account}: {day} {change}");
+        assert!((explained["health"]["change_30d"].as_f64().unwrap() - moved).abs() < 1e-6, "{account}: {change}");
+    }
+}
+
 #[tokio::test]
 async fn a_band_is_held_from_what_was_said_last() {
     let site = site().await;

@@ -6,7 +6,8 @@
 use crate::component::{Blend, blend};
 use crate::gather::{Points, Standing, Tally};
 use crate::health::{self, CURVE, Pegged};
-use crate::model::Profile;
+use crate::model::{Per, Profile};
+use crate::past::Snapshot;
 use crate::scale::{Applied, Scale, size};
 use crate::time::Day;
 use crate::window::Window;
@@ -143,6 +144,19 @@ impl<'a> Course<'a> {
         let usage =
             raw.and_then(|raw| Self::usage(Some(raw), self.size(day), self.peg_on(day).map(|applied| applied.peg)));
         self.blended(usage, |index| self.component(index, day))
+    }
+
+    /// How a past day is measured; `None` if it has no score.
+    pub fn measured(&self, day: Day) -> Option<Snapshot> {
+        let parts = self.on(day);
+        Some(Snapshot {
+            raw: self.raw_on(day).unwrap_or_default(),
+            divisor: self.size(day).filter(|_| self.profile().per != Per::Account),
+            benchmark: self.peg_on(day).map_or(0.0, |applied| applied.peg.raw),
+            usage: parts.usage_share,
+            score: parts.score?,
+            band: None,
+        })
     }
 
     /// The score on a past day as far as the customer moved it since: under the benchmark and the seats of now, and without

@@ -239,6 +239,10 @@ fn score<'a>(account: &mut Account, tally: &Tally, scale: &Scale<'a>, course: &C
             health.override_until = Some(stated.until);
         }
     }
+    let asked = cx.ask.reasons_of.as_ref();
+    if asked.is_some_and(|(id, profile)| *id == account.id && *profile == scale.profile.name) {
+        account.measured = cx.ask.measured_on.and_then(|day| course.measured(day));
+    }
     account.profiles.insert(&*scale.profile.name, health);
 }
 

@@ -16,6 +16,7 @@ use crate::habits::{Deeds, Habits};
 use crate::health::{self, Drop, Pegged};
 use crate::identity::Traits;
 use crate::model::{Band, Model, Profile};
+use crate::past::Snapshot;
 use crate::pulse::Stopped;
 use crate::time::{Day, Timestamp};
 use crate::usage::Id;
@@ -195,6 +196,9 @@ pub struct Account {
     pub tenure_days: Option<i32>,
     /// Days since the latest event.
     pub days_since_last_active: Option<i32>,
+    /// How the day of [`crate::gather::Ask::measured_on`] is measured now under the profile of which reasons were asked,
+    /// without what was said of it; `None` if that was not asked, or it had no score.
+    pub measured: Option<Snapshot>,
     /// How it is used lately; `None`: no event was ever received.
     pub habits: Option<Habits>,
     /// What it did by name and day; empty if that was not asked for.

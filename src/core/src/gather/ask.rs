@@ -22,6 +22,8 @@ pub struct Ask {
     pub reasons: bool,
     /// … of one account alone, by its id, and under a profile, by its name, which may not be its own then.
     pub reasons_of: Option<(String, String)>,
+    /// … and on which day it is to be measured too, by what is known now ([`crate::figures::Account::measured`]).
+    pub measured_on: Option<Day>,
     /// Whether it will be asked what is done, event by event.
     pub activity: bool,
     /// Whether it will be asked what each account did by name and day.
@@ -53,6 +55,7 @@ impl Ask {
             activity: false,
             deeds: false,
             reasons_of: None,
+            measured_on: None,
             past: Past::default(),
             history_of: None,
             since: BTreeMap::new(),

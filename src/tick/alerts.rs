@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{
-    Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, Whom, data_stopped, edge, may_fire, renewals, settled,
-    stopped_subject, tell,
+    Alert, AlertRule, Edge, EdgeState, Pass, Past, Trigger, Whom, data_stopped, edge, may_fire, news_since, renewals,
+    settled, stopped_subject, tell,
 };
 use vitalsync_core::connector::{Known, Operation, Wanted};
 use vitalsync_core::evaluate::Evaluation;
@@ -35,6 +35,12 @@ struct LastPass {
     at: Timestamp,
     /// The rules that there were.
     rules: Vec<String>,
+    /// The version of the config; `None` in states of old.
+    #[serde(default)]
+    config: Option<u64>,
+    /// Whether a source had fallen silent, so that windows ended early.
+    #[serde(default)]
+    stale: bool,
     /// The benchmarks in force, in raw points by profile.
     benchmarks: BTreeMap<String, f64>,
 }
@@ -96,24 +102,41 @@ impl Engine {
             Some(last) if !asking.is_empty() => Some(self.looked_at_anew(evaluation.at, last.at, &asking)?),
             _ => None,
         };
-        let pass = Pass {
-            destination: &destination.name,
-            model: &self.config.model,
-            now: evaluation,
-            last: last.as_ref().map(|last| last.at),
-            past: past.as_ref(),
+        let model = &self.config.model;
+        let news = |rule: &AlertRule| {
+            // Whoever comes back after a silence of the pipe has a hole in their past.
+            let last = last.as_ref().filter(|last| !last.stale)?;
+            news_since(model, rule, last.config == Some(self.config.version()), last.at, evaluation.at)
         };
-        let mut batch = Batch::default();
-        let mut happenings: Vec<Happening<'_>> = Vec::new();
-        for rule in rules {
-            for whom in of(rule) {
-                let before = state(rule, whom);
-                let Some((next, happened)) = edge(&pass, rule, whom, before, known(rule)) else { continue };
-                if before != Some(&next) {
-                    batch.put_edge(&destination.name, &rule.name, &whom.key(), &next);
+        let edges = |earlier: Option<&Past>| {
+            let (mut batch, mut happenings) = (Batch::default(), Vec::<Happening<'_>>::new());
+            for rule in rules {
+                let pass = Pass {
+                    destination: &destination.name,
+                    model,
+                    now: evaluation,
+                    last: last.as_ref().map(|last| last.at),
+                    past: past.as_ref(),
+                    earlier: earlier.filter(|_| news(rule).is_some()),
+                };
+                for whom in of(rule) {
+                    let before = state(rule, whom);
+                    let Some((next, happened)) = edge(&pass, rule, whom, before, known(rule)) else { continue };
+                    if before != Some(&next) {
+                        batch.put_edge(&destination.name, &rule.name, &whom.key(), &next);
+                    }
+                    happenings.push((rule, Some(*whom), happened));
                 }
-                happenings.push((rule, Some(*whom), happened));
             }
+            (batch, happenings)
+        };
+        let (mut batch, mut happenings) = edges(None);
+        // What was so by the last pass already, as all is known now, may have come about shortly before.
+        let doubtful = happenings.iter().filter(|(.., happened)| *happened == Edge::NotTheirs).map(|(rule, ..)| *rule);
+        let doubtful: Vec<&AlertRule> = doubtful.filter(|rule| news(rule).is_some()).collect();
+        if let Some(since) = doubtful.first().and_then(|rule| news(rule)) {
+            let earlier = self.looked_at_anew(evaluation.at, since, &doubtful)?;
+            (batch, happenings) = edges(Some(&earlier));
         }
         self.silences(destination, evaluation.at, &remembered, &mut batch, &mut happenings)?;
         let (alerts, mut notes) = self.told(destination, evaluation.at, happenings, &mut fired.alerts)?;
@@ -138,6 +161,8 @@ impl Engine {
             let this = LastPass {
                 at: evaluation.at,
                 rules: rules.iter().map(|rule| rule.name.clone()).collect(),
+                config: Some(self.config.version()),
+                stale: evaluation.stale,
                 benchmarks: evaluation.benchmarks.iter().map(|(profile, peg)| (profile.clone(), peg.raw)).collect(),
             };
             batch.put_meta(&place, &this);

@@ -87,3 +87,54 @@ async fn an_edited_config_and_late_data_are_summed_up_and_fire_nothing() {
     assert_eq!((again.alerts.fired, again.alerts.not_theirs), (0, 0));
     assert!(again.destinations["team"].delivered.notes.is_empty());
 }
+
+/// A destination of alerts of deeds, and of the score.
+fn deeds(site: &Site) -> String {
+    let rules = "      often: { step: often, to: \"#cs-alerts\" }\n      new: { new_account: true, to: \"#cs-alerts\" }\n      rise: { rise: 15, within: 7d, to: \"#cs-alerts\" }\n      well: { left_band: at_risk, to: \"#cs-alerts\" }\n";
+    let config = site.config("");
+    let (before, after) = config.split_once("cooldown: 1d }\n").unwrap();
+    format!("{before}cooldown: 1d }}\n{rules}{after}")
+}
+
+/// With a schedule of minutes nearly everything is done after a pass of its day, and heard of later still.
+#[tokio::test]
+async fn what_is_done_between_two_passes_of_a_day_is_told() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Minor", 0, 20, 1)]);
+    let config = deeds(&site);
+    let run = |hours: i64| {
+        let engine = site.open_with(&config);
+        async move { engine.run_once(end(19).plus_ms(hours * 3_600_000)).await.unwrap() }
+    };
+    for hours in [0, 20] {
+        assert_eq!(run(hours).await.alerts.fired, 0);
+    }
+    // At noon, before the pass, and heard of after it.
+    site.customers("2.ndjson", &[Use("a0", "Core", 20, 1, 20), Use("young", "Core", 20, 1, 1)]);
+    let second = run(21).await.alerts;
+    assert_eq!((told(&site, 0), second.not_theirs), (vec!["new young".to_owned(), "often a0".to_owned()], 0));
+    assert_eq!(run(22).await.alerts.fired, 0, "once");
+}
+
+#[tokio::test]
+async fn a_days_last_hours_that_come_after_midnight_are_no_late_data() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Minor", 0, 20, 1)]);
+    let config = deeds(&site);
+    let run = |minutes: i64| {
+        let engine = site.open_with(&config);
+        async move { engine.run_once(end(19).plus_ms(minutes * 60_000)).await.unwrap() }
+    };
+    for minutes in [-5 * 1_440, 0, 5] {
+        assert_eq!(run(minutes).await.alerts.fired, 0);
+    }
+    // The evening of the day that is over.
+    site.customers("2.ndjson", &[Use("a0", "Core", 19, 1, 20)]);
+    let come = run(15).await.alerts;
+    assert_eq!(told(&site, 0), ["often a0", "rise a0", "well a0"], "{come:?}");
+    assert_eq!(run(20).await.alerts.fired, 0, "once");
+    // What is older is late, and nobody's news.
+    site.customers("3.ndjson", &[Use("a1", "Core", 0, 18, 4)]);
+    let late = run(25).await.alerts;
+    assert_eq!((told(&site, 3).len(), late.fired, late.not_theirs > 0), (0, 0, true), "{late:?}");
+}

@@ -22,7 +22,7 @@ mod whom;
 use serde::{Deserialize, Serialize};
 
 pub use self::dispatch::{Dispatch, Fate, Snooze, Waiting, dispatch, worst_first};
-pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, settled, stopped_subject};
+pub use self::edge::{Edge, EdgeState, Pass, Past, data_stopped, edge, may_fire, news_since, settled, stopped_subject};
 pub use self::renewal::{Renewal, renewals};
 pub use self::route::{Places, Route};
 pub use self::send::{ABOUT, ALERT, CARRIES, Delivery, UNKNOWN};

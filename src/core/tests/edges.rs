@@ -159,7 +159,7 @@ impl Memory {
             let seen = |at| evaluate(Ask { unrenewed_since: Some(settled(model, last)), ..Ask::of(Horizon::at(at)) });
             Past { then: seen(last), now: Some(seen(at)) }
         });
-        let pass = Pass { destination: "team", model, now: &now, last: self.last, past: past.as_ref() };
+        let pass = Pass { destination: "team", model, now: &now, last: self.last, past: past.as_ref(), earlier: None };
         let mut fired = Vec::new();
         for rule in rules {
             for account in &now.accounts {

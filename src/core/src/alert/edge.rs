@@ -5,6 +5,10 @@
 //! too old, a pipe have come back. So the last pass is looked at anew, and where it is about scores the present too, both in
 //! one way ([`Past`], [`settled`]): what was so by then already, or is not so now, fires nothing. Scores by day, which falls
 //! and rises are measured on, are under one config and one benchmark anyway.
+//!
+//! Sources tell of what is done minutes or hours later, and counts are kept by day: what was done after a pass, or came after
+//! it, is soon counted on a day that the pass saw. So where nothing but data can have changed since ([`news_since`]), what came
+//! about within the two days before is news too, whenever it was received.
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +94,28 @@ pub fn settled(model: &Model, last: Timestamp) -> Timestamp {
     last.plus_ms(-DAY_MS.saturating_mul(hold.into()))
 }
 
+/// So many days before the one of the last pass are news as that day is: what is older is not told any more ([`STALE_MS`]).
+const NEWS_DAYS: i32 = 1;
+
+/// As of when the second look back of a rule is, given the last pass: what was not so by then has come about since by what
+/// customers did, however late that was heard of. `None` where something else can be the cause: the config was edited since,
+/// or a benchmark renewed and the rule is about scores.
+pub fn news_since(
+    model: &Model,
+    rule: &AlertRule,
+    same_config: bool,
+    last: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let calendar = &model.calendar;
+    let renewal = |profile: &Profile, at: Timestamp| {
+        profile.benchmark.refresh.computed_from(calendar.day(at), calendar.last_over(at))
+    };
+    let renewed = || model.profiles.iter().any(|profile| renewal(profile, last) != renewal(profile, now));
+    let of_scores = rule.is_about_scores(model) || matches!(rule.trigger, Trigger::Drop { .. } | Trigger::Rise { .. });
+    (same_config && !(of_scores && renewed())).then(|| calendar.end(calendar.day(last).plus(-1 - NEWS_DAYS)))
+}
+
 /// What a pass is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass<'a> {
@@ -103,6 +129,8 @@ pub struct Pass<'a> {
     pub last: Option<Timestamp>,
     /// The last pass looked at anew; needed where [`may_fire`] says so of any account.
     pub past: Option<&'a Past>,
+    /// A time before it likewise, which decides where that does not ([`news_since`]).
+    pub earlier: Option<&'a Past>,
 }
 
 /// True if the last pass must be looked at anew before it is known whether the rule fires, or what fired is over. `state`: what
@@ -237,8 +265,9 @@ fn looked_at(
     next.armed = false;
     next.from = direction * drop.from;
     next.low = now;
-    let last_over = pass.last.map(|last| pass.model.calendar.last_over(last));
-    if last_over.is_some_and(|until| fell(until).is_some_and(|before| before.points >= points)) {
+    let fell_before =
+        |at: Timestamp| fell(pass.model.calendar.last_over(at)).is_some_and(|before| before.points >= points);
+    if pass.last.is_some_and(fell_before) && pass.earlier.is_none_or(|earlier| fell_before(earlier.then.at)) {
         return Some((next, Edge::NotTheirs));
     }
     let what = What::Moved { from_score: next.from, from_day: drop.day, threshold: points, within_days };
@@ -276,7 +305,7 @@ fn crossed(
         }
         return Some((next, Edge::Quiet));
     }
-    let theirs = pass.past.is_some_and(|past| is_theirs(pass.model, rule, whom, past, holds));
+    let theirs = pass.past.into_iter().chain(pass.earlier).any(|past| is_theirs(pass.model, rule, whom, past, holds));
     if !holds {
         let ended = next.ends() && theirs;
         let said = rule.trigger.said_of_end();

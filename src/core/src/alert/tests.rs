@@ -24,7 +24,7 @@ fn run(trigger: Trigger, scores: impl Iterator<Item = f64>, cooldown_days: i64) 
         let now = Evaluation { at, over: Day(day as i32), ..Evaluation::default() };
         // Twice a day: a second look at the same day must not fire again.
         for _ in 0..2 {
-            let pass = Pass { destination: "team", model: &model, now: &now, last, past: None };
+            let pass = Pass { destination: "team", model: &model, now: &now, last, past: None, earlier: None };
             let (next, edge) = edge(&pass, &rule, &Whom::Account(&account), state.as_ref(), true).unwrap();
             (state, last) = (Some(next), Some(at));
             match edge {

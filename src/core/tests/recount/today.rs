@@ -58,7 +58,8 @@ fn a_child_that_moves_to_another_parent_fires_nothing() {
     for id in ["old", "new", "child"] {
         let met = |evaluation: &Evaluation, state| {
             let account = of(evaluation, id);
-            let pass = Pass { destination: "team", model: &model, now: evaluation, last: None, past: None };
+            let pass =
+                Pass { destination: "team", model: &model, now: evaluation, last: None, past: None, earlier: None };
             edge(&pass, &rule, &Whom::Account(account), state, true).expect("a score")
         };
         let (state, _) = met(&before, None);

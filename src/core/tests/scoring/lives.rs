@@ -25,7 +25,7 @@ fn model(refresh: Refresh) -> Model {
 fn met(account: &Account, now: &Evaluation, model: &Model) -> bool {
     let trigger = Trigger::Drop { points: 10.0, within_days: 7 };
     let rule = AlertRule::new("drop", trigger, "#x");
-    let pass = Pass { destination: "team", model, now, last: None, past: None };
+    let pass = Pass { destination: "team", model, now, last: None, past: None, earlier: None };
     edge(&pass, &rule, &Whom::Account(account), None, true).is_some()
 }
 

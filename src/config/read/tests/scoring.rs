@@ -92,7 +92,7 @@ profiles:
         [
             "2:20 expected a weight from 0 to 10 (0 excludes the event), found the text `.nan`",
             "2:29 expected a weight from 0 to 10 (0 excludes the event), found the text `-.inf`",
-            "2:39 expected a weight from 0 to 10 (0 excludes the event), found the text `.inf`",
+            "2:39 expected a weight from 0 to 10 (0 excludes the event), found the text `1e999`",
             "2:49 expected a weight from 0 to 10 (0 excludes the event), found 11",
             "2:63 expected the window as one number and one unit (30m, 12h, 7d, 1mo), found the text `.inf`",
             "5 errors",

@@ -98,7 +98,14 @@ profiles:
             "5 errors",
         ]
     );
-    for days in ["1d", "90d", "400d"] {
+    for window in ["3651d", "122mo", "1000000000d"] {
+        let said = faults(&profile(&format!("    window: {window}\n")));
+        assert!(
+            said[0].contains("the window is 3650 days (ten years) at most") && said[0].contains(window),
+            "{said:?}"
+        );
+    }
+    for days in ["1d", "90d", "400d", "3650d"] {
         assert_eq!(read(&profile(&format!("    window: {days}\n"))).model.profiles[0].window.to_string() + "d", days);
     }
 }

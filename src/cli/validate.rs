@@ -38,11 +38,12 @@ pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     };
     let (faults, data): (Vec<Fault>, bool) = match looked {
         Ok(Some(faults)) => (faults, true),
+        // Whoever holds the state refuses the config: so would a run.
+        Err(refused @ Failure::Usage(_)) => return Err(refused),
         unseen => {
             let why = match unseen {
                 Err(Failure::Failed(error)) => format!("{error:#}"),
-                Err(Failure::Usage(text)) => text,
-                Ok(_) => format!("nothing was read yet into {}", config.state.display()),
+                _ => format!("nothing was read yet into {}", config.state.display()),
             };
             notes.push(format!("looked at the config only: {why}"));
             (config.linted(), false)

@@ -23,7 +23,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vitalsync_core::Calendar;
 use vitalsync_core::expr::{Expr, Scope};
@@ -58,9 +58,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     }
     let calendar = table.get("timezone").and_then(|node| timezone(node, faults)).unwrap_or_default();
     let base = file.parent().unwrap_or(Path::new(""));
-    let path = |node: &Node, faults: &mut Faults, what: &str| node.text(faults, what).map(|text| base.join(text));
     let state = match table.get("state") {
-        Some(node) => path(node, faults, "the state directory").unwrap_or_default(),
+        Some(node) => state(node, base, faults).unwrap_or_default(),
         None => base.join("state"),
     };
 
@@ -171,6 +170,22 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         warnings: Vec::new(),
         text: Secret::new(String::new()),
     })
+}
+
+/// The directory of the state, which is there or can be made.
+fn state(node: &Node, base: &Path, faults: &mut Faults) -> Option<PathBuf> {
+    let hint = "name a directory for it, such as ./state; it is made by the first run";
+    let text = node.text(faults, "the state directory")?;
+    if text.trim().is_empty() {
+        faults.error_with_hint(node.place, "expected the state directory, found no text", hint);
+        return None;
+    }
+    let state = base.join(text);
+    if let Some(file) = state.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let message = format!("the state is a directory, and {} is a file", file.display());
+        faults.error_with_hint(node.place, message, hint);
+    }
+    Some(state)
 }
 
 /// An address that links begin with.

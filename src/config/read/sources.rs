@@ -30,7 +30,9 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         }
         let location = table.need(faults, "location", "the directory with the archive").and_then(|node| {
             let text = node.text(faults, "a directory")?;
-            if text.contains("://") {
+            if text.trim().is_empty() {
+                faults.error(node.place, "expected the directory with the archive, found no text");
+            } else if text.contains("://") {
                 faults.error(node.place, "only a local directory is supported by this version");
             }
             Some(base.join(text))

@@ -57,6 +57,8 @@ pub struct Source {
     pub name: String,
     /// The directory.
     pub location: PathBuf,
+    /// What may lie below it and is ours, no usage: the config, the state, the file of `suppress`.
+    pub ours: Vec<PathBuf>,
     /// When it is read.
     pub schedule: Schedule,
     /// A call that comes again within so many days of `receivedAt` counts once, 1 to 90.

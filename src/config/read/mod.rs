@@ -115,8 +115,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let ready = ready_made(&segment_names, &scopes.account);
     let overrides = table.get("overrides").map(|node| overrides(node, &accounts.aliases, faults)).unwrap_or_default();
 
-    let sources = match table.need(faults, "sources", "where usage comes from") {
-        Some(node) => sources(node, base, calendar, faults),
+    let mut sources = match table.need(faults, "sources", "where usage comes from") {
+        Some(node) => sources(node, base, &state, calendar, faults),
         None => Vec::new(),
     };
     let destinations =
@@ -126,7 +126,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let readings = table.get("sources").map(|node| readings(node, &destinations, calendar, faults)).unwrap_or_default();
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
-    let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
+    let suppress = table.get("suppress").map(|node| suppress(node, base, faults)).unwrap_or_default();
+    let ours: Vec<PathBuf> = [&*state, file].into_iter().chain(suppress.file.as_deref()).map(Path::to_owned).collect();
+    sources.iter_mut().for_each(|source| source.ours.clone_from(&ours));
     let public_url = table.get("public_url").and_then(|node| public_url(node, faults));
     table.finish(faults);
     let model = Model {
@@ -166,7 +168,7 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         destinations,
         public_url,
         retention: retention.unwrap_or_default(),
-        suppress: suppress.unwrap_or_default(),
+        suppress,
         warnings: Vec::new(),
         text: Secret::new(String::new()),
     })

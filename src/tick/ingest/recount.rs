@@ -192,8 +192,11 @@ pub fn recount(reading: &Reading<'_>, filing: &mut Filing, source: &Source, days
     old.clear(store)?;
     let mut days = days.with_window(window);
     // Days of files that are gone can't be counted again.
-    let there: BTreeSet<String> =
-        archive::list(&source.location).map_err(IngestError::Source)?.into_iter().map(|(path, _)| path).collect();
+    let there: BTreeSet<String> = archive::list(&source.location, &source.ours)
+        .map_err(IngestError::Source)?
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
     let (mut gone, mut files_gone) = (BTreeSet::new(), Vec::new());
     let mut unknown = false;
     for (path, known) in ledger(store, old.number)?.into_iter().filter(|(path, _)| !there.contains(path)) {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     let config = options.load()?;
-    config.suppress.all()?;
+    config.suppressed()?;
     let at = options.at(&config.model.calendar)?;
     let mut notes = Vec::new();
     let excluded: Vec<String> = lint::excluded(&config.model).into_iter().map(|(event, _)| event).collect();

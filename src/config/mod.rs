@@ -86,6 +86,8 @@ pub struct Suppress {
     pub accounts: Vec<String>,
     /// A file with more of them. Only its path: it is read when it is asked for.
     pub file: Option<PathBuf>,
+    /// Where the config names that file.
+    pub file_place: Place,
 }
 
 /// A tool that is told.

@@ -140,6 +140,10 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
         }
         Err(error) => {
             let at = error.location().map_or(Place { line: 1, column: 1 }, place);
+            if let Some((message, hint)) = in_our_words(error.without_snippet()) {
+                faults.error_with_hint(at, message, hint);
+                return None;
+            }
             let message = error.without_snippet().to_string();
             let message = message.lines().next().unwrap_or_default();
             // The place is printed in front; the crate repeats it behind.
@@ -157,6 +161,26 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
             None
         }
     }
+}
+
+/// What is wrong and what to do about it, where the parser gives advice for programmers.
+fn in_our_words(error: &serde_saphyr::Error) -> Option<(&'static str, &'static str)> {
+    use serde_saphyr::Error;
+    Some(match error {
+        Error::MultipleDocuments { .. } => {
+            ("a second YAML document begins before this, and the config is one", "take out the line `---` between them")
+        }
+        Error::NullIntoString { .. } => {
+            ("what stands here as a key is nothing for YAML", "the keys \"null\" and \"~\" must stand in quotes")
+        }
+        Error::Unexpected { expected: "string scalar", .. } => {
+            ("a key is text, no list and no section", "a key that begins with `[` or `{` must stand in quotes")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("what stands here holds itself", "write out what `*` stands for, or put it in quotes if it is text")
+        }
+        _ => return None,
+    })
 }
 
 /// Finds values that YAML took for a tag or a comment, so that nothing is left of them: `for: !segments.x`, `to: #sales`. A
@@ -221,6 +245,10 @@ fn substitute(written: &str, filling: &mut Filling<'_>) -> Result<String, (Strin
             filling.filled.push((content.to_owned(), format!("${{{name}}}")));
             value.push_str(content);
         } else {
+            if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                let hint = "write ${NAME} with letters, digits and `_`, ${file:PATH}, or $${ for a literal ${";
+                return Err((format!("`${{{name}}}` names no environment variable"), hint.into()));
+            }
             let found = (filling.lookup)(name).ok_or_else(|| {
                 (
                     format!("the environment variable `{name}` is not set"),
@@ -358,6 +386,24 @@ mod tests {
         assert!(tree("a: 1\na: 2").unwrap_err().starts_with("2:1 "), "{:?}", tree("a: 1\na: 2"));
         assert!(tree("a:\n\t- b").unwrap_err().starts_with("2:"), "{:?}", tree("a:\n\t- b"));
         assert!(tree("a: [1, 2").unwrap_err().contains(':'));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_our_words() {
+        for (text, begin, hint) in [
+            ("a: 1\n---\nb: 2\n", "3:1 a second YAML document", "take out the line `---`"),
+            ("a: 1\nnull: 1\n", "2:1 what stands here as a key", "in quotes"),
+            ("a:\n  ~: 1\n", "2:3 what stands here as a key", "in quotes"),
+            ("[a]: 1\n", "1:1 a key is text", "in quotes"),
+            ("a: &x [*x]\n", "1:8 what stands here holds itself", "write out"),
+            ("a: ${}\n", "1:4 `${}` names no environment variable", "$${ for a literal ${"),
+            ("a: ${ TOKEN }\n", "1:4 `${ TOKEN }` names no", "${NAME} with letters"),
+            ("a: ${TOKEN:-x}\n", "1:4 `${TOKEN:-x}` names no", "${NAME} with letters"),
+        ] {
+            let said = tree(text).unwrap_err();
+            assert!(said.starts_with(begin) && said.contains(hint), "{text}: {said}");
+        }
+        assert!(tree("---\n\"null\": 1\n\"~\": 2\n...\n").is_ok());
     }
 
     #[test]

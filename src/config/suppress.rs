@@ -80,7 +80,7 @@ fn read(line: &str) -> Result<Option<Suppressible>, String> {
         return Err("there is no id".to_owned());
     }
     if !in_quotes && id.split_once([';', '\t']).is_some_and(|(kind, _)| is_kind(kind)) {
-        return wrong("what divides here is neither a semicolon nor a tab");
+        return wrong("fields are divided by a comma, not by a semicolon or a tab");
     }
     if !in_quotes && id.contains(" #") {
         return wrong("a comment stands on a line of its own");
@@ -129,10 +129,10 @@ mod tests {
             ("jane,doe", "neither `user` nor `account`"),
             ("user,jane,2026-01-01", "more than one comma"),
             ("jane,", "neither"),
-            ("user;jane", "neither a semicolon nor a tab"),
-            ("user;\"jane\"", "neither a semicolon nor a tab"),
-            ("user\tjane", "neither a semicolon nor a tab"),
-            ("Account ; jane", "neither a semicolon nor a tab"),
+            ("user;jane", "not by a semicolon or a tab"),
+            ("user;\"jane\"", "not by a semicolon or a tab"),
+            ("user\tjane", "not by a semicolon or a tab"),
+            ("Account ; jane", "not by a semicolon or a tab"),
             ("\"jane", "a quote that does not end"),
             ("\"user\";\"jane\"", "text behind one"),
             ("jane # left", "a comment stands on a line of its own"),

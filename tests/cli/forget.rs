@@ -289,7 +289,10 @@ fn calls_and_the_config_ask_as_well() {
     std::fs::write(site.path("who.csv"), "kim\nuser;kim\n").expect("a file");
     for command in [&["validate"][..], &["run", "--once"][..]] {
         let said = site.run(command).exits(2).stderr;
-        assert!(said.contains("who.csv:2: what divides here") && said.contains("write an id, or `user,ID`"), "{said}");
+        assert!(
+            said.contains("who.csv:2: fields are divided by a comma") && said.contains("write an id, or `user,ID`"),
+            "{said}"
+        );
     }
     std::fs::remove_file(site.path("who.csv")).expect("it was there");
     for command in [&["validate"][..], &["run", "--once"][..]] {

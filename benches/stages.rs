@@ -45,7 +45,7 @@ fn main() {
 fn run(location: &std::path::Path, stage: Stage) -> (f64, f64, u64) {
     let (paths, model, ledger) = (AccountPaths::default(), Model::default(), BTreeMap::<String, Progress>::new());
     let (wall, cpu) = (Instant::now(), cpu_seconds());
-    let tasks = tasks(location, &ledger, &|line| received(line, &paths)).expect("the archive can be read");
+    let tasks = tasks(location, &[], &ledger, &|line| received(line, &paths)).expect("the archive can be read");
     let (files, seed, failed) = (Files::new(&tasks, BLOCK), fingerprint_seed("archive"), AtomicBool::new(false));
     let calls = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(8);

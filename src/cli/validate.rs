@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     let config = options.load()?;
-    config.suppress.all()?;
+    config.suppressed()?;
     let at = options.at(&config.model.calendar)?;
     let mut notes = Vec::new();
     let excluded: Vec<String> = lint::excluded(&config.model).into_iter().map(|(event, _)| event).collect();
@@ -38,11 +38,12 @@ pub(super) async fn run(options: &Options, online: bool) -> Outcome {
     };
     let (faults, data): (Vec<Fault>, bool) = match looked {
         Ok(Some(faults)) => (faults, true),
+        // Whoever holds the state refuses the config: so would a run.
+        Err(refused @ Failure::Usage(_)) => return Err(refused),
         unseen => {
             let why = match unseen {
                 Err(Failure::Failed(error)) => format!("{error:#}"),
-                Err(Failure::Usage(text)) => text,
-                Ok(_) => format!("nothing was read yet into {}", config.state.display()),
+                _ => format!("nothing was read yet into {}", config.state.display()),
             };
             notes.push(format!("looked at the config only: {why}"));
             (config.linted(), false)

@@ -57,6 +57,8 @@ pub struct Source {
     pub name: String,
     /// The directory.
     pub location: PathBuf,
+    /// What may lie below it and is ours, no usage: the config, the state, the file of `suppress`.
+    pub ours: Vec<PathBuf>,
     /// When it is read.
     pub schedule: Schedule,
     /// A call that comes again within so many days of `receivedAt` counts once, 1 to 90.
@@ -84,6 +86,8 @@ pub struct Suppress {
     pub accounts: Vec<String>,
     /// A file with more of them. Only its path: it is read when it is asked for.
     pub file: Option<PathBuf>,
+    /// Where the config names that file.
+    pub file_place: Place,
 }
 
 /// A tool that is told.

@@ -23,15 +23,50 @@ pub struct Filling<'a> {
     pub filled: Vec<(String, String)>,
 }
 
-/// A node before `${…}` is filled in.
-struct Raw(Kind);
+/// What the parser hands out: values, and where in the text they stand.
+enum Raw {
+    Scalar(Kind),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
 
 fn place(location: serde_saphyr::Location) -> Place {
     Place { line: u32::try_from(location.line()).unwrap_or(0), column: u32::try_from(location.column()).unwrap_or(0) }
 }
 
-fn node(spanned: Spanned<Raw>) -> Node {
-    Node { place: place(spanned.referenced), kind: spanned.value.0 }
+/// A node before `${…}` is filled in.
+fn node(spanned: Spanned<Raw>, text: &str) -> Node {
+    let kind = match spanned.value {
+        Raw::Scalar(kind) => as_written(kind, slice(spanned.defined, text)),
+        Raw::List(items) => Kind::List(items.into_iter().map(|item| node(item, text)).collect()),
+        Raw::Map(entries) => Kind::Map(
+            entries.into_iter().map(|(key, value)| (key.value, place(key.referenced), node(value, text))).collect(),
+        ),
+    };
+    Node { place: place(spanned.referenced), kind }
+}
+
+/// What stands at a location of the text.
+fn slice(location: serde_saphyr::Location, text: &str) -> Option<&str> {
+    let span = location.span();
+    let (from, length) = (usize::try_from(span.byte_offset()?).ok()?, usize::try_from(span.byte_len()?).ok()?);
+    text.get(from..from.checked_add(length)?).map(str::trim)
+}
+
+/// A scalar with what was written for it, so that an id stays what it is: `0042`, `12e5`, `1_000`, `No`. The parser hands out
+/// values only; of numbers beyond all bounds, such as `1e999`, a text of its own.
+fn as_written(kind: Kind, found: Option<&str>) -> Kind {
+    let Some(found) = found.filter(|found| !found.is_empty() && !found.starts_with(['"', '\'', '|', '>'])) else {
+        return kind;
+    };
+    match kind {
+        Kind::Number(number, _) => Kind::Number(number, found.to_owned()),
+        Kind::Bool(flag, _) => Kind::Bool(flag, found.to_owned()),
+        Kind::Text(text) if matches!(text.value.as_str(), ".inf" | "-.inf" | ".nan") => {
+            Kind::Text(Text { value: found.to_owned(), written: found.to_owned() })
+        }
+        other => other,
+    }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -43,46 +78,45 @@ impl<'de> Deserialize<'de> for Raw {
                 f.write_str("YAML")
             }
             fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
-                Ok(Raw(Kind::Null))
+                Ok(Raw::Scalar(Kind::Null))
             }
             fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
-                Ok(Raw(Kind::Null))
+                Ok(Raw::Scalar(Kind::Null))
             }
             fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
                 Raw::deserialize(deserializer)
             }
             fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Raw, E> {
-                Ok(Raw(Kind::Bool(flag)))
+                Ok(Raw::Scalar(Kind::Bool(flag, flag.to_string())))
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Raw, E> {
-                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+                Ok(Raw::Scalar(Kind::Number(number as f64, number.to_string())))
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Raw, E> {
-                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+                Ok(Raw::Scalar(Kind::Number(number as f64, number.to_string())))
             }
             fn visit_i128<E: de::Error>(self, number: i128) -> Result<Raw, E> {
-                Ok(Raw(Kind::Number(number as f64, number.to_string())))
+                Ok(Raw::Scalar(Kind::Number(number as f64, number.to_string())))
             }
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Raw, E> {
-                Ok(Raw(Kind::Number(number, number.to_string())))
+                Ok(Raw::Scalar(Kind::Number(number, number.to_string())))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Raw, E> {
-                Ok(Raw(Kind::Text(Text { value: text.to_owned(), written: text.to_owned() })))
+                Ok(Raw::Scalar(Kind::Text(Text { value: text.to_owned(), written: text.to_owned() })))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = seq.next_element::<Spanned<Raw>>()? {
-                    items.push(node(item));
+                    items.push(item);
                 }
-                Ok(Raw(Kind::List(items)))
+                Ok(Raw::List(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(key) = map.next_key::<Spanned<String>>()? {
-                    let at = place(key.referenced);
-                    entries.push((key.value, at, node(map.next_value::<Spanned<Raw>>()?)));
+                    entries.push((key, map.next_value::<Spanned<Raw>>()?));
                 }
-                Ok(Raw(Kind::Map(entries)))
+                Ok(Raw::Map(entries))
             }
         }
         deserializer.deserialize_any(Reader)
@@ -98,15 +132,18 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => {
-            let mut root = node(root);
+            let mut root = node(root, text);
             let lines: Vec<&str> = text.lines().collect();
-            restore(&mut root, &lines);
             bare(&root, &lines, faults);
             fill(&mut root, filling, faults);
             Some(root)
         }
         Err(error) => {
             let at = error.location().map_or(Place { line: 1, column: 1 }, place);
+            if let Some((message, hint)) = in_our_words(error.without_snippet()) {
+                faults.error_with_hint(at, message, hint);
+                return None;
+            }
             let message = error.without_snippet().to_string();
             let message = message.lines().next().unwrap_or_default();
             // The place is printed in front; the crate repeats it behind.
@@ -126,23 +163,24 @@ pub fn parse(text: &str, filling: &mut Filling<'_>, faults: &mut Faults) -> Opti
     }
 }
 
-/// Gives numbers back the form in which they were written, so that an id keeps its zeros: `0042`, `1.50`. The parser hands
-/// out values only.
-fn restore(node: &mut Node, lines: &[&str]) {
-    match &mut node.kind {
-        Kind::Number(number, written) => {
-            let line = lines.get((node.place.line as usize).wrapping_sub(1)).copied().unwrap_or_default();
-            let rest = line.chars().skip((node.place.column as usize).saturating_sub(1));
-            let found: String = rest.take_while(|c| c.is_ascii_digit() || matches!(c, '-' | '.')).collect();
-            let plain = found.ends_with(|c: char| c.is_ascii_digit()) && !found.starts_with('.');
-            if plain && found.parse::<f64>().is_ok_and(|value| value == *number) {
-                *written = found;
-            }
+/// What is wrong and what to do about it, where the parser gives advice for programmers.
+fn in_our_words(error: &serde_saphyr::Error) -> Option<(&'static str, &'static str)> {
+    use serde_saphyr::Error;
+    Some(match error {
+        Error::MultipleDocuments { .. } => {
+            ("a second YAML document begins before this, and the config is one", "take out the line `---` between them")
         }
-        Kind::List(items) => items.iter_mut().for_each(|item| restore(item, lines)),
-        Kind::Map(entries) => entries.iter_mut().for_each(|(_, _, value)| restore(value, lines)),
-        _ => {}
-    }
+        Error::NullIntoString { .. } => {
+            ("what stands here as a key is nothing for YAML", "the keys \"null\" and \"~\" must stand in quotes")
+        }
+        Error::Unexpected { expected: "string scalar", .. } => {
+            ("a key is text, no list and no section", "a key that begins with `[` or `{` must stand in quotes")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("what stands here holds itself", "write out what `*` stands for, or put it in quotes if it is text")
+        }
+        _ => return None,
+    })
 }
 
 /// Finds values that YAML took for a tag or a comment, so that nothing is left of them: `for: !segments.x`, `to: #sales`. A
@@ -207,6 +245,10 @@ fn substitute(written: &str, filling: &mut Filling<'_>) -> Result<String, (Strin
             filling.filled.push((content.to_owned(), format!("${{{name}}}")));
             value.push_str(content);
         } else {
+            if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                let hint = "write ${NAME} with letters, digits and `_`, ${file:PATH}, or $${ for a literal ${";
+                return Err((format!("`${{{name}}}` names no environment variable"), hint.into()));
+            }
             let found = (filling.lookup)(name).ok_or_else(|| {
                 (
                     format!("the environment variable `{name}` is not set"),
@@ -276,6 +318,55 @@ mod tests {
     }
 
     #[test]
+    fn of_what_has_no_quotes_is_known_what_was_written() {
+        let written = [
+            "0042",
+            "1.50",
+            "12e5",
+            "00e1",
+            "1e999",
+            "-1e999",
+            ".inf",
+            ".NaN",
+            "0x1F",
+            "0o17",
+            "0b11",
+            "1_000",
+            "+5",
+            "-0",
+            ".5",
+            "1:30",
+            "9007199254740993",
+            "12345678901234567890123",
+            "No",
+            "off",
+            "TRUE",
+            "2026-01-01",
+            "a b",
+        ];
+        let flow = format!("[é, {}]", written.join(", "));
+        let block = format!("- é\r\n{}", written.map(|word| format!("- {word}   # é\r\n")).concat());
+        let keyed = format!("\u{feff}é:\n- é\n{}", written.map(|word| format!("- &a {word}\n")).concat());
+        for text in [flow, block, keyed] {
+            let root = tree(&text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+            let list = root.key("é").unwrap_or(&root).items();
+            let read: Vec<String> =
+                list.iter().filter_map(|item| item.text(&mut Faults::default(), "an id")).skip(1).collect();
+            assert_eq!(read, written, "{text}");
+        }
+        // Where it stands again, and what is no plain scalar.
+        let root = tree("[&a 12e5, *a, '12e5', \".inf\", !!str 12e5, *a]").unwrap();
+        let read: Vec<String> =
+            root.items().iter().filter_map(|item| item.text(&mut Faults::default(), "an id")).collect();
+        assert_eq!(read, ["12e5", "12e5", "12e5", ".inf", "12e5", "12e5"]);
+        // And still they are numbers and flags where those are asked for.
+        let root = tree("[1_000, No]").unwrap();
+        let items = root.items();
+        assert_eq!(items[0].number(&mut Faults::default(), ""), Some(1000.0));
+        assert_eq!(items[1].flag(&mut Faults::default(), ""), Some(false));
+    }
+
+    #[test]
     fn secrets_are_filled_in_and_never_shown() {
         let root = tree("token: \"x-${TOKEN}-$${y}\"").unwrap();
         let Kind::Map(entries) = &root.kind else { panic!() };
@@ -295,6 +386,24 @@ mod tests {
         assert!(tree("a: 1\na: 2").unwrap_err().starts_with("2:1 "), "{:?}", tree("a: 1\na: 2"));
         assert!(tree("a:\n\t- b").unwrap_err().starts_with("2:"), "{:?}", tree("a:\n\t- b"));
         assert!(tree("a: [1, 2").unwrap_err().contains(':'));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_our_words() {
+        for (text, begin, hint) in [
+            ("a: 1\n---\nb: 2\n", "3:1 a second YAML document", "take out the line `---`"),
+            ("a: 1\nnull: 1\n", "2:1 what stands here as a key", "in quotes"),
+            ("a:\n  ~: 1\n", "2:3 what stands here as a key", "in quotes"),
+            ("[a]: 1\n", "1:1 a key is text", "in quotes"),
+            ("a: &x [*x]\n", "1:8 what stands here holds itself", "write out"),
+            ("a: ${}\n", "1:4 `${}` names no environment variable", "$${ for a literal ${"),
+            ("a: ${ TOKEN }\n", "1:4 `${ TOKEN }` names no", "${NAME} with letters"),
+            ("a: ${TOKEN:-x}\n", "1:4 `${TOKEN:-x}` names no", "${NAME} with letters"),
+        ] {
+            let said = tree(text).unwrap_err();
+            assert!(said.starts_with(begin) && said.contains(hint), "{text}: {said}");
+        }
+        assert!(tree("---\n\"null\": 1\n\"~\": 2\n...\n").is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod read;
 
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -112,8 +113,9 @@ impl Block {
     }
 }
 
-/// The files below a location in the order of their paths, each relative to it with its full path.
-pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
+/// The files below a location in the order of their paths, each relative to it with its full path. `ours` lies there but is no
+/// usage.
+pub fn list(location: &Path, ours: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, SourceError> {
     let unreadable = |why: io::Error| SourceError::Unreadable { location: location.to_owned(), why };
     let meta = match std::fs::metadata(location) {
         Ok(meta) => meta,
@@ -129,8 +131,11 @@ pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
         return Ok(files);
     }
     let mut open = vec![(String::new(), location.to_owned())];
+    let identity = |meta: &Metadata| (meta.dev(), meta.ino());
+    let ours: Vec<_> =
+        ours.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| identity(&meta)).collect();
     // Links may lead back to where they came from.
-    let mut seen = std::collections::HashSet::from([(meta.dev(), meta.ino())]);
+    let mut seen = std::collections::HashSet::from([identity(&meta)]);
     while let Some((prefix, dir)) = open.pop() {
         for entry in std::fs::read_dir(&dir).map_err(|why| SourceError::Unreadable { location: dir.clone(), why })? {
             let entry = entry.map_err(unreadable)?;
@@ -141,8 +146,11 @@ pub fn list(location: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
             }
             let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
             let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
+            if ours.contains(&identity(&meta)) {
+                continue;
+            }
             if meta.is_dir() {
-                if seen.insert((meta.dev(), meta.ino())) {
+                if seen.insert(identity(&meta)) {
                     open.push((path, entry.path()));
                 }
             } else if meta.is_file() {
@@ -184,11 +192,12 @@ impl Task {
 /// The files that are new, changed or faulty, in the order of their first call. `head` tells a call's moment from its line.
 pub fn tasks(
     location: &Path,
+    ours: &[PathBuf],
     ledger: &dyn Ledger,
     head: &dyn Fn(&[u8]) -> Option<i64>,
 ) -> Result<Vec<Task>, SourceError> {
     let mut tasks = Vec::new();
-    for (path, full) in list(location)? {
+    for (path, full) in list(location, ours)? {
         if ledger.skips(&path) {
             continue;
         }

@@ -344,7 +344,7 @@ impl Engine {
 
     /// Erases whom the config suppresses and who has no tombstone yet. How many that were.
     pub fn forget_suppressed(&self) -> anyhow::Result<u64> {
-        let suppressed = self.config.suppress.all()?;
+        let suppressed = self.config.suppressed()?;
         let named = suppressed
             .into_iter()
             .map(|Suppressible { account, id }| (if account { Kind::Account } else { Kind::User }, id));
@@ -358,7 +358,7 @@ impl Engine {
     }
 
     fn forget_all(&self, named: Vec<(Kind, String)>, by: By) -> anyhow::Result<u64> {
-        let mut count = 0;
+        let (mut count, mut unknown) = (0, 0_u64);
         if named.is_empty() {
             return Ok(count);
         }
@@ -382,6 +382,7 @@ impl Engine {
                 },
                 Kind::Account => Target::account(&filing.ids, &self.config.model.account_aliases, &name),
             };
+            unknown += u64::from(target.whom == Whom::default());
             let done = self.erase(&mut filing, &target, by, false, taken_off)?;
             for Remains { destination, record, id } in &done.remains {
                 tracing::warn!(hash = %done.hash, %destination, record, id, "erased here; the tool still holds the record: delete it there");
@@ -391,7 +392,8 @@ impl Engine {
         if count > 0 {
             tracing::warn!(
                 count,
-                "erased; the log of the state holds old bytes until `vitalsync state compact` writes it anew"
+                unknown,
+                "erased; of `unknown` of them nothing was here; the log of the state holds old bytes until `vitalsync state compact` writes it anew"
             );
         }
         Ok(count)

@@ -27,7 +27,7 @@ use crate::progress::{Lines, clock};
 use crate::tick::Wish;
 use crate::tick::attribute::Between;
 use crate::tick::forget::Kind;
-use crate::tick::ingest::Watch;
+use crate::tick::ingest::{IngestError, Watch};
 use crate::tick::matches::{Line, WrongLines};
 use crate::tick::quarantine::{Verdict, Which};
 use crate::tick::read::{Backfill, BackfillReport};
@@ -114,6 +114,10 @@ where
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Some(report))) => Json(report).into_response(),
         Ok(Ok(None)) => (StatusCode::NOT_FOUND, Json(serde_json::json!({"error": "not found"}))).into_response(),
+        // A fault of the config, as for whoever opens the state.
+        Ok(Err(error)) if matches!(error.downcast_ref(), Some(IngestError::TimeZone { .. })) => {
+            (StatusCode::BAD_REQUEST, Json(serde_json::json!({"error": error.to_string()}))).into_response()
+        }
         Ok(Err(error)) => {
             (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"error": format!("{error:#}")}))).into_response()
         }

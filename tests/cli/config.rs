@@ -215,3 +215,20 @@ fn a_wrong_as_of_or_destination_is_wrong_use() {
     assert!(code == Some(2) && said.contains("no destination `crm`"), "{code:?} {said}");
     assert_eq!(run(&["frobnicate"]).0, Some(2));
 }
+
+#[test]
+fn a_state_that_no_run_can_have_is_refused() {
+    for (state, why) in [
+        ("\"\"", "expected the state directory, found no text"),
+        ("./vitalsync.yaml", "vitalsync.yaml is a file"),
+        ("./vitalsync.yaml/state", "vitalsync.yaml is a file"),
+    ] {
+        let config = format!("{MINIMAL}state: {state}\n");
+        let output = validate(&config).exits(2);
+        let said = message(&output, &config, state);
+        assert!(said.contains(why) && said.contains("such as ./state"), "{said}");
+    }
+    let nowhere = MINIMAL.replace("./archive", "\"\"");
+    assert!(message(&validate(&nowhere).exits(2), &nowhere, "\"\"").contains("found no text"));
+    validate(&format!("{MINIMAL}state: ./archive/../not/yet\n")).exits(0);
+}

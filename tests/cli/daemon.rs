@@ -195,3 +195,24 @@ fn the_daemon_closes_a_day_by_itself_and_says_what_rules_ran_into() {
     let said: Vec<&str> = days.filter(|day| day["stored"] == true).filter_map(|day| day["day"].as_str()).collect();
     assert_eq!(said, ["2026-03-10"]);
 }
+
+#[test]
+fn validate_refuses_a_time_zone_that_the_state_was_not_counted_in() {
+    let site = Site::with_story();
+    let here = site.standard();
+    let elsewhere = here.replace("timezone: UTC", "timezone: Asia/Tokyo");
+    site.once(DATE, 0);
+    let refused = || {
+        site.config(&elsewhere);
+        let said = site.run(&["validate"]).exits(2).stderr;
+        site.config(&here);
+        site.run(&["validate"]).exits(0);
+        said
+    };
+    let alone = refused();
+    assert!(alone.contains("counted in the time zone UTC, the config says Asia/Tokyo"), "{alone}");
+    let mut daemon = synced(&site, "daemon.log");
+    assert_eq!(refused(), alone);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
+}

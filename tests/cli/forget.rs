@@ -273,7 +273,8 @@ fn calls_and_the_config_ask_as_well() {
     let config = site.standard();
     site.config(&config.replace("accounts:\n  id:", "suppress: { users: [max], file: ./who.csv }\naccounts:\n  id:"));
     site.run(&["validate"]).exits(0);
-    site.once(DATE, 0);
+    let said = site.run(&["run", "--once", "--as-of", DATE]).exits(0).stderr;
+    assert!(said.contains("count=3") && said.contains("unknown=1"), "of three one is nobody: {said}");
     site.once(DATE, 0);
     site.run(&["state", "compact"]).exits(0);
     holds_nothing_of(&site, &["jane", "max", "omega", "nobody-yet"]);
@@ -283,11 +284,21 @@ fn calls_and_the_config_ask_as_well() {
 
     std::fs::write(site.path("who.csv"), "kim\nno,one\n").expect("a file");
     for command in [&["validate"][..], &["run", "--once"][..]] {
-        assert!(site.run(command).exits(2).stderr.contains("who.csv:2: expected an id"));
+        assert!(site.run(command).exits(2).stderr.contains("who.csv:2: what stands before the comma"));
+    }
+    std::fs::write(site.path("who.csv"), "kim\nuser;kim\n").expect("a file");
+    for command in [&["validate"][..], &["run", "--once"][..]] {
+        let said = site.run(command).exits(2).stderr;
+        assert!(
+            said.contains("who.csv:2: fields are divided by a comma") && said.contains("write an id, or `user,ID`"),
+            "{said}"
+        );
     }
     std::fs::remove_file(site.path("who.csv")).expect("it was there");
     for command in [&["validate"][..], &["run", "--once"][..]] {
-        assert!(site.run(command).exits(2).stderr.contains("who.csv: can't read"));
+        let said = site.run(command).exits(2).stderr;
+        let line = said.lines().find(|line| line.starts_with("vitalsync.yaml:")).unwrap_or_default();
+        assert!(line.contains("can't read the file of `suppress`, ./who.csv"), "{said}");
     }
 }
 

@@ -236,6 +236,31 @@ fn a_link_that_leads_back_does_not_multiply_the_files() {
 }
 
 #[test]
+fn what_lies_below_the_archive_and_is_ours_is_no_usage() {
+    let site = Site::with_story();
+    let here = site.standard().replace("./archive", ".") + "suppress: { file: ./who.csv }\n";
+    site.config(&here);
+    std::fs::write(site.path("who.csv"), "user,nobody\n").expect("a file");
+    let first = site.once(DATE, 0);
+    let read = |summary: &Json| {
+        let source = &summary["sources"]["product"];
+        (source["calls_read"].as_u64(), source["rejected"].clone(), source["files_failed"].clone())
+    };
+    site.config(&site.standard());
+    std::fs::remove_dir_all(site.path("state")).expect("the state goes");
+    assert_eq!(read(&first), read(&site.once(DATE, 0)));
+    site.config(&here);
+    site.once(DATE, 0);
+    assert_eq!(read(&site.once(DATE, 0)).1, serde_json::json!({}), "the second time the state is there");
+
+    for state in [".", "./archive/.."] {
+        site.config(&here.replace("./state", state));
+        let said = site.run(&["validate"]).exits(2).stderr;
+        assert!(said.contains("the state is in this directory, too") && said.contains("state: ./state"), "{said}");
+    }
+}
+
+#[test]
 fn an_empty_archive_is_no_fault() {
     let site = Site::new();
     let summary = site.once(DATE, 0);
@@ -324,8 +349,8 @@ fn a_full_disk_is_said_and_nothing_is_lost() {
 fn a_state_that_cannot_be_a_directory_is_said() {
     let site = Site::new();
     site.config(&site.standard().replace("./state", "./vitalsync.yaml"));
-    let output = site.run(&["run", "--once"]).exits(1);
-    assert!(output.stderr.contains("vitalsync.yaml") && output.stderr.contains("state"), "{}", output.all());
+    let output = site.run(&["run", "--once"]).exits(2);
+    assert!(output.stderr.contains("vitalsync.yaml is a file") && output.stderr.contains("state"), "{}", output.all());
 }
 
 #[test]

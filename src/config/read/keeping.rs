@@ -89,7 +89,8 @@ pub(super) fn suppress(node: &Node, base: &Path, faults: &mut Faults) -> Suppres
     let Some(table) = node.table(faults, "suppress") else { return Suppress::default() };
     let users = table.get("users").map(|node| ids(node, "a user's id", faults)).unwrap_or_default();
     let accounts = table.get("accounts").map(|node| ids(node, "an account's id", faults)).unwrap_or_default();
-    let file = table.get("file").and_then(|node| {
+    let file_node = table.get("file");
+    let file = file_node.and_then(|node| {
         let text = node.text(faults, "a file's path")?;
         if text.is_empty() || text.contains("://") {
             faults.error(node.place, "expected the path of a local file");
@@ -97,7 +98,7 @@ pub(super) fn suppress(node: &Node, base: &Path, faults: &mut Faults) -> Suppres
         Some(base.join(text))
     });
     table.finish(faults);
-    Suppress { users, accounts, file }
+    Suppress { users, accounts, file, file_place: file_node.map_or(Place::default(), |node| node.place) }
 }
 
 fn ids(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {

@@ -23,7 +23,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vitalsync_core::Calendar;
 use vitalsync_core::expr::{Expr, Scope};
@@ -58,9 +58,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     }
     let calendar = table.get("timezone").and_then(|node| timezone(node, faults)).unwrap_or_default();
     let base = file.parent().unwrap_or(Path::new(""));
-    let path = |node: &Node, faults: &mut Faults, what: &str| node.text(faults, what).map(|text| base.join(text));
     let state = match table.get("state") {
-        Some(node) => path(node, faults, "the state directory").unwrap_or_default(),
+        Some(node) => state(node, base, faults).unwrap_or_default(),
         None => base.join("state"),
     };
 
@@ -116,8 +115,8 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let ready = ready_made(&segment_names, &scopes.account);
     let overrides = table.get("overrides").map(|node| overrides(node, &accounts.aliases, faults)).unwrap_or_default();
 
-    let sources = match table.need(faults, "sources", "where usage comes from") {
-        Some(node) => sources(node, base, calendar, faults),
+    let mut sources = match table.need(faults, "sources", "where usage comes from") {
+        Some(node) => sources(node, base, &state, calendar, faults),
         None => Vec::new(),
     };
     let destinations =
@@ -127,7 +126,9 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
     let readings = table.get("sources").map(|node| readings(node, &destinations, calendar, faults)).unwrap_or_default();
     let retention =
         table.get("retention").and_then(|node| retention(node, &profiles, &destinations, user_spans, faults));
-    let suppress = table.get("suppress").map(|node| suppress(node, base, faults));
+    let suppress = table.get("suppress").map(|node| suppress(node, base, faults)).unwrap_or_default();
+    let ours: Vec<PathBuf> = [&*state, file].into_iter().chain(suppress.file.as_deref()).map(Path::to_owned).collect();
+    sources.iter_mut().for_each(|source| source.ours.clone_from(&ours));
     let public_url = table.get("public_url").and_then(|node| public_url(node, faults));
     table.finish(faults);
     let model = Model {
@@ -167,10 +168,26 @@ pub(super) fn config(root: &Node, file: &Path, faults: &mut Faults) -> Option<Co
         destinations,
         public_url,
         retention: retention.unwrap_or_default(),
-        suppress: suppress.unwrap_or_default(),
+        suppress,
         warnings: Vec::new(),
         text: Secret::new(String::new()),
     })
+}
+
+/// The directory of the state, which is there or can be made.
+fn state(node: &Node, base: &Path, faults: &mut Faults) -> Option<PathBuf> {
+    let hint = "name a directory for it, such as ./state; it is made by the first run";
+    let text = node.text(faults, "the state directory")?;
+    if text.trim().is_empty() {
+        faults.error_with_hint(node.place, "expected the state directory, found no text", hint);
+        return None;
+    }
+    let state = base.join(text);
+    if let Some(file) = state.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let message = format!("the state is a directory, and {} is a file", file.display());
+        faults.error_with_hint(node.place, message, hint);
+    }
+    Some(state)
 }
 
 /// An address that links begin with.

@@ -15,6 +15,9 @@ use super::events::{EventNames, condition};
 use super::gaps::{Expected, calendar};
 use super::scoring::{Components, components, per, usage_weight};
 
+/// The longest window in days, ten years: as long as any account is new, too. Tables and walks are as long as a window.
+const LONGEST_WINDOW: i32 = 3650;
+
 /// A scored event as written.
 #[derive(Clone)]
 struct Scored {
@@ -104,7 +107,7 @@ fn profile<'n>(
         None => "health".into(),
     };
     written.only = table.get("for").and_then(|node| Expr::read(node, scopes.traits, Type::Bool, faults));
-    written.window = table.get("window").and_then(|node| node.days(faults, "the window"));
+    written.window = table.get("window").and_then(|node| window(node, faults));
     written.extends = table.get("extends").and_then(|node| Some((node.text(faults, "a profile's name")?, node.place)));
     if let Some(node) = table.get("components") {
         written.components = components(node, faults);
@@ -177,6 +180,16 @@ fn scored(name: &str, place: Place, node: &Node, names: &EventNames, faults: &mu
         check(event, *place, weight.unwrap_or_default(), faults);
     }
     Some(Scored { weight: weight?, derived: Some(Derived::new(Some(name), &event?.0, rule?)), place })
+}
+
+fn window(node: &Node, faults: &mut Faults) -> Option<i32> {
+    let days = node.days(faults, "the window")?;
+    if days > LONGEST_WINDOW {
+        let message = format!("the window is {LONGEST_WINDOW} days (ten years) at most, found {}", node.described());
+        faults.error_with_hint(node.place, message, "a score is about what customers do these days: 30d, 90d or 1mo");
+        return None;
+    }
+    Some(days)
 }
 
 fn hold(node: &Node, faults: &mut Faults) -> Option<(u32, f64)> {

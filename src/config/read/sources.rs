@@ -1,6 +1,6 @@
 //! Where usage comes from: `sources`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vitalsync_core::Calendar;
 use vitalsync_core::pulse::Expect;
@@ -15,7 +15,7 @@ const DEDUPE_DAYS: i32 = 7;
 /// Every remembered call takes 8 bytes of memory.
 const LONGEST_DEDUPE: i32 = 90;
 
-pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut Faults) -> Vec<Source> {
+pub(super) fn sources(node: &Node, base: &Path, state: &Path, calendar: Calendar, faults: &mut Faults) -> Vec<Source> {
     let mut sources = Vec::new();
     for (name, place, node) in node.entries(faults, "sources") {
         chosen_name(name, *place, faults, "source");
@@ -30,10 +30,21 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         }
         let location = table.need(faults, "location", "the directory with the archive").and_then(|node| {
             let text = node.text(faults, "a directory")?;
-            if text.contains("://") {
+            if text.trim().is_empty() {
+                faults.error(node.place, "expected the directory with the archive, found no text");
+            } else if text.contains("://") {
                 faults.error(node.place, "only a local directory is supported by this version");
             }
-            Some(base.join(text))
+            let location = base.join(text);
+            // One below the other are told apart; in one directory nobody could.
+            if resolved(&location) == resolved(state) {
+                faults.error_with_hint(
+                    node.place,
+                    "the state is in this directory, too: its files would be read as usage",
+                    "give one of them a directory of its own, as in `state: ./state`",
+                );
+            }
+            Some(location)
         });
         let schedule = schedule(table.get("schedule"), "*/5 * * * *", calendar, faults);
         let dedupe_days = table.get("dedupe").map_or(Some(DEDUPE_DAYS), |node| dedupe(node, faults));
@@ -47,13 +58,18 @@ pub(super) fn sources(node: &Node, base: &Path, calendar: Calendar, faults: &mut
         }
         if let (Some(_), Some(location), Some(schedule)) = (kind, location, schedule) {
             let dedupe_days = dedupe_days.unwrap_or(DEDUPE_DAYS);
-            sources.push(Source { name: name.clone(), location, schedule, dedupe_days, expect });
+            sources.push(Source { name: name.clone(), location, ours: Vec::new(), schedule, dedupe_days, expect });
         }
     }
     if sources.is_empty() && !faults.any_error() {
         faults.error(node.place, "there is no source of usage: nothing to measure");
     }
     sources
+}
+
+/// Where a path leads, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The types of sources that ask a tool.

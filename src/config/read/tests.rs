@@ -574,3 +574,29 @@ profiles:
         assert!(found.iter().any(|fault| fault.contains(part)), "{part}: {found:?}");
     }
 }
+
+#[test]
+fn ids_and_names_without_quotes_are_what_was_written() {
+    let ids = ["12e5", "007", "1_000", "0x1F", "1e999", "No"];
+    let aliases: String = ids.iter().enumerate().map(|(at, id)| format!("    old-{at}: {id}\n")).collect();
+    let overrides =
+        ids.map(|id| format!("  - {{ account: {id}, band: healthy, reason: x, until: 2030-01-01 }}\n")).concat();
+    let list = ids.join(", ");
+    let config = read(&format!(
+        "{PROFILE}accounts:\n  aliases:\n{aliases}events:\n  aliases:\n{aliases}overrides:\n{overrides}\
+         suppress: {{ users: [{list}], accounts: [{list}] }}\nactivation: {{ steps: {{ first: No, second: 12e5 }} }}\n"
+    ));
+    let model = &config.model;
+    assert_eq!(
+        (config.suppress.users.as_slice(), config.suppress.accounts.as_slice()),
+        (&ids.map(String::from)[..], &ids.map(String::from)[..])
+    );
+    assert_eq!(model.account_aliases.values().collect::<Vec<_>>(), ids);
+    assert_eq!(model.event_aliases.values().collect::<Vec<_>>(), ids);
+    assert_eq!(model.overrides.iter().map(|one| one.account.as_str()).collect::<Vec<_>>(), ids);
+    let event = |step: &vitalsync_core::checklist::Step| matches!(&step.done, Done::Event { event, .. } if event == "No" || event == "12e5");
+    assert!(model.activation[0].steps.iter().all(event), "{:?}", model.activation[0].steps);
+    // An account may be called so, but nothing says it is meant.
+    let said = faults(&format!("{PROFILE}suppress: {{ users: [~] }}\n"));
+    assert!(said[0].contains("expected a user's id, found nothing"), "{said:?}");
+}

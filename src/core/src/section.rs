@@ -100,9 +100,9 @@ pub struct Node {
 pub enum Kind {
     /// Nothing, `~` or `null`.
     Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number and how it was written.
+    /// True or false and how it was written: `No` may be an id.
+    Bool(bool, String),
+    /// A number and how it was written: `007`, `12e5` and `1_000` may be ids.
     Number(f64, String),
     /// Text, with `${…}` filled in.
     Text(Text),
@@ -135,7 +135,7 @@ impl Node {
             let place = Place { line: *line, column: 1 };
             let kind = match json {
                 serde_json::Value::Null => Kind::Null,
-                serde_json::Value::Bool(flag) => Kind::Bool(*flag),
+                serde_json::Value::Bool(flag) => Kind::Bool(*flag, flag.to_string()),
                 serde_json::Value::Number(number) => {
                     Kind::Number(number.as_f64().unwrap_or(f64::NAN), number.to_string())
                 }
@@ -158,7 +158,7 @@ impl Node {
     pub fn described(&self) -> String {
         match &self.kind {
             Kind::Null => "nothing".into(),
-            Kind::Bool(flag) => format!("`{flag}`"),
+            Kind::Bool(_, written) => format!("`{written}`"),
             Kind::Number(_, written) => format!("the number {written}"),
             Kind::Text(text) => format!("the text `{}`", shorten(&text.written)),
             Kind::List(_) => "a list".into(),
@@ -176,12 +176,11 @@ impl Node {
         entries.iter().find(|(key, ..)| key == name).map(|(_, _, node)| node)
     }
 
-    /// Text; a number or flag written without quotes counts as its text.
+    /// Text; of a number or flag without quotes what was written, which is the name or id that is meant.
     pub fn text(&self, faults: &mut Faults, expected: &str) -> Option<String> {
         match &self.kind {
             Kind::Text(text) => Some(text.value.clone()),
-            Kind::Number(_, written) => Some(written.clone()),
-            Kind::Bool(flag) => Some(flag.to_string()),
+            Kind::Number(_, written) | Kind::Bool(_, written) => Some(written.clone()),
             _ => {
                 self.wrong(faults, expected);
                 None
@@ -231,7 +230,7 @@ impl Node {
     /// True or false.
     pub fn flag(&self, faults: &mut Faults, expected: &str) -> Option<bool> {
         match &self.kind {
-            Kind::Bool(flag) => Some(*flag),
+            Kind::Bool(flag, _) => Some(*flag),
             Kind::Text(text) if text.value != text.written && matches!(text.value.trim(), "true" | "false") => {
                 Some(text.value.trim() == "true")
             }
@@ -268,7 +267,7 @@ impl Node {
     /// True for `off`, bare or quoted, and for `false`.
     pub fn is_off(&self) -> bool {
         match &self.kind {
-            Kind::Bool(flag) => !flag,
+            Kind::Bool(flag, _) => !flag,
             Kind::Text(text) => text.value == "off",
             _ => false,
         }

@@ -60,7 +60,7 @@ impl Fixture {
 
     /// So many blocks of what is new.
     fn blocks(&self, workers: usize, limit: usize) -> Vec<Block> {
-        let tasks = tasks(self.dir.path(), &self.ledger, &|_| None).unwrap();
+        let tasks = tasks(self.dir.path(), &[], &self.ledger, &|_| None).unwrap();
         let files = Files::new(&tasks, BLOCK);
         let taken = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -187,7 +187,7 @@ fn links_that_lead_back_are_followed_once() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    let error = list(Path::new("/does/not/exist")).unwrap_err();
+    let error = list(Path::new("/does/not/exist"), &[]).unwrap_err();
     assert!(error.to_string().contains("check `location`"));
 }
 

@@ -256,8 +256,8 @@ fn pass(
     report: &mut SourceReport,
 ) -> Result<(), IngestError> {
     let Reading { paths, model, stop, watch, grain, .. } = *reading;
-    let mut tasks =
-        archive::tasks(&source.location, files, &|line| received(line, paths)).map_err(IngestError::Source)?;
+    let mut tasks = archive::tasks(&source.location, &source.ours, files, &|line| received(line, paths))
+        .map_err(IngestError::Source)?;
     if let Some((from, to)) = span {
         let day = |first: i64| model.calendar.day(Timestamp(first));
         tasks.retain(|task| !task.is_new() || task.first.is_some_and(|first| (from..=to).contains(&day(first))));

@@ -254,7 +254,8 @@ fn start(
 
 /// The files that a source has now.
 fn there(source: &Source) -> Result<BTreeSet<String>, IngestError> {
-    Ok(archive::list(&source.location).map_err(IngestError::Source)?.into_iter().map(|(path, _)| path).collect())
+    let files = archive::list(&source.location, &source.ours).map_err(IngestError::Source)?;
+    Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
 /// The files without which days were counted that can't be: they went, or could not be read.

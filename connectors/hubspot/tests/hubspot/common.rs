@@ -20,7 +20,7 @@ fn build(json: &Json, line: &mut u32) -> Node {
     let place = Place { line: *line + 1, column: 1 };
     let kind = match json {
         Json::Null => Kind::Null,
-        Json::Bool(flag) => Kind::Bool(*flag),
+        Json::Bool(flag) => Kind::Bool(*flag, flag.to_string()),
         Json::Number(number) => Kind::Number(number.as_f64().unwrap(), number.to_string()),
         Json::String(text) => Kind::Text(Text { value: text.clone(), written: text.clone() }),
         Json::Array(items) => Kind::List(items.iter().map(|item| build(item, line)).collect()),

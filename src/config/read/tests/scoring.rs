@@ -92,13 +92,20 @@ profiles:
         [
             "2:20 expected a weight from 0 to 10 (0 excludes the event), found the text `.nan`",
             "2:29 expected a weight from 0 to 10 (0 excludes the event), found the text `-.inf`",
-            "2:39 expected a weight from 0 to 10 (0 excludes the event), found the text `.inf`",
+            "2:39 expected a weight from 0 to 10 (0 excludes the event), found the text `1e999`",
             "2:49 expected a weight from 0 to 10 (0 excludes the event), found 11",
             "2:63 expected the window as one number and one unit (30m, 12h, 7d, 1mo), found the text `.inf`",
             "5 errors",
         ]
     );
-    for days in ["1d", "90d", "400d"] {
+    for window in ["3651d", "122mo", "1000000000d"] {
+        let said = faults(&profile(&format!("    window: {window}\n")));
+        assert!(
+            said[0].contains("the window is 3650 days (ten years) at most") && said[0].contains(window),
+            "{said:?}"
+        );
+    }
+    for days in ["1d", "90d", "400d", "3650d"] {
         assert_eq!(read(&profile(&format!("    window: {days}\n"))).model.profiles[0].window.to_string() + "d", days);
     }
 }

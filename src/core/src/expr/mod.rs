@@ -143,8 +143,9 @@ impl Expr {
     pub fn read(node: &Node, scope: &Scope, want: Type, faults: &mut Faults) -> Option<Self> {
         let source = match &node.kind {
             // `when: true` is a rule too.
-            crate::section::Kind::Bool(flag) => flag.to_string(),
-            crate::section::Kind::Number(_, written) => written.clone(),
+            crate::section::Kind::Bool(flag, _) => flag.to_string(),
+            // What YAML takes for a number is one, however it is written there: `1_000`.
+            crate::section::Kind::Number(number, _) => number.to_string(),
             // YAML took it for a tag, an anchor or a comment.
             crate::section::Kind::Null => {
                 let hint =

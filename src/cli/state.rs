@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -119,7 +120,12 @@ async fn export(options: &Options, dir: &Path, file: &Path, force: bool) -> Outc
 
 async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u64), Failure> {
     let cant = |error: io::Error| failed("write", file, &error);
-    let mut out = File::options().create(true).truncate(true).read(true).write(true).open(partial).map_err(cant)?;
+    // What customers did stands in it, so from its beginning it is its owner's alone; what a killed export left may not be.
+    match std::fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cant(error)),
+        _ => {}
+    }
+    let mut out = File::options().create_new(true).read(true).write(true).mode(0o600).open(partial).map_err(cant)?;
     write(dir, &mut out).await?;
     out.sync_all().map_err(cant)?;
     out.rewind().map_err(cant)?;

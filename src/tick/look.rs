@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -122,7 +123,7 @@ impl Engine {
         let path = self.config.state.join("export.tmp");
         let mut file = {
             let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-            let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+            let file = File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(&path)?;
             std::fs::remove_file(&path)?;
             file
         };

@@ -1,6 +1,7 @@
 //! The state: backed up, restored, made small, checked; killed at any moment of that; without room.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -143,6 +144,20 @@ fn beside_a_daemon_only_an_export_is_possible() {
     assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
     assert_eq!(exported(&site, "after.gz"), beside);
     assert!(!left(&site).iter().any(|name| name.contains("export")), "{:?}", left(&site));
+}
+
+#[test]
+fn an_export_is_for_its_owner_alone() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    // Also where others were there before: an older export, and what a killed one left.
+    for name in ["backup.gz", "backup.gz.partial"] {
+        std::fs::write(site.path(name), b"").expect("a file");
+        std::fs::set_permissions(site.path(name), PermissionsExt::from_mode(0o644)).expect("its rights");
+    }
+    exported(&site, "backup.gz");
+    let rights = std::fs::metadata(site.path("backup.gz")).expect("a file").permissions().mode();
+    assert_eq!(rights & 0o777, 0o600, "{rights:o}");
 }
 
 #[test]

@@ -97,16 +97,11 @@ async fn export(options: &Options, dir: &Path, file: &Path, force: bool) -> Outc
         out.flush()?;
         return Ok(0);
     }
-    if file.exists() && !force {
-        return Err(Failure::Usage(format!(
-            "{} is there already: name another file, or write over it with --force",
-            file.display()
-        )));
-    }
-    let mut partial = OsString::from(file);
+    let target = target(file, force)?;
+    let mut partial = OsString::from(&target);
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let written = to_file(dir, &partial, file).await;
+    let written = to_file(dir, &partial, &target).await;
     if written.is_err() {
         let _ = std::fs::remove_file(&partial);
     }
@@ -125,6 +120,26 @@ async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u6
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cant(error)),
         _ => {}
     }
+/// The file that an export becomes: what is named, or what a link of that name leads to. It takes the place of what is there,
+/// which must be a file: a device would be gone.
+fn target(file: &Path, force: bool) -> Result<PathBuf, Failure> {
+    let Ok(there) = std::fs::symlink_metadata(file) else { return Ok(file.to_owned()) };
+    let target = if there.is_symlink() { std::fs::canonicalize(file).unwrap_or_default() } else { file.to_owned() };
+    if !target.is_file() {
+        return Err(Failure::Usage(format!(
+            "{} is no regular file, nor a link to one: name a file, or take the export from standard output (`vitalsync state export -`)",
+            file.display()
+        )));
+    }
+    if !force {
+        return Err(Failure::Usage(format!(
+            "{} is there already: name another file, or write over it with --force",
+            file.display()
+        )));
+    }
+    Ok(target)
+}
+
     let mut out = File::options().create_new(true).read(true).write(true).mode(0o600).open(partial).map_err(cant)?;
     write(dir, &mut out).await?;
     out.sync_all().map_err(cant)?;

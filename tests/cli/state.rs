@@ -161,6 +161,27 @@ fn an_export_is_for_its_owner_alone() {
 }
 
 #[test]
+fn an_export_takes_the_place_of_files_alone() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, site.path(name)).expect("a link");
+    std::fs::create_dir(site.path("folder")).expect("a folder");
+    link("/dev/full", "device");
+    link("nowhere", "dangling");
+    for name in ["folder", "device", "dangling"] {
+        let said = site.run(&["state", "export", name, "--force"]).exits(2).stderr;
+        assert!(said.contains("no regular file") && said.contains("`vitalsync state export -`"), "{name}: {said}");
+    }
+    assert!(site.path("device").is_symlink() && site.path("dangling").is_symlink());
+    // Through a link the file that it names is written.
+    std::fs::write(site.path("folder/backup.gz"), b"").expect("a file");
+    link("folder/backup.gz", "latest.gz");
+    assert!(site.run(&["state", "export", "latest.gz"]).exits(2).stderr.contains("--force"));
+    assert_eq!(exported(&site, "latest.gz"), lines(&site.path("folder/backup.gz")));
+    assert!(site.path("latest.gz").is_symlink());
+}
+
+#[test]
 fn a_state_that_is_gone_is_not_begun_anew_in_silence() {
     let site = Site::with_story();
     site.once(DATE, 0);

@@ -68,17 +68,24 @@ pub(super) async fn run(options: &Options, command: Command) -> Outcome {
     }
 }
 
-/// The state that is there; these commands make none.
-fn open(dir: &Path) -> Result<Store, Failure> {
+/// The state that is there; these commands make none. `held`: what is said where another process holds it.
+fn there(dir: &Path, held: fn(&Path) -> Failure) -> Result<Store, Failure> {
     if !dir.exists() {
         return Err(Failure::Failed(anyhow::anyhow!("there is no state in {}", dir.display())));
     }
     Store::open(dir).map_err(|error| match error {
-        StoreError::Busy { dir } => Failure::Failed(anyhow::anyhow!(
-            "the state in {} is held by another vitalsync process: stop it first (`vitalsync state export` alone works beside it)",
-            dir.display()
-        )),
+        StoreError::Busy { dir } => held(&dir),
         other => other.into(),
+    })
+}
+
+/// The state, which nobody else may hold meanwhile.
+fn open(dir: &Path) -> Result<Store, Failure> {
+    there(dir, |dir| {
+        Failure::Failed(anyhow::anyhow!(
+            "the state in {} is held by another vitalsync process: stop it first, or wait until it has ended (beside a daemon `vitalsync state export` alone works)",
+            dir.display()
+        ))
     })
 }
 
@@ -113,13 +120,6 @@ async fn export(options: &Options, dir: &Path, file: &Path, force: bool) -> Outc
     Ok(0)
 }
 
-async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u64), Failure> {
-    let cant = |error: io::Error| failed("write", file, &error);
-    // What customers did stands in it, so from its beginning it is its owner's alone; what a killed export left may not be.
-    match std::fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cant(error)),
-        _ => {}
-    }
 /// The file that an export becomes: what is named, or what a link of that name leads to. It takes the place of what is there,
 /// which must be a file: a device would be gone.
 fn target(file: &Path, force: bool) -> Result<PathBuf, Failure> {
@@ -140,6 +140,13 @@ fn target(file: &Path, force: bool) -> Result<PathBuf, Failure> {
     Ok(target)
 }
 
+async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u64), Failure> {
+    let cant = |error: io::Error| failed("write", file, &error);
+    // What customers did stands in it, so from its beginning it is its owner's alone; what a killed export left may not be.
+    match std::fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cant(error)),
+        _ => {}
+    }
     let mut out = File::options().create_new(true).read(true).write(true).mode(0o600).open(partial).map_err(cant)?;
     write(dir, &mut out).await?;
     out.sync_all().map_err(cant)?;
@@ -156,7 +163,7 @@ fn target(file: &Path, force: bool) -> Result<PathBuf, Failure> {
 async fn write(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let cant = |error: io::Error| Failure::Failed(anyhow::anyhow!("can't write the export: {error}"));
     let Some((client, _socket)) = ask::daemon_in(dir).await else {
-        let store = open(dir)?;
+        let store = there(dir, ask::silent)?;
         portable::export(&store, out, clock::system()).map_err(|error| match error {
             PortableError::Io(error) => cant(error),
             other => other.into(),
@@ -179,7 +186,7 @@ fn import(options: &Options, dir: &Path, file: &Path, replace: bool) -> Outcome 
     let summary =
         portable::import(dir, BufReader::with_capacity(1 << 16, input), replace).map_err(|error| match error {
             PortableError::Store(StoreError::Busy { dir }) => Failure::Failed(anyhow::anyhow!(
-                "the state in {} is held by another vitalsync process: stop it first; nothing was changed",
+                "the state in {} is held by another vitalsync process: stop it first, or wait until it has ended; nothing was changed",
                 dir.display()
             )),
             PortableError::Store(error) => error.into(),

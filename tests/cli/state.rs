@@ -1,5 +1,6 @@
 //! The state: backed up, restored, made small, checked; killed at any moment of that; without room.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -144,6 +145,22 @@ fn beside_a_daemon_only_an_export_is_possible() {
     assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
     assert_eq!(exported(&site, "after.gz"), beside);
     assert!(!left(&site).iter().any(|name| name.contains("export")), "{:?}", left(&site));
+}
+
+#[test]
+fn beside_a_process_that_is_no_daemon_nobody_is_told_to_ask_it() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    // What `run --once` holds while it runs.
+    let lock = File::options().write(true).open(site.path("state/LOCK")).expect("a lock");
+    lock.lock().expect("it is held");
+    for arguments in [&["status"][..], &["accounts"], &["alerts"], &["state", "export", "x.gz"]] {
+        let said = site.run(arguments).exits(1).stderr;
+        assert!(said.contains("held by another vitalsync process that answers no questions"), "{said}");
+        assert!(said.contains("try again") && !said.contains('`'), "{said}");
+    }
+    let said = site.run(&["run", "--once", "--as-of", DATE]).exits(1).stderr;
+    assert!(said.contains("held by another vitalsync process") && said.contains("wait until it has ended"), "{said}");
 }
 
 #[test]

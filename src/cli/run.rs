@@ -20,6 +20,11 @@ fn open(options: &Options) -> Result<Engine, Failure> {
     let config = options.load()?;
     config.warnings.iter().for_each(|warning| eprint!("{}", config.shown(warning)));
     let clock = options.clock(&config.model.calendar)?;
+    if let (Some(text), true) = (&options.as_of, clock.now().0 > clock::system().0 + DAY_MS) {
+        return Err(Failure::Usage(format!(
+            "--as-of {text} is more than a day ahead of the clock: the tools would be told figures of a time to come, and nothing could be run before then; name an earlier time, or look ahead with `accounts --as-of {text}`"
+        )));
+    }
     Ok(Engine::open(config, clock)?)
 }
 
@@ -38,7 +43,7 @@ pub(super) async fn once(options: &Options, batch: Option<usize>, block: Option<
     engine.grain.batch = batch.unwrap_or(engine.grain.batch);
     engine.grain.block = block.unwrap_or(engine.grain.block);
     let at = engine.clock.now();
-    if at.0 > clock::system().0 + DAY_MS {
+    if at > clock::system() {
         tracing::warn!("as of {at}, which is yet to come: no run without --as-of is taken before then");
     }
     let stop = engine.stop.clone();

@@ -100,6 +100,9 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.rejected.values().sum::<u64>()
             ),
         };
+        source.said_of_rejected().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         if source.files_rewritten > 0 {
             let _ = writeln!(
                 out,
@@ -119,9 +122,6 @@ pub(super) fn summary(report: &RunReport) -> String {
                 "  {} users forgotten, because the source asked for it; what tools hold of them stands in the log; now run `vitalsync state compact`",
                 source.deletions
             );
-        }
-        for example in &source.examples {
-            let _ = writeln!(out, "  not counted: {example}");
         }
     }
     if report.sources.values().any(|source| source.failed.is_some()) {

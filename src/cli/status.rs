@@ -60,7 +60,7 @@ fn lines(status: &StatusReport) -> String {
                 last.duplicates,
                 last.rejected.values().sum::<u64>()
             );
-            last.said_of_names().for_each(|line| {
+            last.said_of_rejected().chain(last.said_of_names()).for_each(|line| {
                 let _ = writeln!(out, "  {line}");
             });
             last.examples.iter().for_each(|example| {

@@ -329,6 +329,19 @@ fn a_state_that_cannot_be_a_directory_is_said() {
 }
 
 #[test]
+fn lines_that_are_not_counted_are_told_by_reason() {
+    let site = Site::new();
+    let lines = [vec!["{".to_owned(); 5], vec![shared("1").replace("track", "tracks"); 2], vec![shared("2")]].concat();
+    site.archive("a.ndjson", &lines);
+    let arguments = ["run", "--once", "--as-of", DATE];
+    let said = site.run(&arguments).exits(0).stdout;
+    for line in ["7 rejected\n", "  rejected: 5 bad_json\n", "  rejected: 2 unknown_type\n", "  … and 2 more\n"] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert!(!site.run(&arguments).exits(0).stdout.contains("rejected:"), "nothing new");
+}
+
+#[test]
 fn an_account_is_explained_on_one_page() {
     let site = Site::with_story();
     site.once("2026-03-17", 0);

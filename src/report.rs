@@ -443,9 +443,12 @@ pub struct StatusReport {
 /// How a source stands.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SourceStatus {
-    /// When it was last read.
+    /// When it was last read, by the machine's clock, whatever day was asked about.
     pub last_run: Option<String>,
-    /// What that came to.
+    /// When reading it last brought something.
+    #[serde(default)]
+    pub brought_at: Option<String>,
+    /// What that came to; `failed` is of the last reading.
     pub last: Option<SourceReport>,
     /// When it was last heard of, if it fell silent.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -1,7 +1,7 @@
 //! `vitalsync alerts`: what waits to be told, and silence about an account for a while.
 
 use clap::Subcommand;
-use vitalsync_core::time::Span;
+use vitalsync_core::time::{DAY_MS, Span};
 
 use super::ask::{self, Source};
 use super::explain::no_account;
@@ -9,6 +9,9 @@ use super::table::{table, text};
 use super::{Failure, Options, Outcome, say, say_json};
 use crate::report::AlertsReport;
 use crate::tick::Wish;
+
+/// Whoever silences an account for longer has mistyped.
+const LONGEST_MS: i64 = 3650 * DAY_MS;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -42,6 +45,11 @@ pub(super) async fn run(options: &Options, command: Option<Command>) -> Outcome 
             let wrong =
                 || Failure::Usage(format!("`{span}` is no span of time: one number and one unit, as in 7d or 12h"));
             let for_ms = Span::parse(&span).map(Span::millis).filter(|ms| *ms > 0).ok_or_else(wrong)?;
+            if for_ms > LONGEST_MS {
+                return Err(Failure::Usage(format!(
+                    "`{span}` is too long: an account is kept quiet for at most ten years (3650d)"
+                )));
+            }
             Wish { account, rule, for_ms: Some(for_ms) }
         }
         Command::Unsnooze { account, rule } => Wish { account, rule, for_ms: None },

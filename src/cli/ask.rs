@@ -7,6 +7,7 @@ use vitalsync_core::{Day, Timestamp};
 
 use super::{Failure, Options};
 use crate::config::Config;
+use crate::store::StoreError;
 use crate::tick::Engine;
 use crate::web::SocketPath;
 
@@ -44,6 +45,14 @@ fn refused(status: reqwest::StatusCode, body: &str) -> Failure {
     }
 }
 
+/// What is said where another process holds the state and no daemon answered: there is nobody to ask.
+pub(super) fn silent(dir: &Path) -> Failure {
+    Failure::Failed(anyhow::anyhow!(
+        "the state in {} is held by another vitalsync process that answers no questions, such as a single run, a backfill, or a daemon that is just starting: wait until it has ended or answers, and try again",
+        dir.display()
+    ))
+}
+
 /// Asks the daemon for something long, which comes in pieces.
 pub(super) async fn stream(
     client: &reqwest::Client,
@@ -64,7 +73,10 @@ pub(super) async fn source(options: &Options, config: Config, read: bool) -> Res
         return Ok(daemon);
     }
     let clock = options.clock(&config.model.calendar)?;
-    let engine = Engine::open(config, clock)?;
+    let engine = Engine::open(config, clock).map_err(|error| match error.downcast_ref() {
+        Some(StoreError::Busy { dir }) => silent(dir),
+        _ => error.into(),
+    })?;
     if read {
         for source in &engine.config.sources {
             let report = engine.ingest(source)?;

@@ -142,12 +142,9 @@ fn summary(report: &BackfillReport) -> String {
             source.duplicates,
             source.rejected.values().sum::<u64>()
         );
-        for (reason, count) in &source.rejected {
-            let _ = writeln!(out, "  rejected: {count} {reason}");
-        }
-        for example in &source.examples {
-            let _ = writeln!(out, "  not counted: {example}");
-        }
+        source.said_of_rejected().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         if source.days_recounted > 0 {
             let _ = writeln!(out, "  {} days of receipt counted anew", source.days_recounted);
         }

@@ -26,8 +26,10 @@ mod table;
 mod users;
 mod validate;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -256,8 +258,8 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
         Self::Failed(error.into())
     }
 }
@@ -296,15 +298,33 @@ impl Options {
     }
 }
 
-/// Prints on standard output; a reader that has gone away is no failure. Names come from strangers' browsers: what they have
-/// of control characters does nothing to a terminal.
+/// Why something could not be said, the first time. Kept for the end: what a command does is not left half done for it.
+static UNSAID: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints on standard output; a reader that has gone away is no failure, anything else is told by [`all_said`]. Names come from
+/// strangers' browsers: what they have of control characters does nothing to a terminal.
 fn say(text: &str) {
-    use std::io::Write;
     let text = table::tame(text, |c| c == '\n');
-    let mut out = std::io::stdout().lock();
-    let _ =
-        out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
-    let _ = out.flush();
+    let mut out = io::stdout().lock();
+    let said = out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| out.flush());
+    if let Err(error) = said
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = UNSAID.set(error);
+    }
+}
+
+/// A command's exit code, if all that it said was written.
+fn all_said(code: u8) -> Outcome {
+    let failed = |error| {
+        anyhow::anyhow!(
+            "can't write to standard output: {error}; what was asked is done, but its report is not whole: make room, or let it go elsewhere, and ask again"
+        )
+    };
+    UNSAID.get().map_or(Ok(code), |error| Err(Failure::Failed(failed(error))))
 }
 
 fn say_json<T: serde::Serialize>(value: &T) {
@@ -362,7 +382,7 @@ pub fn main() -> ExitCode {
     });
     // What still runs in the background (a read in a thread) is not waited for.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
-    match outcome {
+    match outcome.and_then(all_said) {
         Ok(code) => ExitCode::from(code),
         Err(Failure::Usage(text)) => {
             eprintln!("{text}");

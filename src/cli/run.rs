@@ -20,6 +20,11 @@ fn open(options: &Options) -> Result<Engine, Failure> {
     let config = options.load()?;
     config.warnings.iter().for_each(|warning| eprint!("{}", config.shown(warning)));
     let clock = options.clock(&config.model.calendar)?;
+    if let (Some(text), true) = (&options.as_of, clock.now().0 > clock::system().0 + DAY_MS) {
+        return Err(Failure::Usage(format!(
+            "--as-of {text} is more than a day ahead of the clock: the tools would be told figures of a time to come, and nothing could be run before then; name an earlier time, or look ahead with `accounts --as-of {text}`"
+        )));
+    }
     Ok(Engine::open(config, clock)?)
 }
 
@@ -38,7 +43,7 @@ pub(super) async fn once(options: &Options, batch: Option<usize>, block: Option<
     engine.grain.batch = batch.unwrap_or(engine.grain.batch);
     engine.grain.block = block.unwrap_or(engine.grain.block);
     let at = engine.clock.now();
-    if at.0 > clock::system().0 + DAY_MS {
+    if at > clock::system() {
         tracing::warn!("as of {at}, which is yet to come: no run without --as-of is taken before then");
     }
     let stop = engine.stop.clone();
@@ -95,6 +100,9 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.rejected.values().sum::<u64>()
             ),
         };
+        source.said_of_rejected().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         if source.files_rewritten > 0 {
             let _ = writeln!(
                 out,
@@ -114,9 +122,6 @@ pub(super) fn summary(report: &RunReport) -> String {
                 "  {} users forgotten, because the source asked for it; what tools hold of them stands in the log; now run `vitalsync state compact`",
                 source.deletions
             );
-        }
-        for example in &source.examples {
-            let _ = writeln!(out, "  not counted: {example}");
         }
     }
     if report.sources.values().any(|source| source.failed.is_some()) {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -67,17 +68,24 @@ pub(super) async fn run(options: &Options, command: Command) -> Outcome {
     }
 }
 
-/// The state that is there; these commands make none.
-fn open(dir: &Path) -> Result<Store, Failure> {
+/// The state that is there; these commands make none. `held`: what is said where another process holds it.
+fn there(dir: &Path, held: fn(&Path) -> Failure) -> Result<Store, Failure> {
     if !dir.exists() {
         return Err(Failure::Failed(anyhow::anyhow!("there is no state in {}", dir.display())));
     }
     Store::open(dir).map_err(|error| match error {
-        StoreError::Busy { dir } => Failure::Failed(anyhow::anyhow!(
-            "the state in {} is held by another vitalsync process: stop it first (`vitalsync state export` alone works beside it)",
-            dir.display()
-        )),
+        StoreError::Busy { dir } => held(&dir),
         other => other.into(),
+    })
+}
+
+/// The state, which nobody else may hold meanwhile.
+fn open(dir: &Path) -> Result<Store, Failure> {
+    there(dir, |dir| {
+        Failure::Failed(anyhow::anyhow!(
+            "the state in {} is held by another vitalsync process: stop it first, or wait until it has ended (beside a daemon `vitalsync state export` alone works)",
+            dir.display()
+        ))
     })
 }
 
@@ -96,16 +104,11 @@ async fn export(options: &Options, dir: &Path, file: &Path, force: bool) -> Outc
         out.flush()?;
         return Ok(0);
     }
-    if file.exists() && !force {
-        return Err(Failure::Usage(format!(
-            "{} is there already: name another file, or write over it with --force",
-            file.display()
-        )));
-    }
-    let mut partial = OsString::from(file);
+    let target = target(file, force)?;
+    let mut partial = OsString::from(&target);
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let written = to_file(dir, &partial, file).await;
+    let written = to_file(dir, &partial, &target).await;
     if written.is_err() {
         let _ = std::fs::remove_file(&partial);
     }
@@ -117,9 +120,34 @@ async fn export(options: &Options, dir: &Path, file: &Path, force: bool) -> Outc
     Ok(0)
 }
 
+/// The file that an export becomes: what is named, or what a link of that name leads to. It takes the place of what is there,
+/// which must be a file: a device would be gone.
+fn target(file: &Path, force: bool) -> Result<PathBuf, Failure> {
+    let Ok(there) = std::fs::symlink_metadata(file) else { return Ok(file.to_owned()) };
+    let target = if there.is_symlink() { std::fs::canonicalize(file).unwrap_or_default() } else { file.to_owned() };
+    if !target.is_file() {
+        return Err(Failure::Usage(format!(
+            "{} is no regular file, nor a link to one: name a file, or take the export from standard output (`vitalsync state export -`)",
+            file.display()
+        )));
+    }
+    if !force {
+        return Err(Failure::Usage(format!(
+            "{} is there already: name another file, or write over it with --force",
+            file.display()
+        )));
+    }
+    Ok(target)
+}
+
 async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u64), Failure> {
     let cant = |error: io::Error| failed("write", file, &error);
-    let mut out = File::options().create(true).truncate(true).read(true).write(true).open(partial).map_err(cant)?;
+    // What customers did stands in it, so from its beginning it is its owner's alone; what a killed export left may not be.
+    match std::fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cant(error)),
+        _ => {}
+    }
+    let mut out = File::options().create_new(true).read(true).write(true).mode(0o600).open(partial).map_err(cant)?;
     write(dir, &mut out).await?;
     out.sync_all().map_err(cant)?;
     out.rewind().map_err(cant)?;
@@ -135,7 +163,7 @@ async fn to_file(dir: &Path, partial: &Path, file: &Path) -> Result<(Summary, u6
 async fn write(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let cant = |error: io::Error| Failure::Failed(anyhow::anyhow!("can't write the export: {error}"));
     let Some((client, _socket)) = ask::daemon_in(dir).await else {
-        let store = open(dir)?;
+        let store = there(dir, ask::silent)?;
         portable::export(&store, out, clock::system()).map_err(|error| match error {
             PortableError::Io(error) => cant(error),
             other => other.into(),
@@ -158,7 +186,7 @@ fn import(options: &Options, dir: &Path, file: &Path, replace: bool) -> Outcome 
     let summary =
         portable::import(dir, BufReader::with_capacity(1 << 16, input), replace).map_err(|error| match error {
             PortableError::Store(StoreError::Busy { dir }) => Failure::Failed(anyhow::anyhow!(
-                "the state in {} is held by another vitalsync process: stop it first; nothing was changed",
+                "the state in {} is held by another vitalsync process: stop it first, or wait until it has ended; nothing was changed",
                 dir.display()
             )),
             PortableError::Store(error) => error.into(),

@@ -41,6 +41,9 @@ fn lines(status: &StatusReport) -> String {
     }
     for (name, source) in &status.sources {
         let _ = write!(out, "source {name}: read {}", text(source.last_run.as_deref()));
+        if let Some(brought_at) = source.brought_at.as_ref().filter(|_| source.brought_at != source.last_run) {
+            let _ = write!(out, ", nothing new since {brought_at}");
+        }
         if status.running {
             let _ = write!(out, ", next {}", text(source.next_run.as_deref()));
         }
@@ -60,11 +63,8 @@ fn lines(status: &StatusReport) -> String {
                 last.duplicates,
                 last.rejected.values().sum::<u64>()
             );
-            last.said_of_names().for_each(|line| {
+            last.said_of_rejected().chain(last.said_of_names()).for_each(|line| {
                 let _ = writeln!(out, "  {line}");
-            });
-            last.examples.iter().for_each(|example| {
-                let _ = writeln!(out, "  not counted: {example}");
             });
         }
     }

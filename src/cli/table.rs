@@ -12,10 +12,26 @@ pub(super) fn tame(text: &str, fine: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
+/// So wide a cell is shown at most, but in the last column, which makes no other row wider: there stand reasons.
+const WIDEST: usize = 80;
+
+fn cut(mut cell: String) -> String {
+    if let Some((last, _)) = cell.char_indices().nth(WIDEST - 1)
+        && cell.chars().nth(WIDEST).is_some()
+    {
+        cell.truncate(last);
+        cell.push('…');
+    }
+    cell
+}
+
 /// Columns as wide as their widest cell, two spaces between; numbers to the right.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let tamed = |cell: &String| tame(cell, |_| false).into_owned();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(tamed).collect()).collect();
+    let shown = |(column, cell): (usize, &String)| {
+        let cell = tame(cell, |_| false).into_owned();
+        if column + 1 == head.len() { cell } else { cut(cell) }
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(shown).collect()).collect();
     let rows = rows.as_slice();
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = head.iter().map(|cell| width(cell)).collect();
@@ -83,5 +99,17 @@ mod tests {
             "event                  n\na\\u{1b}[31mred\\nnext   1\né                     10\n"
         );
         assert_eq!(tame("a\nb\u{7}", |c| c == '\n'), "a\nb\\u{7}");
+    }
+
+    #[test]
+    fn one_long_cell_makes_no_wide_table_and_the_last_column_is_whole() {
+        let long = "é".repeat(1024);
+        let rows = [vec![long.clone(), "1".into(), long.clone()], vec!["b".into(), "2".into(), "c".into()]];
+        let cut = format!("{}…", "é".repeat(WIDEST - 1));
+        let pad = |text: &str| format!("{text}{}", " ".repeat(WIDEST - text.chars().count()));
+        assert_eq!(
+            table(&["account", "n", "why"], &rows),
+            format!("{}  n  why\n{cut}  1  {long}\n{}  2  c\n", pad("account"), pad("b"))
+        );
     }
 }

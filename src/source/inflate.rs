@@ -5,12 +5,12 @@
 //! taken — is inflated as a stream, in little memory.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use libdeflater::Decompressor;
 
 /// How much compressed data is read at once from a stream.
@@ -58,6 +58,38 @@ impl Read for Whole {
     }
 }
 
+/// Members one after the other. Zeros after a member are padding, as tar and tapes leave it; what comes after them must be
+/// another one.
+struct Members<R> {
+    /// Nothing at the end.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let got = member.read(into)?;
+            if got > 0 || into.is_empty() {
+                return Ok(got);
+            }
+            skip_zeros(member.get_mut())?;
+            let ends = member.get_mut().fill_buf()?.is_empty();
+            self.member = self.member.take().filter(|_| !ends).map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
+fn skip_zeros(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let zeros = input.fill_buf()?.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(());
+        }
+        input.consume(zeros);
+    }
+}
+
 /// The content of a file. `room`: where it may be inflated whole.
 pub fn content(full: &Path, room: Option<&Arc<Room>>) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(full)?;
@@ -78,7 +110,8 @@ pub fn content(full: &Path, room: Option<&Arc<Room>>) -> io::Result<Box<dyn Read
     }
     let all = io::Cursor::new(magic).take(got as u64).chain(file);
     if gzip {
-        return Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ, all))));
+        let member = GzDecoder::new(BufReader::with_capacity(READ, all));
+        return Ok(Box::new(Members { member: Some(member) }));
     }
     Ok(Box::new(all))
 }
@@ -92,7 +125,8 @@ fn whole(full: &Path, room: &Arc<Room>) -> Option<Whole> {
     file.seek(SeekFrom::End(-8)).ok()?;
     file.read_exact(&mut crc).and_then(|()| file.read_exact(&mut length)).ok()?;
     let length = u32::from_le_bytes(length) as usize;
-    if length > size.saturating_mul(RATIO) {
+    // None in it, or zeros after it, behind which the words are.
+    if length == 0 || length > size.saturating_mul(RATIO) {
         return None;
     }
     let taken = room.take(size + length)?;
@@ -138,7 +172,7 @@ mod tests {
         let (one, other) = (b"one\n".repeat(1000), b"other\n".repeat(7));
         for (bytes, is_whole, content) in [
             (gzip(&one), true, one.clone()),
-            (gzip(b""), true, Vec::new()),
+            (gzip(b""), false, Vec::new()),
             ([gzip(&one), gzip(&other)].concat(), false, [&*one, &*other].concat()),
             ([gzip(b"aaaa"), gzip(b"bbbb")].concat(), false, b"aaaabbbb".to_vec()),
             (other.clone(), false, other.clone()),
@@ -147,6 +181,26 @@ mod tests {
             assert_eq!((found, read.unwrap()), (is_whole, content));
         }
         assert_eq!(room.taken.load(Ordering::Relaxed), 0, "what was read gave its room back");
+    }
+
+    /// As tar and tapes leave it; gzip(1) takes no notice of it either.
+    #[test]
+    fn zeros_after_a_member_are_padding() {
+        let room = Arc::new(Room::default());
+        let (one, other) = (b"one\n".repeat(1000), b"other\n".repeat(7));
+        for zeros in [1, 4, 7, 8, 512, READ + 1] {
+            let padding = vec![0; zeros];
+            let padded = [gzip(&one), padding.clone()].concat();
+            assert_eq!(read(&padded, &room).1.unwrap(), one, "{zeros}");
+            let several = [gzip(b""), gzip(&one), padding.clone(), gzip(&other), padding.clone()].concat();
+            assert_eq!(read(&several, &room).1.unwrap(), [&*one, &*other].concat(), "{zeros}");
+            let garbage = [padded, b"x".to_vec()].concat();
+            assert!(read(&garbage, &room).1.is_err(), "{zeros}");
+            let mut torn = gzip(&one);
+            torn.truncate(torn.len() - 9);
+            torn.extend(padding);
+            assert!(read(&torn, &room).1.is_err(), "{zeros}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl std::fmt::Display for StoreError {
         match self {
             Self::Busy { dir } => write!(
                 f,
-                "the state in {} is held by another vitalsync process: stop it first, or ask it with `vitalsync status`",
+                "the state in {} is held by another vitalsync process: stop it first, or wait until it has ended; if it is the daemon, `vitalsync status` and other commands that look ask it",
                 dir.display()
             ),
             Self::Newer { dir, layout } => write!(

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +29,7 @@ use crate::report::{
 };
 use crate::store::records::told;
 use crate::store::{StoreError, portable};
-use crate::tick::ingest::{SourceReport, check_time_zone};
+use crate::tick::ingest::check_time_zone;
 
 impl Engine {
     /// What the next sync of each destination would do.
@@ -122,7 +123,7 @@ impl Engine {
         let path = self.config.state.join("export.tmp");
         let mut file = {
             let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-            let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+            let file = File::options().create(true).truncate(true).read(true).write(true).mode(0o600).open(&path)?;
             std::fs::remove_file(&path)?;
             file
         };
@@ -246,9 +247,10 @@ impl Engine {
         let stale = self.stale(self.clock.now())?;
         status.snoozed = self.alerts(self.clock.now())?.snoozed;
         for source in &self.config.sources {
-            let last: Option<Dated<SourceReport>> = self.store.meta(&format!("report:source:{}", source.name))?;
+            let last = self.last_reading(&source.name)?;
             let entry = SourceStatus {
                 last_run: last.as_ref().map(|last| last.at.to_string()),
+                brought_at: last.as_ref().map(|last| last.brought_at.unwrap_or(last.at).to_string()),
                 last: last.map(|last| last.report),
                 stale_since: stale.get(&source.name).map(Timestamp::to_string),
                 next_run: source.schedule.after(now).map(|next| next.to_string()),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use vitalsync_core::Day;
+use vitalsync_core::{Day, Timestamp};
 
 use super::ingest::names::Filing;
 use super::ingest::{self, IngestError, Reading, SourceReport, Unwatched, Watch};
-use super::{Dated, Engine, poisoned};
+use super::{Engine, poisoned};
 use crate::clock;
 use crate::config::Source;
 use crate::report::exit_code_of_sources;
-use crate::store::Batch;
+use crate::store::{Batch, StoreError};
 
 /// What a backfill is to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,31 @@ impl Backfill {
     }
 }
 
+/// When a source was read last, and what the last reading that brought something came to: most bring nothing, also those of
+/// commands that only look, and must not make what was rejected disappear.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LastReading {
+    /// When it was read, by the machine's clock: a question about a past day reads today.
+    pub(super) at: Timestamp,
+    /// When it brought something; a state of an earlier program has only the other time.
+    #[serde(default)]
+    pub(super) brought_at: Option<Timestamp>,
+    /// What that came to; `failed` is of the last reading.
+    pub(super) report: SourceReport,
+}
+
+impl LastReading {
+    /// After another reading, which brought nothing.
+    fn again(self, at: Timestamp, failed: Option<String>) -> Self {
+        Self { at, brought_at: self.brought_at.or(Some(self.at)), report: SourceReport { failed, ..self.report } }
+    }
+}
+
+/// Under what name the last reading of a source is kept.
+fn of_source(name: &str) -> String {
+    format!("report:source:{name}")
+}
+
 impl Engine {
     /// Reads what is new in a source.
     pub fn ingest(&self, source: &Source) -> anyhow::Result<SourceReport> {
@@ -99,13 +124,12 @@ impl Engine {
         how: impl FnOnce(&Reading<'_>, &mut Filing) -> Result<SourceReport, IngestError>,
     ) -> anyhow::Result<SourceReport> {
         self.forget_suppressed()?;
-        let started = self.clock.now();
         let mut filing = self.filing.write().unwrap_or_else(poisoned);
         let reading = Reading {
             store: &self.store,
             paths: &self.config.accounts,
             model: &self.config.model,
-            today: self.config.model.calendar.day(started),
+            today: self.config.model.calendar.day(self.clock.now()),
             now: clock::system(),
             stop: &self.stop,
             watch,
@@ -138,9 +162,19 @@ impl Engine {
                 tracing::warn!(source = %source.name, "not counted: {example}");
             }
         }
+        let at = clock::system();
+        let last = match self.last_reading(&source.name)? {
+            Some(last) if !report.is_news_after(&last.report) => last.again(at, report.failed.clone()),
+            _ => LastReading { at, brought_at: Some(at), report: report.clone() },
+        };
         let mut batch = Batch::default();
-        batch.put_meta(&format!("report:source:{}", source.name), &Dated { at: started, report: report.clone() });
+        batch.put_meta(&of_source(&source.name), &last);
         self.store.apply(batch)?;
         Ok(report)
+    }
+
+    /// How a source was read last.
+    pub(super) fn last_reading(&self, source: &str) -> Result<Option<LastReading>, StoreError> {
+        self.store.meta(&of_source(source))
     }
 }

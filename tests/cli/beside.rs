@@ -246,6 +246,10 @@ fn an_account_that_is_snoozed_is_told_nobody_until_that_is_ended() {
     assert!(alerts(&["snooze", "nobody", "7d"]).exits(1).stderr.contains("nobody"));
     assert!(alerts(&["snooze", "acme", "7d", "--rule", "score_drp"]).exits(1).stderr.contains("there are: score_drop"));
     alerts(&["snooze", "acme", "a week"]).exits(2);
+    for span in ["99999999d", "3651d", "122mo"] {
+        let said = alerts(&["snooze", "acme", span]).exits(2).stderr;
+        assert!(said.contains(span) && said.contains("at most ten years"), "{said}");
+    }
     let said = alerts(&["snooze", "acme.example", "30d"]).exits(0).stdout;
     assert!(said.contains("all alerts about acme are silent until"), "{said}");
     alerts(&["snooze", "gamma", "1d"]).exits(0);

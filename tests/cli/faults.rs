@@ -1,5 +1,6 @@
 //! Tools that refuse, hold off, or can't be reached.
 
+use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -125,4 +126,23 @@ fn many_contacts_do_not_fill_the_memory() {
     let output = site.run_command(command);
     assert_eq!(output.code, Some(3), "{}", output.stderr);
     assert!(output.json()["destinations"]["desk"]["waiting"].as_u64() >= Some(30_000), "{}", output.stdout);
+}
+
+/// A device that is always full stands in for a disk that is.
+#[test]
+fn a_report_that_can_not_be_written_is_a_failure_and_a_reader_that_went_away_is_none() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    let asked: [&[&str]; 4] =
+        [&["run", "--once"], &["accounts", "--format", "json"], &["status"], &["explain", "acme"]];
+    for arguments in asked {
+        let command = || site.command(&[arguments, &["--as-of", DATE]].concat());
+        let mut full = command();
+        full.stdout(File::options().write(true).open("/dev/full").expect("the device"));
+        let said = site.run_command(full).exits(1).stderr;
+        assert!(said.contains("can't write to standard output: No space left"), "{arguments:?}: {said}");
+        let mut gone = command();
+        gone.stdout(std::io::pipe().expect("a pipe").1);
+        assert_eq!(site.run_command(gone).exits(0).stderr, "", "{arguments:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde_json::Value as Json;
+use vitalsync_core::Timestamp;
 
 use super::site::{Site, track};
 
@@ -345,12 +346,78 @@ fn a_full_disk_is_said_and_nothing_is_lost() {
     assert_eq!(counted(&site, "acme"), 30_000);
 }
 
+/// Commands that look read what is new, too, and are asked about any day.
+#[test]
+fn what_was_rejected_stays_in_the_status_until_something_more_is_read() {
+    let site = Site::with_story();
+    let broken = |count: usize| vec!["{".to_owned(); count];
+    site.archive("broken.ndjson", &broken(30));
+    site.archive_bytes("damaged.ndjson.gz", b"\x1f\x8b and no more");
+    site.once(DATE, 3);
+    let status = || site.run(&["status", "--format", "json"]).exits(0).json()["sources"]["product"].clone();
+    let read = |status: &Json| Timestamp::parse(status["last_run"].as_str().expect("a time")).expect("a time");
+    let first = status();
+    assert_eq!(first["last"]["rejected"]["bad_json"], 30, "{first}");
+    let mut before = read(&first);
+    let questions: [&[&str]; 8] = [
+        &["accounts"],
+        &["users"],
+        &["events"],
+        &["portfolio"],
+        &["plan"],
+        &["explain", "acme"],
+        &["match"],
+        &["backtest"],
+    ];
+    for question in questions {
+        site.run(&[question, &["--as-of", "2026-01-01"]].concat());
+        let now = status();
+        assert_eq!((&now["last"], &now["brought_at"]), (&first["last"], &first["brought_at"]), "{question:?}");
+        assert!(read(&now) > before, "{question:?}: a question's as-of is no time of reading: {now}");
+        before = read(&now);
+    }
+    let said = site.run(&["status"]).exits(0).stdout;
+    let lines =
+        ["rejected: 30 bad_json", "not counted: broken.ndjson:3: bad_json", "… and 27 more", "nothing new since"];
+    lines.iter().for_each(|line| assert!(said.contains(line), "{line} is not in {said}"));
+
+    // What a question reads stands there like what a run reads.
+    site.archive("more.ndjson", &broken(7));
+    site.run(&["accounts", "--as-of", "2026-01-01"]).exits(0);
+    let more = status();
+    assert_eq!(more["last"]["rejected"]["bad_json"], 7, "{more}");
+    assert_eq!(more["brought_at"], more["last_run"], "{more}");
+
+    // That a source can't be read is said beside what it brought last.
+    std::fs::rename(site.path("archive"), site.path("elsewhere")).expect("it is moved");
+    let said = site.run(&["run", "--once", "--as-of", DATE]).exits(1).stdout;
+    assert!(said.contains("FAILED"), "{said}");
+    let said = site.run(&["status"]).exits(0).stdout;
+    assert!(said.contains("FAILED") && said.contains("rejected: 7 bad_json"), "{said}");
+    std::fs::rename(site.path("elsewhere"), site.path("archive")).expect("it is back");
+    site.run(&["accounts"]).exits(0);
+    assert_eq!(status()["last"], more["last"]);
+}
+
 #[test]
 fn a_state_that_cannot_be_a_directory_is_said() {
     let site = Site::new();
     site.config(&site.standard().replace("./state", "./vitalsync.yaml"));
     let output = site.run(&["run", "--once"]).exits(2);
     assert!(output.stderr.contains("vitalsync.yaml is a file") && output.stderr.contains("state"), "{}", output.all());
+}
+
+#[test]
+fn lines_that_are_not_counted_are_told_by_reason() {
+    let site = Site::new();
+    let lines = [vec!["{".to_owned(); 5], vec![shared("1").replace("track", "tracks"); 2], vec![shared("2")]].concat();
+    site.archive("a.ndjson", &lines);
+    let arguments = ["run", "--once", "--as-of", DATE];
+    let said = site.run(&arguments).exits(0).stdout;
+    for line in ["7 rejected\n", "  rejected: 5 bad_json\n", "  rejected: 2 unknown_type\n", "  … and 2 more\n"] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert!(!site.run(&arguments).exits(0).stdout.contains("rejected:"), "nothing new");
 }
 
 #[test]

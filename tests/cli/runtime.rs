@@ -1,6 +1,9 @@
 //! What holds a destination up, and what people decide about it, as they meet it on the command line.
 
 use serde_json::json;
+use vitalsync::clock;
+use vitalsync_core::Timestamp;
+use vitalsync_core::time::DAY_MS;
 
 use super::site::{Site, story};
 
@@ -115,9 +118,17 @@ fn a_plan_that_reads_back_shows_what_others_changed() {
 }
 
 #[test]
-fn a_run_as_of_a_time_to_come_warns_and_a_clock_before_it_is_called_so() {
+fn a_run_as_of_a_time_to_come_is_refused_and_a_clock_before_the_last_run_is_called_so() {
     let site = Site::with_story();
-    let ahead = site.run(&["run", "--once", "--as-of", "2099-01-01"]).all();
+    for command in [&["run", "--once"][..], &["run"]] {
+        let refused = site.run(&[command, &["--as-of", "2099-01-01"]].concat()).exits(2).stderr;
+        assert!(refused.contains("--as-of 2099-01-01") && refused.contains("more than a day ahead"), "{refused}");
+    }
+    assert!(!site.path("state").exists(), "nothing was begun");
+    // To look ahead spoils nothing.
+    site.run(&["accounts", "--as-of", "2099-01-01"]).exits(0);
+    let soon = Timestamp(clock::system().0 + DAY_MS / 2).to_string();
+    let ahead = site.run(&["run", "--once", "--as-of", &soon]).all();
     assert!(ahead.contains("which is yet to come"), "{ahead}");
     for command in [&["run", "--once"][..], &["run"]] {
         let refused = site.run(command).exits(1).stderr;

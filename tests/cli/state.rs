@@ -1,6 +1,8 @@
 //! The state: backed up, restored, made small, checked; killed at any moment of that; without room.
 
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ const ROUNDS: u64 = 25;
 /// The lines of an export, without the first and the last, which say when it was made.
 fn lines(file: &Path) -> Vec<String> {
     let mut text = String::new();
-    let file = std::fs::File::open(file).expect("an export");
+    let file = File::open(file).expect("an export");
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a whole export");
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.get(1..lines.len() - 1).expect("more than two lines").to_vec()
@@ -130,6 +132,8 @@ fn a_damaged_export_is_refused_and_changes_nothing() {
 #[test]
 fn beside_a_daemon_only_an_export_is_possible() {
     let site = Site::with_story();
+    // Only the start reads: when a source was read stands in the state.
+    site.config(&site.standard().replace("\"* * * * *\"", "\"0 0 1 1 *\""));
     let mut daemon = site.daemon(DATE, "daemon.log");
     ["crm", "desk", "team"].iter().for_each(|name| daemon.logs(&format!("synced destination={name}")));
     for arguments in [&["import", "backup.gz", "--replace"][..], &["compact"], &["verify"]] {
@@ -143,6 +147,57 @@ fn beside_a_daemon_only_an_export_is_possible() {
     assert_eq!(daemon.ends_within(Duration::from_secs(10)), Some(0));
     assert_eq!(exported(&site, "after.gz"), beside);
     assert!(!left(&site).iter().any(|name| name.contains("export")), "{:?}", left(&site));
+}
+
+#[test]
+fn beside_a_process_that_is_no_daemon_nobody_is_told_to_ask_it() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    // What `run --once` holds while it runs.
+    let lock = File::options().write(true).open(site.path("state/LOCK")).expect("a lock");
+    lock.lock().expect("it is held");
+    for arguments in [&["status"][..], &["accounts"], &["alerts"], &["state", "export", "x.gz"]] {
+        let said = site.run(arguments).exits(1).stderr;
+        assert!(said.contains("held by another vitalsync process that answers no questions"), "{said}");
+        assert!(said.contains("try again") && !said.contains('`'), "{said}");
+    }
+    let said = site.run(&["run", "--once", "--as-of", DATE]).exits(1).stderr;
+    assert!(said.contains("held by another vitalsync process") && said.contains("wait until it has ended"), "{said}");
+}
+
+#[test]
+fn an_export_is_for_its_owner_alone() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    // Also where others were there before: an older export, and what a killed one left.
+    for name in ["backup.gz", "backup.gz.partial"] {
+        std::fs::write(site.path(name), b"").expect("a file");
+        std::fs::set_permissions(site.path(name), PermissionsExt::from_mode(0o644)).expect("its rights");
+    }
+    exported(&site, "backup.gz");
+    let rights = std::fs::metadata(site.path("backup.gz")).expect("a file").permissions().mode();
+    assert_eq!(rights & 0o777, 0o600, "{rights:o}");
+}
+
+#[test]
+fn an_export_takes_the_place_of_files_alone() {
+    let site = Site::with_story();
+    site.once(DATE, 0);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, site.path(name)).expect("a link");
+    std::fs::create_dir(site.path("folder")).expect("a folder");
+    link("/dev/full", "device");
+    link("nowhere", "dangling");
+    for name in ["folder", "device", "dangling"] {
+        let said = site.run(&["state", "export", name, "--force"]).exits(2).stderr;
+        assert!(said.contains("no regular file") && said.contains("`vitalsync state export -`"), "{name}: {said}");
+    }
+    assert!(site.path("device").is_symlink() && site.path("dangling").is_symlink());
+    // Through a link the file that it names is written.
+    std::fs::write(site.path("folder/backup.gz"), b"").expect("a file");
+    link("folder/backup.gz", "latest.gz");
+    assert!(site.run(&["state", "export", "latest.gz"]).exits(2).stderr.contains("--force"));
+    assert_eq!(exported(&site, "latest.gz"), lines(&site.path("folder/backup.gz")));
+    assert!(site.path("latest.gz").is_symlink());
 }
 
 #[test]

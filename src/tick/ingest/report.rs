@@ -81,6 +81,21 @@ impl SourceReport {
         }
     }
 
+    /// True if it tells something that the last report does not: what is wrong with a file is told again by every reading.
+    pub(crate) fn is_news_after(&self, last: &Self) -> bool {
+        let is_more = |(reason, count): (&String, &u64)| last.rejected.get(reason).is_none_or(|told| told < count);
+        let brought = [self.files_read, self.files_rewritten, self.days_recounted, self.deletions];
+        brought.iter().any(|count| *count > 0) || self.rejected.iter().any(is_more)
+    }
+
+    /// What was not counted, by reason, and the first of each: a line each.
+    pub fn said_of_rejected(&self) -> impl Iterator<Item = String> + '_ {
+        let more = self.rejected.values().sum::<u64>().saturating_sub(self.examples.len() as u64);
+        let reasons = self.rejected.iter().map(|(reason, count)| format!("rejected: {count} {reason}"));
+        let examples = self.examples.iter().map(|example| format!("not counted: {example}"));
+        reasons.chain(examples).chain((more > 0).then(|| format!("… and {more} more")))
+    }
+
     /// What was counted under `other`, or not kept, for want of room for names or because it is no value: a line each.
     pub fn said_of_names(&self) -> impl Iterator<Item = String> + '_ {
         let unkept = (self.unkept > 0)

@@ -145,17 +145,9 @@ fn summary(report: &BackfillReport) -> String {
         source.said_of_rejected().for_each(|line| {
             let _ = writeln!(out, "  {line}");
         });
-        if source.days_recounted > 0 {
-            let _ = writeln!(out, "  {} days of receipt counted anew", source.days_recounted);
-        }
-        if source.days_kept > 0 {
-            let _ = writeln!(
-                out,
-                "  {} days of receipt keep what was counted before: files that held them, or calls that are repeated on them, are gone ({} …)",
-                source.days_kept,
-                source.files_gone.join(", ")
-            );
-        }
+        source.said_of_days().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         if source.too_old > 0 {
             let _ = writeln!(out, "  {} calls not counted: their months are beyond `retention`", source.too_old);
         }

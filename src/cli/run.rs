@@ -110,6 +110,9 @@ pub(super) fn summary(report: &RunReport) -> String {
                 source.files_rewritten
             );
         }
+        source.said_of_days().for_each(|line| {
+            let _ = writeln!(out, "  {line}");
+        });
         source.said_of_names().for_each(|line| {
             let _ = writeln!(out, "  {line}");
         });

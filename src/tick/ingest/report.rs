@@ -88,6 +88,19 @@ impl SourceReport {
         brought.iter().any(|count| *count > 0) || self.rejected.iter().any(is_more)
     }
 
+    /// Days that were counted anew, and such as can't be, a line each.
+    pub fn said_of_days(&self) -> impl Iterator<Item = String> {
+        let anew = (self.days_recounted > 0).then(|| format!("{} days of receipt counted anew", self.days_recounted));
+        let kept = (self.days_kept > 0).then(|| {
+            format!(
+                "{} days of receipt keep what was counted before: files that held them, or calls that are repeated on them, are gone ({} …)",
+                self.days_kept,
+                self.files_gone.join(", ")
+            )
+        });
+        anew.into_iter().chain(kept)
+    }
+
     /// What was not counted, by reason, and the first of each: a line each.
     pub fn said_of_rejected(&self) -> impl Iterator<Item = String> + '_ {
         let more = self.rejected.values().sum::<u64>().saturating_sub(self.examples.len() as u64);

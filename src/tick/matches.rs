@@ -133,7 +133,9 @@ impl Engine {
             let keys = wanted.keys.iter().map(|key| format!("{}={}", key.by, key.value));
             let candidates = match state {
                 "matched" | "ignored" => String::new(),
-                _ => ids(&why).chain(keys).collect::<Vec<_>>().join("; "),
+                // What a tool said may name records; what is said here names days.
+                "ambiguous" | "refused" => ids(&why).chain(keys).collect::<Vec<_>>().join("; "),
+                _ => keys.collect::<Vec<_>>().join("; "),
             };
             let report = MatchReport {
                 destination: destination.name.clone(),

@@ -19,6 +19,7 @@ mod find;
 mod hook;
 mod post;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -216,6 +217,27 @@ fn account(operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Step> {
 /// A text that is there and not empty.
 fn text_at(body: &Json, pointer: &str) -> Option<String> {
     body.pointer(pointer).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The pages of a list so far.
+#[derive(Default)]
+struct Paging {
+    /// What the next request adds to its path.
+    query: String,
+    seen: BTreeSet<String>,
+}
+
+impl Paging {
+    /// Goes on to the next page; false if there is none. A page may be short or empty while there is a next one, but a cursor that
+    /// was given before leads in a circle: asked again, and if that does not help left for the next pass.
+    fn on(&mut self, page: &Json) -> Next<bool> {
+        let Some(next) = text_at(page, "/response_metadata/next_cursor") else { return Ok(false) };
+        self.query = format!("&cursor={}", encoded(&next));
+        match self.seen.insert(next) {
+            true => Ok(true),
+            false => retry(None, "the pages of Slack's list lead in a circle"),
+        }
+    }
 }
 
 /// A refusal in words.

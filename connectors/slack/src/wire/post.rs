@@ -191,10 +191,11 @@ fn not_posted(channel: &str, code: &str, needed: Option<&str>) -> Next<Step> {
 /// The id of a channel's name, page by page.
 fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
     let name = channel.trim_start_matches('#');
-    let mut cursor = String::new();
+    let mut paging = Paging::default();
     for _ in 0..MAX_LIST_PAGES {
         let path = format!(
-            "/api/conversations.list?types=public_channel,private_channel&exclude_archived=true&limit=999{cursor}"
+            "/api/conversations.list?types=public_channel,private_channel&exclude_archived=true&limit=999{}",
+            paging.query
         );
         let page = exchange.read_back(path, "list")?;
         let Some(channels) = page.get("channels").and_then(Json::as_array) else {
@@ -204,10 +205,8 @@ fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
         if let Some(id) = named.and_then(|channel| text_at(channel, "/id")) {
             return Ok(id);
         }
-        // A page may be short or empty while there is a next one.
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) => cursor = format!("&cursor={}", encoded(&next)),
-            None => break,
+        if !paging.on(&page)? {
+            break;
         }
     }
     reject(format!("{UNKNOWN}: the channel {} was not found to read it back", scrub(channel)))
@@ -215,7 +214,7 @@ fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
 
 /// The `ts` of the message that carries an occasion, if the channel shows one since a moment in unix seconds.
 fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Exchange<'_>) -> Next<Option<String>> {
-    let mut cursor = String::new();
+    let mut paging = Paging::default();
     for _ in 0..MAX_HISTORY_PAGES {
         let id = encoded(id);
         // A channel's history has no replies.
@@ -223,7 +222,7 @@ fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Ex
             Some(thread) => format!("conversations.replies?channel={id}&ts={}", encoded(thread)),
             None => format!("conversations.history?channel={id}"),
         };
-        let path = format!("/api/{which}&include_all_metadata=true&limit=100{cursor}");
+        let path = format!("/api/{which}&include_all_metadata=true&limit=100{}", paging.query);
         let page = exchange.read_back(path, "read")?;
         let Some(messages) = page.get("messages").and_then(Json::as_array) else {
             return retry(None, "Slack did not show the channel's messages");
@@ -238,9 +237,8 @@ fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Ex
         }
         // Newest first, but for replies: once a page reaches behind the moment, the rest is older.
         let older = place.thread.is_none() && messages.iter().filter_map(seconds_of).any(|seconds| seconds < since);
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) if !older => cursor = format!("&cursor={}", encoded(&next)),
-            _ => return Ok(None),
+        if older || !paging.on(&page)? {
+            return Ok(None);
         }
     }
     reject(format!("{UNKNOWN}: the channel has too many messages to read it back"))

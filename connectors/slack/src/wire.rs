@@ -11,7 +11,7 @@
 //! interrupts with the request that has none yet. An operation that an earlier process began starts with `Lost`, which
 //! reads just like the answer to a post that broke.
 //!
-//! The bounds keep a conversation below 160 replies: 3 posts, each followed by at most 8 pages of history; 50 pages of channels, and
+//! The bounds keep a conversation below 160 replies: 7 posts, each followed by at most 8 pages of history; 50 pages of channels, and
 //! where places are only asked for 100 people.
 
 pub(crate) mod ask;
@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{ALERT, Delivery, UNKNOWN};
 use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub, wait_of,
@@ -40,7 +41,7 @@ const LONG_WAIT: Duration = Duration::from_secs(300);
 type Next<T> = Result<T, Box<Step>>;
 
 pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Delivery>) -> Step {
-    let mut exchange = Exchange { replies: replies.iter() };
+    let mut exchange = Exchange { replies: replies.iter(), at: None };
     let earlier = matches!(replies.first(), Some(Reply::Lost { .. }));
     let next = match operations {
         [] => Ok(Step::Done(Vec::new())),
@@ -80,12 +81,23 @@ fn send(method: Method, path: String, body: Option<Json>, pool: Pool) -> Step {
 /// The replies that were not looked at yet.
 struct Exchange<'a> {
     replies: std::slice::Iter<'a, Reply>,
+    /// When the last one came that was.
+    at: Option<Timestamp>,
 }
 
 impl<'a> Exchange<'a> {
     /// The reply to a request, if there is one yet.
     fn next(&mut self, method: Method, path: String, body: Option<Json>, pool: Pool) -> Next<&'a Reply> {
-        self.replies.next().ok_or_else(|| Box::new(send(method, path, body, pool)))
+        let reply = self.replies.next().ok_or_else(|| Box::new(send(method, path, body, pool)))?;
+        let (Reply::Answer(Answer { at, .. }) | Reply::Lost { at }) = reply;
+        self.at = Some(*at);
+        Ok(reply)
+    }
+
+    /// How long after a moment the last reply came.
+    fn since(&self, moment: Timestamp) -> Duration {
+        let ms = self.at.map_or(0, |at| at.0.saturating_sub(moment.0));
+        Duration::from_millis(u64::try_from(ms).unwrap_or_default())
     }
 
     /// Something that may be asked again without harm: its body, or the refusal.

@@ -5,8 +5,8 @@ use crate::place::{is_channel_id, is_person, slot};
 use crate::{BLOCKS, CHANNEL, FALLBACK, TEXT, THREAD};
 
 const EVENT_TYPE: &str = "vitalsync_alert";
-/// After so many posts with an unknown end the alert is given up.
-const MAX_POSTS: usize = 3;
+/// After so many posts with an unknown end the alert is left for the next pass.
+const MAX_POSTS: u32 = 7;
 const MAX_LIST_PAGES: usize = 10;
 const MAX_HISTORY_PAGES: usize = 8;
 /// How far back a post of this conversation can be: its timeout and the difference of the clocks, generously.
@@ -32,20 +32,14 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
         return reject("the alert is not complete");
     };
     let (mut places, mut missed) = places(operation);
-    let (count, mut at_place, mut posts) = (places.len(), 0, 0);
+    let (count, mut at_place, mut unclear) = (places.len(), 0, 0);
     loop {
         let Some(place) = places.get_mut(at_place) else { return reject(nowhere(missed.as_deref())) };
-        if posts == MAX_POSTS {
-            return reject(format!(
-                "posted {MAX_POSTS} times without a clear answer, and the channel does not show it; not sent again"
-            ));
-        }
-        posts += 1;
         let body = body(place, text, &blocks, occasion, missed.as_deref());
         let pool = Pool { name: "post", key: Some(place.address.clone()) };
         let reply = exchange.next(Method::Post, "/api/chat.postMessage".into(), Some(body), pool)?;
-        let at = match reply {
-            Reply::Lost { at } => *at,
+        let (at, said) = match reply {
+            Reply::Lost { at } => (*at, "the connection broke".to_owned()),
             Reply::Answer(answer) => match judged(answer)? {
                 Verdict::Fine(body) => return Ok(done(operation, message_id(&body, place))),
                 Verdict::Refused { code, .. } if place.thread.is_some() && is_about_thread(&code) => {
@@ -58,11 +52,12 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
                     continue;
                 }
                 Verdict::Refused { code, needed } => return not_posted(&place.shown, &code, needed.as_deref()),
-                Verdict::Unclear(_) => answer.at,
+                Verdict::Unclear(said) => (answer.at, said),
             },
         };
+        unclear += 1;
         // An earlier process may have found another of its places.
-        let is_earlier = earlier && posts == 1;
+        let is_earlier = earlier && unclear == 1;
         let (reach, looked) =
             if is_earlier { (EARLIER_SECONDS, 0..count) } else { (FRESH_SECONDS, at_place..at_place + 1) };
         for place in places.get_mut(looked).unwrap_or_default() {
@@ -74,6 +69,25 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
                 return Ok(done(operation, Some(format!("{id}/{}", place.thread.as_ref().unwrap_or(&ts)))));
             }
         }
+        let (pause, waited) = (pause(unclear), exchange.since(at));
+        if waited < pause || unclear >= MAX_POSTS {
+            let after = pause.saturating_sub(waited).max(DEFAULT_WAIT);
+            return retry(
+                Some(after),
+                format!(
+                    "no clear answer to a post ({said}), and the channel does not show it: read back once more, then posted again"
+                ),
+            );
+        }
+    }
+}
+
+/// How long after a post with an unknown end the channel is read back before it is posted again: the first time at once, then
+/// longer each time, half a minute in the end. What fails so often fails for a while.
+fn pause(unclear: u32) -> Duration {
+    match unclear {
+        0 | 1 => Duration::ZERO,
+        _ => Duration::from_secs(1 << (unclear - 1).min(5)),
     }
 }
 

@@ -172,6 +172,13 @@ fn judged(answer: &Answer) -> Next<Verdict> {
         401 | 403 if code.as_deref() != Some("missing_scope") => {
             return login(format!("Slack does not take the token ({})", code.unwrap_or(answer.status.to_string())));
         }
+        // No word of Slack's own: this is said of the address, not of a message.
+        300..=399 | 404 | 405 | 410 if !body.is_object() => {
+            return login(format!(
+                "what answers is not Slack's API ({}): check `base_url`, and any proxy on the way",
+                answer.status
+            ));
+        }
         // Never sent again unchanged, whatever the body says.
         400..=499 => return refused(code.unwrap_or(format!("http {}", answer.status))),
         status => return Ok(Verdict::Unclear(format!("Slack answered {status}"))),

@@ -263,6 +263,25 @@ async fn a_webhook_is_posted_to_at_most_once() {
     assert!(!format!("{run:?}").contains("test-hook"));
 }
 
+/// More posts in a row fail than a pass has patience for: the next one sends.
+#[tokio::test]
+async fn an_alert_whose_posts_fail_for_a_while_waits_and_is_not_refused() {
+    let site = Site::new().await;
+    site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+    let config = config(&site, "    alerts: { drop: { drop: 15, within: 7d, to: \"#cs-alerts\" } }\n");
+    at(&site, &config, end(18)).await;
+    let down = json!({"match": "POST /api/chat.postMessage", "kind": {"answer": {"status": 503, "body": ""}}});
+    Site::fail(&site.slack, json!([down, down]));
+    let mut engine = site.open_with(&config);
+    engine.patience = std::time::Duration::from_millis(300);
+    let run = engine.run_once(end(26)).await.unwrap();
+    let delivered = &run.destinations["team"].delivered;
+    assert_eq!((run.alerts.sent, delivered.rejected, delivered.waiting), (0, 0, 1), "{run:?}");
+    drop(engine);
+    let run = at(&site, &config, end(26)).await;
+    assert_eq!((run.alerts.sent, site.slack.vendor().messages().len()), (1, 1), "{run:?}");
+}
+
 #[tokio::test]
 async fn a_template_is_filled_in_and_gives_way_where_it_fails() {
     let site = Site::new().await;

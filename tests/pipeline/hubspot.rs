@@ -481,6 +481,33 @@ fn what_people_changed_is_read_back() {
     assert_eq!(vendor.companies().len(), 148, "none is made again");
 }
 
+/// HubSpot may refuse record by record (the requests have trace ids): what was deleted is made again in the same pass.
+#[tokio::test]
+async fn a_property_or_an_option_that_somebody_deleted_is_made_again() {
+    let of_companies = "/crm/v3/properties/companies";
+    let refused = json!({"category": "VALIDATION_ERROR", "message": "Property values were not valid: [{\"error\":\"PROPERTY_DOESNT_EXIST\",\"name\":\"vitalsync_health_score\"}]"});
+    let body = json!({"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [refused]}).to_string();
+    let healthy = json!({"options": [{"label": "x", "value": "healthy", "displayOrder": 0, "hidden": false}]});
+    for property in [true, false] {
+        let site = Site::new().await;
+        site.customers("1.ndjson", &[Use("a0", "Core", 0, 20, 3)]);
+        run(&site, "create", 18).await;
+        if property {
+            send(&site, "DELETE", &format!("{of_companies}/vitalsync_health_score"), &Value::Null);
+            let answer = json!({"answer": {"status": 200, "body": body}});
+            let update = "POST /crm/objects/2026-09/companies/batch/update";
+            Site::fail(&site.hubspot, json!([{"match": update, "kind": answer}]));
+        } else {
+            send(&site, "PATCH", &format!("{of_companies}/vitalsync_health_band"), &healthy);
+        }
+        let report = run(&site, "create", 40).await;
+        assert_eq!((report.delivered.rejected, report.quarantined), (0, 0), "{report:?}");
+        let a0 = site.company("a0");
+        assert_eq!(a0["vitalsync_health_band"], "at_risk");
+        assert!(a0["vitalsync_health_score"].is_string(), "{a0}");
+    }
+}
+
 #[tokio::test]
 async fn a_group_that_somebody_deleted_is_made_again_for_a_new_property() {
     let site = Site::new().await;

@@ -307,6 +307,24 @@ async fn a_record_carries_one_tag_of_a_group_at_most_whoever_put_them_on_and_wha
     assert_eq!(sync(&site, &both, 10).await.sent_calls, 0);
 }
 
+/// An attribute that somebody archives later drops out alone, as it does where it was archived before.
+#[tokio::test]
+async fn an_attribute_that_is_archived_later_holds_up_nothing_else() {
+    let site = Site::new().await;
+    three(&site);
+    sync(&site, CONTACTS, 18).await;
+    let state = site.intercom.vendor().state();
+    let attributes = state["data_attributes"].as_array().unwrap();
+    let id = &attributes.iter().find(|one| one["name"] == "health_score").unwrap()["id"];
+    let path = format!("/data_attributes/{}", id.to_string().trim_matches('"'));
+    somebody(&site, "PUT", &path, json!({ "archived": true }));
+    let before = held(&site).1;
+    // The good one falls silent: the score can't be told, the band's tag can.
+    let delivered = sync(&site, CONTACTS, 40).await;
+    assert_ne!(held(&site).1, before, "{delivered:?}");
+    assert_eq!(delivered.rejected, 1, "the attribute alone: {delivered:?}");
+}
+
 #[tokio::test]
 async fn who_is_ignored_is_left_as_it_is() {
     let site = Site::new().await;

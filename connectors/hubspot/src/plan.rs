@@ -16,7 +16,7 @@ use vitalsync_core::mapping::WantedRecord;
 
 pub(crate) use associations::pair;
 pub(crate) use questions::{inspect, read_back};
-pub(crate) use schema::{group_name, label, property_name};
+pub(crate) use schema::{group_name, label, property_name, property_slot};
 
 use crate::kind::Kind;
 use crate::{HubSpot, Section};

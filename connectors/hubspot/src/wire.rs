@@ -16,6 +16,7 @@ mod find;
 mod follow;
 mod look;
 pub(crate) mod pages;
+mod paging;
 mod questions;
 mod reason;
 mod records;

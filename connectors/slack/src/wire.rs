@@ -11,7 +11,7 @@
 //! interrupts with the request that has none yet. An operation that an earlier process began starts with `Lost`, which
 //! reads just like the answer to a post that broke.
 //!
-//! The bounds keep a conversation below 160 replies: 3 posts, each followed by at most 8 pages of history; 50 pages of channels, and
+//! The bounds keep a conversation below 160 replies: 7 posts, each followed by at most 8 pages of history; 50 pages of channels, and
 //! where places are only asked for 100 people.
 
 pub(crate) mod ask;
@@ -19,9 +19,11 @@ mod find;
 mod hook;
 mod post;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use vitalsync_core::Timestamp;
 use vitalsync_core::alert::{ALERT, Delivery, UNKNOWN};
 use vitalsync_core::connector::{
     ACCOUNT, Answer, Method, Operation, Outcome, Pool, Receipt, Reply, Request, Step, scrub, wait_of,
@@ -39,7 +41,7 @@ const LONG_WAIT: Duration = Duration::from_secs(300);
 type Next<T> = Result<T, Box<Step>>;
 
 pub(crate) fn step(operations: &[Operation], replies: &[Reply], hook: Option<Delivery>) -> Step {
-    let mut exchange = Exchange { replies: replies.iter() };
+    let mut exchange = Exchange { replies: replies.iter(), at: None };
     let earlier = matches!(replies.first(), Some(Reply::Lost { .. }));
     let next = match operations {
         [] => Ok(Step::Done(Vec::new())),
@@ -79,12 +81,23 @@ fn send(method: Method, path: String, body: Option<Json>, pool: Pool) -> Step {
 /// The replies that were not looked at yet.
 struct Exchange<'a> {
     replies: std::slice::Iter<'a, Reply>,
+    /// When the last one came that was.
+    at: Option<Timestamp>,
 }
 
 impl<'a> Exchange<'a> {
     /// The reply to a request, if there is one yet.
     fn next(&mut self, method: Method, path: String, body: Option<Json>, pool: Pool) -> Next<&'a Reply> {
-        self.replies.next().ok_or_else(|| Box::new(send(method, path, body, pool)))
+        let reply = self.replies.next().ok_or_else(|| Box::new(send(method, path, body, pool)))?;
+        let (Reply::Answer(Answer { at, .. }) | Reply::Lost { at }) = reply;
+        self.at = Some(*at);
+        Ok(reply)
+    }
+
+    /// How long after a moment the last reply came.
+    fn since(&self, moment: Timestamp) -> Duration {
+        let ms = self.at.map_or(0, |at| at.0.saturating_sub(moment.0));
+        Duration::from_millis(u64::try_from(ms).unwrap_or_default())
     }
 
     /// Something that may be asked again without harm: its body, or the refusal.
@@ -159,6 +172,13 @@ fn judged(answer: &Answer) -> Next<Verdict> {
         401 | 403 if code.as_deref() != Some("missing_scope") => {
             return login(format!("Slack does not take the token ({})", code.unwrap_or(answer.status.to_string())));
         }
+        // No word of Slack's own: this is said of the address, not of a message.
+        300..=399 | 404 | 405 | 410 if !body.is_object() => {
+            return login(format!(
+                "what answers is not Slack's API ({}): check `base_url`, and any proxy on the way",
+                answer.status
+            ));
+        }
         // Never sent again unchanged, whatever the body says.
         400..=499 => return refused(code.unwrap_or(format!("http {}", answer.status))),
         status => return Ok(Verdict::Unclear(format!("Slack answered {status}"))),
@@ -216,6 +236,27 @@ fn account(operation: &Operation, exchange: &mut Exchange<'_>) -> Next<Step> {
 /// A text that is there and not empty.
 fn text_at(body: &Json, pointer: &str) -> Option<String> {
     body.pointer(pointer).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The pages of a list so far.
+#[derive(Default)]
+struct Paging {
+    /// What the next request adds to its path.
+    query: String,
+    seen: BTreeSet<String>,
+}
+
+impl Paging {
+    /// Goes on to the next page; false if there is none. A page may be short or empty while there is a next one, but a cursor that
+    /// was given before leads in a circle: asked again, and if that does not help left for the next pass.
+    fn on(&mut self, page: &Json) -> Next<bool> {
+        let Some(next) = text_at(page, "/response_metadata/next_cursor") else { return Ok(false) };
+        self.query = format!("&cursor={}", encoded(&next));
+        match self.seen.insert(next) {
+            true => Ok(true),
+            false => retry(None, "the pages of Slack's list lead in a circle"),
+        }
+    }
 }
 
 /// A refusal in words.

@@ -48,7 +48,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<String>) ->
     Reply::Answer(Answer { status, headers, body: body.into(), at: NOW })
 }
 
-/// A reply as a line: a status, `name=value` headers, the body; or `lost`.
+/// A reply as a line: a status, `name=value` headers, the body; or `lost`. `at=5` is no header: it comes five seconds later.
 pub fn reply(line: &str) -> Reply {
     if line == "lost" {
         return Reply::Lost { at: NOW };
@@ -56,12 +56,20 @@ pub fn reply(line: &str) -> Reply {
     let (status, mut rest) = line.split_once(' ').unwrap_or((line, ""));
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
     let mut headers = Vec::new();
+    let mut later = 0;
     while let Some((name, after)) = rest.split_once('=').filter(|(name, _)| is_name(name)) {
         let (value, after) = after.split_once(' ').unwrap_or((after, ""));
-        headers.push((name, value));
+        match name {
+            "at" => later = value.parse().expect("seconds"),
+            _ => headers.push((name, value)),
+        }
         rest = after;
     }
-    answer(status.parse().expect("a status"), &headers, rest)
+    let mut reply = answer(status.parse().expect("a status"), &headers, rest);
+    if let Reply::Answer(answer) = &mut reply {
+        answer.at = Timestamp(NOW.0 + later * 1_000);
+    }
+    reply
 }
 
 /// A request as a line: method, path and body.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vitalsync_core::connector::{Change, Known, Need, Operation};
+use vitalsync_core::connector::{Change, Known, Need, Operation, Slot};
 use vitalsync_core::{Type, Value};
 
 use super::{GROUP, PROPERTY, batch_key};
@@ -17,6 +17,11 @@ pub(crate) fn group_name<'a>(kind: &Kind, operation: &'a Operation) -> Option<&'
 /// The property behind an operation.
 pub(crate) fn property_name<'a>(kind: &Kind, operation: &'a Operation) -> Option<&'a str> {
     of_kind(kind, operation, "property/")
+}
+
+/// The slot of a property.
+pub(crate) fn property_slot(kind: &Kind, name: &str) -> Slot {
+    format!("property/{}/{name}", kind.plural)
 }
 
 fn of_kind<'a>(kind: &Kind, operation: &'a Operation, what: &str) -> Option<&'a str> {
@@ -56,7 +61,7 @@ pub(super) fn schema(hubspot: &HubSpot, section: &Section, known: &Known) -> Vec
 /// Makes sure of one property.
 pub(super) fn ensure(hubspot: &HubSpot, kind: &Kind, property: &Property, unique: bool, known: &Known) -> Operation {
     let Property { name, kind: holds, words, enumeration, .. } = property;
-    let slot = format!("property/{}/{name}", kind.plural);
+    let slot = property_slot(kind, name);
     let (type_name, field_type) = match enumeration {
         true => ("enumeration", "select"),
         false => types(*holds),

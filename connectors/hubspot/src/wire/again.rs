@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use vitalsync_core::connector::{Change, Operation, Step};
+use vitalsync_core::connector::{Change, Operation, Slot, Step};
 
 use super::batch::property;
 use super::exchange::Got;
 use super::look::{Look, ids_of, look};
-use super::reason;
 use super::records::{Records, State, key, own_value, refused};
-use crate::plan::INSTEAD_OF;
+use super::{reason, schema};
+use crate::plan::{INSTEAD_OF, property_slot};
 
 /// Properties of one operation that HubSpot refused.
 #[derive(Debug)]
@@ -50,12 +50,33 @@ impl Records<'_, '_> {
         let names = reason::named(error);
         let mapped = |name: &String| operation.fields.contains_key(name) && self.section.own() != Some(name.as_str());
         let fits = !names.is_empty() && names.iter().all(mapped) && names.len() < operation.fields.len();
-        if !fits || self.left_out.contains_key(&index) || reason::is_of_lost_property(error) {
+        if !fits || self.left_out.contains_key(&index) {
             return false;
         }
         let why = format!("HubSpot refused: {}", reason::of(error, operation));
         self.left_out.insert(index, LeftOut { names, why });
         true
+    }
+
+    /// Where a refusal may come of schema that somebody took away, looks once for what these operations are written with. What is
+    /// not there any more is made again, and all is planned anew; where all is there, it is the value that HubSpot does not take.
+    pub fn look_at_schema(&mut self, error: &Json) -> Result<(), Step> {
+        if self.schema_is_there || !reason::is_of_schema(error) {
+            return Ok(());
+        }
+        let lost = schema::lost(self.hubspot, self.section, self.exchange)?;
+        let lost = lost.into_iter().map(|property| property_slot(self.section.kind, &property.name));
+        // What could not be made is written by none of them.
+        let written = self.exchange.properties();
+        let slots: Vec<Slot> = lost.filter(|slot| written.contains(slot)).collect();
+        self.schema_is_there = slots.is_empty();
+        match self.schema_is_there {
+            true => Ok(()),
+            false => Err(Step::Missing {
+                slots,
+                why: "HubSpot lacks a property, or an option of one, that was there".into(),
+            }),
+        }
     }
 
     /// Holds an update back, once, that HubSpot refuses because the record that the subject leaves still has our own property.

@@ -10,6 +10,7 @@ use vitalsync_core::connector::{Answer, Method, Mode, Operation, Pool, Reply, Re
 
 use super::reason;
 use crate::kind::{COMPANY, CONTACT};
+use crate::plan::property_slot;
 use crate::{API, SEARCH};
 
 /// No conversation is longer, whatever HubSpot answers. A hundred companies with the longest domains need 33.
@@ -106,12 +107,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// The slots of the properties that records are written with.
-    fn properties(&self) -> Vec<Slot> {
+    pub fn properties(&self) -> Vec<Slot> {
         let written = self.operations.iter().filter(|operation| operation.mode == Mode::State).flat_map(|operation| {
             let kind = operation.slot.split('/').next().unwrap_or_default();
             let kind = [&COMPANY, &CONTACT].into_iter().find(|known| known.name == kind);
-            let fields =
-                kind.map(|kind| operation.fields.keys().map(|field| format!("property/{}/{field}", kind.plural)));
+            let fields = kind.map(|kind| operation.fields.keys().map(|field| property_slot(kind, field)));
             fields.into_iter().flatten()
         });
         written.collect::<BTreeSet<_>>().into_iter().collect()

@@ -12,6 +12,7 @@ use vitalsync_core::connector::Step;
 use super::batch::{id, property};
 use super::exchange::{Exchange, Got, Refused};
 use super::look::{Look, look};
+use super::paging::Paging;
 use crate::kind::Natural;
 use crate::{BATCH, HubSpot, Section, domain};
 
@@ -130,8 +131,9 @@ fn all_further(
 ) -> Result<bool, Step> {
     let has = json!({"filters": [{"propertyName": section.kind.natural.further, "operator": "HAS_PROPERTY"}]});
     let mut body = request(section, vec![has]);
+    let mut paging = Paging::default();
     for _ in 1..searches {
-        let page = match page(hubspot, section, exchange, &body, &mut BTreeMap::new(), further)? {
+        let page = match page(hubspot, section, exchange, (&body, &mut paging), &mut BTreeMap::new(), further)? {
             Ok(page) => page,
             Err(refused) if refused.status == 400 => break,
             Err(refused) => return Err(exchange.refuse(&refused)),
@@ -171,8 +173,9 @@ fn pages(
     first: &mut Found,
     further: &mut Found,
 ) -> Result<Option<Refused>, Step> {
+    let mut paging = Paging::default();
     loop {
-        match page(hubspot, section, exchange, &body, first, further)? {
+        match page(hubspot, section, exchange, (&body, &mut paging), first, further)? {
             Ok(Page { after: Some(after), .. }) => body["after"] = after.into(),
             Ok(_) => return Ok(None),
             Err(refused) => return Ok(Some(refused)),
@@ -193,7 +196,7 @@ fn page(
     hubspot: &HubSpot,
     section: &Section,
     exchange: &mut Exchange<'_>,
-    body: &Json,
+    (body, paging): (&Json, &mut Paging),
     first: &mut Found,
     further: &mut Found,
 ) -> Result<Result<Page, Refused>, Step> {
@@ -220,5 +223,5 @@ fn page(
         _ => None,
     };
     let total = json.get("total").and_then(Json::as_u64).and_then(|total| usize::try_from(total).ok());
-    Ok(Ok(Page { after, total }))
+    Ok(Ok(Page { after: paging.on(results, after)?, total }))
 }

@@ -16,6 +16,7 @@ use vitalsync_core::{Day, Timestamp, Value};
 
 use super::batch::{id, property};
 use super::exchange::{Exchange, Got, unreadable};
+use super::paging::Paging;
 use super::schema;
 use crate::kind::COMPANY;
 use crate::source::{OWNER, OWNER_EMAIL, Source};
@@ -130,6 +131,7 @@ fn begin(
 fn owners(source: &Source, exchange: &mut Exchange<'_>) -> Result<BTreeMap<String, String>, Step> {
     let mut owners = BTreeMap::new();
     let mut after = String::new();
+    let mut paging = Paging::default();
     loop {
         let json = match exchange.get(source.owners(&format!("?limit={OWNERS}{after}")))? {
             Got::Fine(json) => json,
@@ -142,10 +144,11 @@ fn owners(source: &Source, exchange: &mut Exchange<'_>) -> Result<BTreeMap<Strin
             }
         }
         let next = match json.pointer("/paging/next/after") {
-            Some(Json::String(next)) => next.clone(),
-            Some(Json::Number(next)) => next.to_string(),
-            _ => return Ok(owners),
+            Some(Json::String(next)) => Some(next.clone()),
+            Some(Json::Number(next)) => Some(next.to_string()),
+            _ => None,
         };
+        let Some(next) = paging.on(results, next)? else { return Ok(owners) };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
         if next.is_empty() || next.len() > 100 || !next.chars().all(plain) {
             return Err(unreadable());

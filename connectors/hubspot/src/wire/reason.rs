@@ -74,6 +74,11 @@ pub(super) fn is_of_lost_property(error: &Json) -> bool {
     error.to_string().contains("PROPERTY_DOESNT_EXIST")
 }
 
+/// True if a write was refused for what may be in HubSpot's schema no more: a property, or an option of a list.
+pub(super) fn is_of_schema(error: &Json) -> bool {
+    is_of_lost_property(error) || error.to_string().contains("INVALID_OPTION")
+}
+
 /// What is missing behind a 403.
 pub(super) fn missing_scopes(error: &Json) -> String {
     let mut scopes: Vec<&str> = Vec::new();

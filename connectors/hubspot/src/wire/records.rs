@@ -48,6 +48,8 @@ pub(super) struct Records<'a, 'r> {
     pub states: Vec<State>,
     /// What HubSpot refused by name, and so is left out, by the operation's place.
     pub left_out: BTreeMap<usize, LeftOut>,
+    /// True once HubSpot showed that the schema is as it was made sure of.
+    pub schema_is_there: bool,
     /// Those whose new record waits until our own property is taken off the old one.
     pub held: BTreeMap<usize, Held>,
 }
@@ -61,8 +63,16 @@ pub(super) fn records(
 ) -> Result<Vec<Outcome>, Step> {
     let kind = section.kind;
     let states = operations.iter().map(|operation| given(kind, operation)).collect();
-    let mut records =
-        Records { hubspot, section, exchange, operations, states, left_out: BTreeMap::new(), held: BTreeMap::new() };
+    let mut records = Records {
+        hubspot,
+        section,
+        exchange,
+        operations,
+        states,
+        left_out: BTreeMap::new(),
+        schema_is_there: false,
+        held: BTreeMap::new(),
+    };
     for by in &section.ways {
         match by.strip_prefix(OWN) {
             Some(own) => records.look_by_own(own)?,
@@ -224,6 +234,7 @@ impl Records<'_, '_> {
             let json = match self.exchange.post(path.clone(), &json!({"inputs": bodies}))? {
                 Got::Fine(json) => json,
                 Got::Refused(refused) => {
+                    self.look_at_schema(&refused.body)?;
                     let not_there = is_not_there(&refused.body) || refused.status == 404;
                     let ([alone], [sent]) = (self.operations, chunk) else {
                         return Err(self.exchange.refuse(&refused));
@@ -258,8 +269,13 @@ impl Records<'_, '_> {
                     Fate::Refused(error) => {
                         match taken_by(self.section.kind, operation, error).filter(|_| verb == Verb::Upsert) {
                             Some(id) => State::Taken(id),
-                            None if self.again(sent, verb, error) => continue,
-                            None => refused(format!("HubSpot refused: {}", reason::of(error, operation))),
+                            None => {
+                                self.look_at_schema(error)?;
+                                if self.again(sent, verb, error) {
+                                    continue;
+                                }
+                                refused(format!("HubSpot refused: {}", reason::of(error, operation)))
+                            }
                         }
                     }
                     Fate::Silent if self.exchange.alone() => {

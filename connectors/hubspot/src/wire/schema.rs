@@ -14,7 +14,7 @@ use super::exchange::{Exchange, Got};
 use super::reason;
 use crate::kind::Kind;
 use crate::plan::{group_name, label, property_name};
-use crate::{BATCH, HubSpot};
+use crate::{BATCH, HubSpot, Property, Section};
 
 fn done() -> Outcome {
     Outcome::Done { remote_id: None }
@@ -140,6 +140,20 @@ pub(super) fn properties(
     Ok(outcomes)
 }
 
+/// Those of the properties that a section writes which HubSpot has no more, or without an option that they are to have.
+pub(super) fn lost<'a>(
+    hubspot: &HubSpot,
+    section: &'a Section,
+    exchange: &mut Exchange<'_>,
+) -> Result<Vec<&'a Property>, Step> {
+    let there = list(exchange, hubspot.schema(section.kind, ""))?;
+    let is_lost = |property: &&Property| match there.get(&property.name) {
+        Some(found) => !lacking(property.words.iter().map(String::as_str), found).is_empty(),
+        None => true,
+    };
+    Ok(section.own.iter().chain(&section.properties).filter(is_lost).collect())
+}
+
 /// A property as it is created.
 fn definition(kind: &Kind, operation: &Operation) -> Json {
     let mut definition = json!({
@@ -175,14 +189,19 @@ fn words(operation: &Operation) -> Vec<&str> {
     }
 }
 
-/// The words that an enumeration has no option for.
+/// The words of an operation that an enumeration has no option for.
 fn without_option<'a>(operation: &'a Operation, found: &Json) -> Vec<&'a str> {
+    lacking(words(operation), found)
+}
+
+/// Those words that an enumeration has no option for.
+fn lacking<'a>(words: impl IntoIterator<Item = &'a str>, found: &Json) -> Vec<&'a str> {
     if found.get("type").and_then(Json::as_str) != Some("enumeration") {
         return Vec::new();
     }
     let options = found.get("options").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let has = |word: &str| options.iter().any(|option| option.get("value").and_then(Json::as_str) == Some(word));
-    words(operation).into_iter().filter(|word| !has(word)).collect()
+    words.into_iter().filter(|word| !has(word)).collect()
 }
 
 /// Why the options that are missing can't be added.

@@ -104,15 +104,28 @@ impl<'a> Exchange<'a> {
     /// is no object came from something between us and Intercom and confirms nothing.
     pub fn object(&self, answer: &Answer) -> Next<Json> {
         if !(200..300).contains(&answer.status) {
-            return reject(format!("Intercom refused: {}", self.said(answer)));
+            return self.refuse(answer);
         }
         match answer.json() {
             // An error that wears the status of a success is none.
             Json::Object(error) if error.get("type").and_then(Json::as_str) == Some("error.list") => {
-                reject(format!("Intercom refused: {}", self.said(answer)))
+                self.refuse(answer)
             }
             object @ Json::Object(_) => Ok(object),
             _ => retry(None, format!("Intercom answered {} without a readable body", answer.status)),
+        }
+    }
+
+    /// Refuses for the reason that Intercom gives. Where an attribute is not there any more, it is looked at anew: it is made again, or
+    /// drops out alone with what is said of it then.
+    fn refuse<T>(&self, answer: &Answer) -> Next<T> {
+        let slots = reason::lost_attributes(answer, self.operations);
+        match slots.is_empty() {
+            true => reject(format!("Intercom refused: {}", self.said(answer))),
+            false => {
+                let why = format!("Intercom does not have an attribute any more: {}", self.said(answer));
+                Err(Box::new(Step::Missing { slots, why }))
+            }
         }
     }
 

@@ -36,6 +36,8 @@ struct Cursor {
     /// Where the one at hand goes on.
     after: Option<String>,
     pages: usize,
+    /// Where a page some time ago went on: whoever comes there again goes in a circle.
+    mark: Option<String>,
     /// What is open: which kind, and the contacts that it names.
     open: Vec<(usize, BTreeSet<String>)>,
     /// Contacts by Intercom's id, with ours.
@@ -111,11 +113,19 @@ fn search(kind: &str, at: &mut Cursor, exchange: &mut Exchange<'_>) -> Next<()> 
     }
     let next = body.pointer("/pages/next/starting_after").and_then(Json::as_str).filter(|next| !next.is_empty());
     at.pages += 1;
-    if at.pages > MOST || next.is_some() && next == at.after.as_deref() {
+    if next.is_some() && (next == at.after.as_deref() || next == at.mark.as_deref()) {
+        return retry(None, format!("the pages of Intercom's list of {things} lead in a circle"));
+    }
+    if at.pages > MOST {
         return reject(format!("Intercom's list of {things} has no end"));
     }
     at.after = next.map(str::to_owned);
+    // Ever further apart, so that a circle of any length is noticed (Brent's method).
+    if at.pages.is_power_of_two() {
+        at.mark.clone_from(&at.after);
+    }
     if at.after.is_none() {
+        at.mark = None;
         at.done += 1;
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! What Intercom says about a refusal, fit to print.
 
-use serde_json::Value as Json;
-use vitalsync_core::connector::{Answer, Operation, scrub};
+use std::collections::BTreeSet;
 
-use crate::{ATTRIBUTE, GROUP_PREFIX, TAG, TAG_FIELD};
+use serde_json::Value as Json;
+use vitalsync_core::connector::{Answer, Mode, Operation, Slot, scrub};
+
+use crate::{ATTRIBUTE, COMPANY, CONTACT, GROUP_PREFIX, TAG, TAG_FIELD, attribute_slot};
 
 /// The codes that are told apart here.
 const CODES: [&str; 2] = ["api_plan_restricted", "company_not_found"];
@@ -62,6 +64,24 @@ fn quotes_the_record(text: &str, operations: &[Operation]) -> bool {
         identity.chain(create).any(|part| holds(part) || part.split_whitespace().any(holds))
             || fields.any(|value| value.as_text().is_some_and(holds))
     })
+}
+
+/// The slots of attributes that records are written with and that Intercom says do not exist, as of those that somebody archived.
+pub(super) fn lost_attributes(answer: &Answer, operations: &[Operation]) -> Vec<Slot> {
+    let body = answer.json();
+    let message = body.pointer("/errors/0/message").and_then(Json::as_str).unwrap_or_default();
+    let said = message.to_lowercase();
+    if !(said.contains("custom attribute") && said.contains("not exist")) {
+        return Vec::new();
+    }
+    let mut slots = BTreeSet::new();
+    for operation in operations.iter().filter(|operation| operation.mode == Mode::State) {
+        let kind = operation.slot.split('/').next().unwrap_or_default();
+        let Some(model) = [CONTACT, COMPANY].into_iter().find(|model| *model == kind) else { continue };
+        let named = operation.fields.keys().filter(|name| message.contains(&format!("'{name}'")));
+        slots.extend(named.map(|name| attribute_slot(model, name)));
+    }
+    slots.into_iter().collect()
 }
 
 /// Intercom's own word for an error.

@@ -62,9 +62,9 @@ pub(super) fn listed(wanted: &[String], exchange: &mut Exchange<'_>) -> Next<Opt
 /// The channels with these names or ids; `None` if the bot may not list them.
 fn list(kinds: &str, names: &[String], exchange: &mut Exchange<'_>) -> Next<Option<BTreeMap<String, Listed>>> {
     let mut listed: BTreeMap<String, Listed> = BTreeMap::new();
-    let mut cursor = String::new();
+    let mut paging = Paging::default();
     for _ in 0..MAX_PAGES {
-        let path = format!("/api/conversations.list?types={kinds}&exclude_archived=false&limit=999{cursor}");
+        let path = format!("/api/conversations.list?types={kinds}&exclude_archived=false&limit=999{}", paging.query);
         let page = match exchange.ask(Method::Get, path, None, "list")? {
             Ok(page) => page,
             Err(refusal) if refusal.code == "missing_scope" => return Ok(None),
@@ -88,10 +88,8 @@ fn list(kinds: &str, names: &[String], exchange: &mut Exchange<'_>) -> Next<Opti
         if names.iter().all(|name| listed.get(name).is_some_and(|known| !known.archived)) {
             break;
         }
-        // A page may be short or empty while there is a next one.
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) => cursor = format!("&cursor={}", encoded(&next)),
-            None => break,
+        if !paging.on(&page)? {
+            break;
         }
     }
     Ok(Some(listed))

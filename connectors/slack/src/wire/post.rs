@@ -5,8 +5,8 @@ use crate::place::{is_channel_id, is_person, slot};
 use crate::{BLOCKS, CHANNEL, FALLBACK, TEXT, THREAD};
 
 const EVENT_TYPE: &str = "vitalsync_alert";
-/// After so many posts with an unknown end the alert is given up.
-const MAX_POSTS: usize = 3;
+/// After so many posts with an unknown end the alert is left for the next pass.
+const MAX_POSTS: u32 = 7;
 const MAX_LIST_PAGES: usize = 10;
 const MAX_HISTORY_PAGES: usize = 8;
 /// How far back a post of this conversation can be: its timeout and the difference of the clocks, generously.
@@ -32,20 +32,14 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
         return reject("the alert is not complete");
     };
     let (mut places, mut missed) = places(operation);
-    let (count, mut at_place, mut posts) = (places.len(), 0, 0);
+    let (count, mut at_place, mut unclear) = (places.len(), 0, 0);
     loop {
         let Some(place) = places.get_mut(at_place) else { return reject(nowhere(missed.as_deref())) };
-        if posts == MAX_POSTS {
-            return reject(format!(
-                "posted {MAX_POSTS} times without a clear answer, and the channel does not show it; not sent again"
-            ));
-        }
-        posts += 1;
         let body = body(place, text, &blocks, occasion, missed.as_deref());
         let pool = Pool { name: "post", key: Some(place.address.clone()) };
         let reply = exchange.next(Method::Post, "/api/chat.postMessage".into(), Some(body), pool)?;
-        let at = match reply {
-            Reply::Lost { at } => *at,
+        let (at, said) = match reply {
+            Reply::Lost { at } => (*at, "the connection broke".to_owned()),
             Reply::Answer(answer) => match judged(answer)? {
                 Verdict::Fine(body) => return Ok(done(operation, message_id(&body, place))),
                 Verdict::Refused { code, .. } if place.thread.is_some() && is_about_thread(&code) => {
@@ -58,11 +52,12 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
                     continue;
                 }
                 Verdict::Refused { code, needed } => return not_posted(&place.shown, &code, needed.as_deref()),
-                Verdict::Unclear(_) => answer.at,
+                Verdict::Unclear(said) => (answer.at, said),
             },
         };
+        unclear += 1;
         // An earlier process may have found another of its places.
-        let is_earlier = earlier && posts == 1;
+        let is_earlier = earlier && unclear == 1;
         let (reach, looked) =
             if is_earlier { (EARLIER_SECONDS, 0..count) } else { (FRESH_SECONDS, at_place..at_place + 1) };
         for place in places.get_mut(looked).unwrap_or_default() {
@@ -74,6 +69,25 @@ pub(super) fn alert(operation: &Operation, earlier: bool, exchange: &mut Exchang
                 return Ok(done(operation, Some(format!("{id}/{}", place.thread.as_ref().unwrap_or(&ts)))));
             }
         }
+        let (pause, waited) = (pause(unclear), exchange.since(at));
+        if waited < pause || unclear >= MAX_POSTS {
+            let after = pause.saturating_sub(waited).max(DEFAULT_WAIT);
+            return retry(
+                Some(after),
+                format!(
+                    "no clear answer to a post ({said}), and the channel does not show it: read back once more, then posted again"
+                ),
+            );
+        }
+    }
+}
+
+/// How long after a post with an unknown end the channel is read back before it is posted again: the first time at once, then
+/// longer each time, half a minute in the end. What fails so often fails for a while.
+fn pause(unclear: u32) -> Duration {
+    match unclear {
+        0 | 1 => Duration::ZERO,
+        _ => Duration::from_secs(1 << (unclear - 1).min(5)),
     }
 }
 
@@ -191,10 +205,11 @@ fn not_posted(channel: &str, code: &str, needed: Option<&str>) -> Next<Step> {
 /// The id of a channel's name, page by page.
 fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
     let name = channel.trim_start_matches('#');
-    let mut cursor = String::new();
+    let mut paging = Paging::default();
     for _ in 0..MAX_LIST_PAGES {
         let path = format!(
-            "/api/conversations.list?types=public_channel,private_channel&exclude_archived=true&limit=999{cursor}"
+            "/api/conversations.list?types=public_channel,private_channel&exclude_archived=true&limit=999{}",
+            paging.query
         );
         let page = exchange.read_back(path, "list")?;
         let Some(channels) = page.get("channels").and_then(Json::as_array) else {
@@ -204,10 +219,8 @@ fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
         if let Some(id) = named.and_then(|channel| text_at(channel, "/id")) {
             return Ok(id);
         }
-        // A page may be short or empty while there is a next one.
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) => cursor = format!("&cursor={}", encoded(&next)),
-            None => break,
+        if !paging.on(&page)? {
+            break;
         }
     }
     reject(format!("{UNKNOWN}: the channel {} was not found to read it back", scrub(channel)))
@@ -215,7 +228,7 @@ fn resolved(channel: &str, exchange: &mut Exchange<'_>) -> Next<String> {
 
 /// The `ts` of the message that carries an occasion, if the channel shows one since a moment in unix seconds.
 fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Exchange<'_>) -> Next<Option<String>> {
-    let mut cursor = String::new();
+    let mut paging = Paging::default();
     for _ in 0..MAX_HISTORY_PAGES {
         let id = encoded(id);
         // A channel's history has no replies.
@@ -223,7 +236,7 @@ fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Ex
             Some(thread) => format!("conversations.replies?channel={id}&ts={}", encoded(thread)),
             None => format!("conversations.history?channel={id}"),
         };
-        let path = format!("/api/{which}&include_all_metadata=true&limit=100{cursor}");
+        let path = format!("/api/{which}&include_all_metadata=true&limit=100{}", paging.query);
         let page = exchange.read_back(path, "read")?;
         let Some(messages) = page.get("messages").and_then(Json::as_array) else {
             return retry(None, "Slack did not show the channel's messages");
@@ -238,9 +251,8 @@ fn posted(place: &Place, id: &str, occasion: &str, since: i64, exchange: &mut Ex
         }
         // Newest first, but for replies: once a page reaches behind the moment, the rest is older.
         let older = place.thread.is_none() && messages.iter().filter_map(seconds_of).any(|seconds| seconds < since);
-        match text_at(&page, "/response_metadata/next_cursor") {
-            Some(next) if !older => cursor = format!("&cursor={}", encoded(&next)),
-            _ => return Ok(None),
+        if older || !paging.on(&page)? {
+            return Ok(None);
         }
     }
     reject(format!("{UNKNOWN}: the channel has too many messages to read it back"))

@@ -51,6 +51,7 @@ pub(in super::super) fn read(
 /// a contact, and its order may change meanwhile, so that some are read by themselves in any case.
 fn list(asked: &BTreeSet<&str>, exchange: &mut Exchange<'_>) -> Next<BTreeMap<String, Json>> {
     let mut found = BTreeMap::new();
+    let mut shown = BTreeSet::new();
     let mut page = 1;
     // One is read as fast by itself.
     let mut pages = usize::from(asked.len() > 1);
@@ -59,6 +60,12 @@ fn list(asked: &BTreeSet<&str>, exchange: &mut Exchange<'_>) -> Next<BTreeMap<St
         let answer = exchange.ask(Method::Post, path, None)?;
         let body = answer.json();
         let Some(companies) = body.get("data").and_then(Json::as_array).filter(|list| !list.is_empty()) else { break };
+        let before = shown.len();
+        shown.extend(companies.iter().filter_map(id_of));
+        // A page with nothing new leads nowhere.
+        if shown.len() == before {
+            break;
+        }
         let ours = companies.iter().filter_map(|one| Some((id_of(one)?, one)));
         found.extend(ours.filter(|(id, _)| asked.contains(id.as_str())).map(|(id, one)| (id, one.clone())));
         let all = body.pointer("/pages/total_pages").and_then(Json::as_u64).and_then(|all| usize::try_from(all).ok());

@@ -131,12 +131,7 @@ impl Engine {
                 },
             };
             let keys = wanted.keys.iter().map(|key| format!("{}={}", key.by, key.value));
-            let candidates = match state {
-                "matched" | "ignored" => String::new(),
-                // What a tool said may name records; what is said here names days.
-                "ambiguous" | "refused" => ids(&why).chain(keys).collect::<Vec<_>>().join("; "),
-                _ => keys.collect::<Vec<_>>().join("; "),
-            };
+            let candidates = candidates(state, &why, keys);
             let report = MatchReport {
                 destination: destination.name.clone(),
                 record: wanted.kind.to_owned(),
@@ -329,6 +324,16 @@ fn spoilt(id: &str) -> Option<&'static str> {
     number.then_some("a spreadsheet rounded this record_id: make its column text and paste the id again")
 }
 
+/// Which record it may be: what a tool named when it refused, and the keys that it is looked for by.
+fn candidates(state: &str, why: &str, keys: impl Iterator<Item = String>) -> String {
+    // What is said here, not by a tool, names days.
+    let named = ["ambiguous", "refused"].contains(&state).then(|| ids(why));
+    match state {
+        "matched" | "ignored" => String::new(),
+        _ => named.into_iter().flatten().chain(keys).collect::<Vec<_>>().join("; "),
+    }
+}
+
 /// Ids of records that a reason names.
 fn ids(why: &str) -> impl Iterator<Item = String> {
     let words = why.split(|c: char| !c.is_ascii_alphanumeric());
@@ -342,5 +347,18 @@ fn name(evaluation: &Evaluation, level: Option<Level>, subject: &str) -> Option<
             let place = evaluation.users.binary_search_by(|user| user.id.as_str().cmp(subject)).ok()?;
             evaluation.users.get(place)?.traits.get("name")?.as_text().map(str::to_owned)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::candidates;
+
+    #[test]
+    fn candidates_are_keys_and_what_a_tool_named() {
+        let keys = || ["domain=acme.example".to_owned()].into_iter();
+        assert_eq!(candidates("refused", "record 90210 has it", keys()), "90210; domain=acme.example");
+        assert_eq!(candidates("unmatched", "looked for in vain at 2026-03-01", keys()), "domain=acme.example");
+        assert_eq!(candidates("matched", "", keys()), "");
     }
 }

@@ -72,8 +72,6 @@ fn matches_go_to_a_spreadsheet_and_come_back() {
     site.run(&["match", "export", "matches.csv", "--as-of", DATE]).exits(0);
     let exported = std::fs::read_to_string(site.path("matches.csv")).expect("it is written");
     assert!(exported.starts_with("destination,record,account,name,record_id,state,why,candidates\n"), "{exported}");
-    // Candidates are keys, and ids that the tool named, no digits of a date.
-    assert!(exported.lines().skip(1).all(|line| !line.contains("202")), "{exported}");
     // What was exported changes nothing.
     let same = site.run(&["match", "import", "matches.csv", "--as-of", DATE, "--format", "json"]).exits(0).json();
     assert_eq!((&same["lines"], &same["unchanged"]), (&json!(4), &json!(4)), "{same}");

@@ -205,16 +205,18 @@ fn held_by<'d>(
 
 /// Counts days anew, as far as the files that held them are there.
 pub fn recount(reading: &Reading<'_>, filing: &mut Filing, source: &Source, days: Days) -> Result<Done, IngestError> {
-    start(reading, filing, source, days.with_window(source.dedupe_days), BTreeSet::new())
+    start(reading, filing, source, days.with_window(source.dedupe_days), BTreeSet::new(), None)
 }
 
-/// Begins with days of which none is left out yet. The files `lost` are as if they were gone.
+/// Begins with days of which none is left out yet. The files `lost` are as if they were gone; what was made with them is
+/// `dropped` in the write that begins anew, so that a kill between the two forgets no recount.
 fn start(
     reading: &Reading<'_>,
     filing: &mut Filing,
     source: &Source,
     mut days: Days,
     lost: BTreeSet<String>,
+    dropped: Option<keys::Generation>,
 ) -> Result<Done, IngestError> {
     let (store, window) = (reading.store, source.dedupe_days);
     let mut old = generation::current(store, &source.name)?;
@@ -235,20 +237,25 @@ fn start(
     }
     let kept = except.len() as u64;
     days.except = except;
+    let mut batch = Batch::default();
+    if let Some(number) = dropped {
+        generation::drop_later(store, number, &mut batch)?;
+        batch.put_meta(&meta(&source.name), &None::<Begun>);
+    }
     if unknown || !days.only.is_empty() && days.only.iter().all(|day| days.except.contains(day)) {
         old.stale.retain(|day| !unknown && !days.asks(*day));
         old.all_stale = false;
-        let mut batch = Batch::default();
         old.save(&mut batch);
         store.apply(batch)?;
+        generation::drop_leftovers(store)?;
         let report = SourceReport { days_kept: kept.max(1), files_gone, ..SourceReport::default() };
         return Ok(Done { days, report });
     }
-    let mut batch = Batch::default();
     let to = generation::next_number(store, &generation::taken(store)?, &mut batch)?;
     let begun = Begun { from: old.number, to, days, copied: false, kept, files_gone };
     batch.put_meta(&meta(&source.name), &Some(&begun));
     store.apply(batch)?;
+    generation::drop_leftovers(store)?;
     go_on(reading, filing, source, begun, lost)
 }
 
@@ -325,13 +332,9 @@ fn go_on(
     }
     let more = lost_meanwhile(&old, &begun, &files, source)?;
     if !more.is_empty() {
-        let mut batch = Batch::default();
-        generation::drop_later(store, begun.to, &mut batch)?;
-        batch.put_meta(&meta(&source.name), &None::<Begun>);
-        store.apply(batch)?;
-        generation::drop_leftovers(store)?;
         lost.extend(more);
-        return start(reading, filing, source, Days { except: BTreeSet::new(), ..begun.days }, lost);
+        let days = Days { except: BTreeSet::new(), ..begun.days };
+        return start(reading, filing, source, days, lost, Some(begun.to));
     }
     done.report.days_kept = begun.kept;
     done.report.days_recounted = counted(&files.old, &ledger(store, begun.to)?, &begun.days);

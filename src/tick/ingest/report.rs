@@ -84,7 +84,7 @@ impl SourceReport {
     /// True if it tells something that the last report does not: what is wrong with a file is told again by every reading.
     pub(crate) fn is_news_after(&self, last: &Self) -> bool {
         let is_more = |(reason, count): (&String, &u64)| last.rejected.get(reason).is_none_or(|told| told < count);
-        let brought = [self.files_read, self.files_rewritten, self.days_recounted, self.deletions];
+        let brought = [self.files_read, self.files_rewritten, self.days_recounted, self.days_kept, self.deletions];
         brought.iter().any(|count| *count > 0) || self.rejected.iter().any(is_more)
     }
 
